@@ -1,0 +1,97 @@
+/* Thin wrappers of read(2), write(2) and close(2): restarting, completing, nothing else. */
+#include "fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+
+void fd_closep(int *fd)
+{
+	int saved = errno;
+
+	if (*fd >= 0)
+		(void)close(*fd);
+	*fd = -1;
+	errno = saved;
+}
+
+ssize_t fd_read_some(int fd, void *buf, size_t len)
+{
+	ssize_t n;
+
+	do
+		n = read(fd, buf, len);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+int fd_read_full(int fd, void *buf, size_t len)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = fd_read_some(fd, (char *)buf + done, len - done);
+
+		if (n < 0)
+			return (int)n;
+		if (n == 0)
+			return done == 0 ? 0 : -EPIPE;
+		done += (size_t)n;
+	}
+	return 1;
+}
+
+int fd_write_full(int fd, const void *buf, size_t len)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = write(fd, (const char *)buf + done, len - done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		done += (size_t)n;
+	}
+	return 0;
+}
+
+int fd_write_file(int dir_fd, const char *path, const char *text)
+{
+	cleanup_fd int fd = openat(dir_fd, path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0)
+		return -errno;
+	return fd_write_full(fd, text, strlen(text));
+}
+
+int fd_read_file(int fd, size_t max, char **ret, size_t *ret_len)
+{
+	cleanup_free char *buf = malloc(max + 1);
+	size_t len = 0;
+
+	if (!buf)
+		return -ENOMEM;
+	for (;;) {
+		char beyond;
+		bool full = len == max;
+		ssize_t n = fd_read_some(fd, full ? &beyond : buf + len, full ? 1 : max - len);
+
+		if (n < 0)
+			return (int)n;
+		if (n == 0)
+			break;
+		if (full)
+			return -EFBIG;
+		len += (size_t)n;
+	}
+	buf[len] = '\0';
+	*ret = take_ptr(&buf);
+	*ret_len = len;
+	return 0;
+}
