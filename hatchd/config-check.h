@@ -1,0 +1,25 @@
+/* The whole configuration at once, for `hatchd --check` and `hatchctl check`: every error, not only
+ * the first, and also those that a request would meet later (a command that is missing). */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "config.h"
+
+struct config_check {
+	size_t n_builders; /* definitions read, right or wrong */
+	size_t n_errors;
+};
+
+/*
+ * config_check_all - read everything below dir as requests would, and say all that is wrong
+ *
+ * dir, pool  as for config_load()
+ * error      called for each error, in the order of the files; may be NULL
+ * Returns    what was found. Without a readable hatchd.json no builder is looked at, because what
+ *            they may hold depends on it
+ */
+struct config_check config_check_all(const char *dir, bool pool,
+                                     void (*error)(void *data, const struct error *err),
+                                     void *data);

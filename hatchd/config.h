@@ -1,0 +1,176 @@
+/*
+ * The administrator's words: hatchd.json and builders.d/NAME.json, read strictly. Absent always
+ * means the most restrictive value.
+ * Source: hatchd.json(5), hatch-builder(5)
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "lib/base/cleanup.h"
+#include "lib/base/error.h"
+
+enum {
+	CONFIG_FILE_MAX = 1024 * 1024,
+	CONFIG_BUILDERS_MAX = 1024,
+	BUILD_USERS_MAX = 1024,
+};
+
+/* A pool account. Its numbers are looked up by config_load(), its groups, which cost ten times as
+ * much, by config_resolve_user() for the one account that a request uses. */
+struct build_user {
+	char *name;
+	uid_t uid;
+	gid_t gid;
+	bool resolved; /* groups is known */
+	gid_t *groups; /* supplementary groups of the account, without gid */
+	size_t n_groups;
+};
+
+/* hatchd.json */
+struct config {
+	char *dir;         /* of the configuration */
+	char *file;        /* hatchd.json below it; it may be absent */
+	char *store_dir;   /* "store"; default /nix/store */
+	char *state_dir;   /* "state"; default STATE_DIR of the build */
+	char *build_group; /* "build_users_group"; default hatchbld */
+	gid_t build_gid;
+	struct build_user *users; /* its members, in order; empty in unprivileged mode */
+	size_t n_users;
+	char *speaker_user; /* "speaker_user"; default hatch */
+	uid_t speaker_uid;  /* -1 without a pool, like the other ids */
+	gid_t speaker_gid;
+	uint64_t queue_max; /* requests that may wait for a slot; default 64 */
+
+	bool pool;       /* as given to config_load() */
+	uid_t owner_uid; /* besides root, whose files are believed: 0, or ours without a pool */
+};
+
+struct uid_range {
+	uid_t first, last;
+};
+
+struct variable {
+	char *name, *value;
+};
+
+struct limits {
+	uint64_t time_default_sec, time_max_sec; /* limits.time_sec */
+	uint64_t silence_sec;                    /* 0: none */
+	uint64_t grace_sec;                      /* between SIGTERM and SIGKILL */
+	uint64_t log_bytes, output_bytes, output_entries;
+};
+
+/* A place of the host that the builder sees, at the same path. */
+struct bind {
+	char *path;
+	bool writable;
+};
+
+/* builders.d/NAME.json */
+struct builder {
+	char *name, *file, *description;
+	char **command; /* NULL-terminated; command[0] absolute */
+	struct {
+		uid_t *uids;
+		size_t n_uids;
+		gid_t *gids;
+		size_t n_gids;
+		struct uid_range *ranges;
+		size_t n_ranges;
+		char **derivations; /* fnmatch(3) patterns on the name without hash and ".drv" */
+		size_t n_derivations;
+		char **sockets; /* policy classes (FileDescriptorName=) it may be reached by;
+		                   default: hatch */
+		size_t n_sockets;
+	} allow;
+	struct {
+		uint64_t max;
+		char **match; /* POSIX extended regular expressions, each on a whole argument;
+		                 without any, every text will do */
+		size_t n_match;
+		bool dash; /* may an argument begin with '-'? */
+	} args;
+	struct {
+		struct variable *set;
+		size_t n_set;
+		char **accept;
+		size_t n_accept;
+	} environment;
+	char **group_names; /* NULL-terminated */
+	gid_t *groups;      /* added to the build user's own */
+	size_t n_groups;
+	bool network_host;
+	struct bind *binds; /* sorted by path */
+	size_t n_binds;
+	struct limits limits;
+};
+
+#define cleanup_config  cleanup_(config_done)
+#define cleanup_builder cleanup_(builder_done)
+
+void config_done(struct config *config);
+void builder_done(struct builder *builder);
+
+/*
+ * config_load - read DIR/hatchd.json; the pool's accounts are looked up
+ *
+ * dir      absolute, as written by the operator; must exist
+ * pool     false in unprivileged mode: no build users and no speaker account are looked up, and
+ *          files may belong to our own uid instead of root. Call it before any user namespace is
+ *          entered: in one, root's files seem to belong to nobody
+ * Errors   BLAME_HOST: -EPERM somebody other than root could have written it (the component is
+ *          named), -EINVAL with file, line, column and what was expected, -ENOENT no such
+ *          directory, -ENOMEM, what open(2) says
+ */
+int config_load(const char *dir, bool pool, struct config *ret, struct error *err);
+
+/*
+ * config_resolve_user - look up the supplementary groups of one of config->users
+ *
+ * user     points into config->users; resolved afterwards. Before any namespace: it is a look-up
+ * Errors   BLAME_HOST: -EINVAL the account may not be in the pool (group 0, or one of Nix's own
+ *          build users), -ENOMEM, what the name service says
+ */
+int config_resolve_user(struct config *config, const struct build_user *user, struct error *err);
+
+/* config_open_state - open the state directory, all of whose path only root can change; *ret_fd is
+ * O_PATH. Errors  BLAME_HOST: as trusted_directory() */
+int config_open_state(const struct config *config, int *ret_fd, struct error *err);
+
+/*
+ * builder_load - read DIR/builders.d/NAME.json; users and groups in it are looked up
+ *
+ * name     need not be checked by the caller; not a builder's name counts as absent
+ * Returns  1, 0 no such file, or a negative errno as of config_load(). Whether the command exists
+ * is another question: builder_check_command()
+ */
+int builder_load(const struct config *config, const char *name, struct builder *ret,
+                 struct error *err);
+
+/*
+ * builder_check_command - can the command be run, and could only root have written it?
+ *
+ * pool     as for config_load()
+ * ret_fd   O_PATH descriptor of the program, so that the sandbox can compare device and inode of
+ *          what it finds at the same path
+ * Errors   BLAME_HOST: -ENOENT it, or the interpreter of a script, is missing; -EACCES it is no
+ *          program; -EPERM somebody other than root could have written it; -ENOMEM, what open(2)
+ * says
+ */
+int builder_check_command(const struct builder *builder, bool pool, int *ret_fd, struct error *err);
+
+/* config_list_builders - names of the files in builders.d, sorted; a file that is not NAME.json is
+ * an error. *ret is NULL-terminated; release with strv_free() */
+int config_list_builders(const struct config *config, char ***ret, struct error *err);
+
+/* strv_free, strv_freep - release a NULL-terminated list of strings; NULL is an empty one */
+void strv_free(char **strings);
+
+static inline void strv_freep(char ***strings)
+{
+	strv_free(*strings);
+}

@@ -1,0 +1,56 @@
+/*
+ * Who asks: what the kernel says of the process that connected, taken from the socket once and
+ * never looked up again by number.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "lib/base/cleanup.h"
+#include "lib/base/error.h"
+
+enum {
+	PEER_GROUPS_MAX = 65536, /* NGROUPS_MAX of the kernel */
+	DERIVATION_MAX = 255,    /* bytes of "<hash>-<name>.drv" */
+};
+
+struct peer {
+	uid_t uid;
+	gid_t gid;
+	gid_t *groups; /* supplementary */
+	size_t n_groups;
+	pid_t pid;  /* for the log only */
+	int pid_fd; /* -1 before Linux 6.5: then no derivation is known either */
+	/* "<hash>-<name>.drv" of the Nix build that asks, verified; else empty */
+	char derivation[DERIVATION_MAX + 1];
+	/* why derivation is empty, for refusals that need one */
+	const char *derivation_why;
+};
+
+#define cleanup_peer cleanup_(peer_done)
+
+void peer_done(struct peer *peer);
+
+/*
+ * peer_identify - ask the kernel who is at the other end
+ *
+ * conn_fd    connected AF_UNIX stream socket; borrowed
+ * store_dir  directory of the Nix store, such as "/nix/store"
+ * Errors     BLAME_HOST: what getsockopt(2) says. A peer without a derivation is no error
+ * Source     unix(7), docs/security.md "Who asks"
+ */
+int peer_identify(int conn_fd, const char *store_dir, struct peer *ret, struct error *err);
+
+/* peer_refuse_descriptors - have the kernel refuse descriptors that the peer sends (SO_PASSRIGHTS,
+ * Linux 6.16); 0 on older kernels too, where it is only that nobody receives them */
+int peer_refuse_descriptors(int conn_fd, struct error *err);
+
+/*
+ * derivation_from_root - the derivation that a mount's root directory names
+ *
+ * root      field 4 of proc_pid_mountinfo(5) for "/"
+ * ret       "<hash>-<name>.drv" when true is returned
+ * ret_tail  what follows ".drv": ".chroot" or ".chroot/root"
+ */
+bool derivation_from_root(const char *root, char ret[DERIVATION_MAX + 1], const char **ret_tail);
