@@ -1,0 +1,89 @@
+/*
+ * What monitor and speaker say to each other: fixed structs over a SOCK_SEQPACKET pair, so that
+ * neither side parses anything. Orders go to the speaker, notes come back.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/error.h"
+
+enum {
+	CHANNEL_NAME_MAX = 64,
+	CHANNEL_DERIVATION_MAX = 256,
+	CHANNEL_CODE_MAX = 24,
+	CHANNEL_DESCRIPTION_MAX = 512,
+};
+
+enum order_type {
+	ORDER_ACCEPTED = 1,
+	ORDER_QUEUED,
+	ORDER_STARTED,
+	ORDER_OUTPUT, /* relay one output from the tree pipe */
+	ORDER_EXIT,
+	ORDER_ERROR,
+	ORDER_BUILDER,      /* one line of a listing */
+	ORDER_BUILDERS_END, /* answer "list" now */
+	ORDER_PONG,
+};
+
+/* One struct for all: what an order does not use is zero. Texts end in NUL. */
+struct order {
+	enum order_type type;
+	char id[CHANNEL_NAME_MAX + 1];
+	char name[CHANNEL_NAME_MAX + 1]; /* builder; output; resource */
+	char derivation[CHANNEL_DERIVATION_MAX + 1];
+	char user[CHANNEL_NAME_MAX + 1];
+	char code_name[CHANNEL_CODE_MAX + 1]; /* of an error */
+	char text[ERROR_TEXT_MAX];            /* message; description */
+	char hint[ERROR_HINT_MAX];
+	uint64_t ahead;
+	uint64_t time_limit_sec, silence_sec, log_bytes;
+	uint32_t exit_code, exit_signal;
+	bool timed_out;
+	uint32_t peer_uid, peer_gid;
+	uint64_t queued_ms, run_ms, total_ms, outputs;
+};
+
+enum note_type {
+	NOTE_RECORD = 1,  /* the sealed record is complete */
+	NOTE_BAD_REQUEST, /* the client broke the protocol and was told so; the speaker ends */
+	NOTE_HANGUP,      /* the client is gone; the speaker ends */
+	NOTE_SILENT,      /* nothing written for silence_sec */
+	NOTE_LOG_FULL,    /* more than log_bytes written; the rest is dropped */
+	NOTE_FINISHED,    /* everything was said; the speaker ends */
+};
+
+enum delivery {
+	DELIVERY_UNKNOWN, /* no outputs, or nothing more came from the client */
+	DELIVERY_DONE,    /* the client said "received" */
+	DELIVERY_LOST,
+};
+
+struct note {
+	enum note_type type;
+	enum delivery delivery;
+	uint64_t stdout_bytes, stderr_bytes, output_bytes;
+	char text[ERROR_TEXT_MAX]; /* of NOTE_BAD_REQUEST; from the client's side: to be escaped */
+};
+
+/*
+ * The tree pipe, from packer to speaker: pieces of a tar stream with a length in front, each output
+ * ended by a total. Both ends run this code, but the packer has read hostile trees: the speaker
+ * checks.
+ */
+enum chunk_kind {
+	CHUNK_BYTES = 1, /* len bytes follow */
+	CHUNK_END,       /* a struct chunk_totals follows */
+};
+
+struct chunk {
+	uint32_t kind;
+	uint32_t len; /* of what follows; at most WIRE_ATTACHMENT_MAX */
+};
+
+struct chunk_totals {
+	uint64_t entries, bytes;
+	char sha256[65];
+};

@@ -1,0 +1,265 @@
+/*
+ * The host's features, as a table: what is needed, what protects, and what its absence means.
+ * Probed by trying, never by version numbers.
+ */
+#include "check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <systemd/sd-bus.h>
+#include <unistd.h>
+
+#include "cgroup.h"
+#include "config-check.h"
+#include "lib/base/cleanup.h"
+#include "sandbox/filter.h"
+#include "sandbox/landlock.h"
+
+enum {
+	SO_PASSRIGHTS_ = 83, /* Linux 6.16 */
+	SO_PEERPIDFD_ = 77,  /* Linux 6.5 */
+	SYSTEMD_VERSION_MIN = 252,
+};
+
+static bool has_call(long number)
+{
+	/* Every one of these fails on bad arguments; only a missing one with ENOSYS. */
+	return syscall(number, -1, NULL, 0, 0, 0) >= 0 || errno != ENOSYS;
+}
+
+static bool has_mount_api(void)
+{
+	return has_call(SYS_fsopen) && has_call(SYS_open_tree) && has_call(SYS_mount_setattr);
+}
+
+static bool has_clone3(void)
+{
+	return syscall(SYS_clone3, NULL, 0) >= 0 || errno != ENOSYS;
+}
+
+static bool has_openat2(void)
+{
+	return has_call(SYS_openat2);
+}
+
+static bool has_close_range(void)
+{
+	return syscall(SYS_close_range, ~0U, ~0U, 0) == 0;
+}
+
+static bool has_overlay(void)
+{
+	char line[128];
+	bool found = false;
+	FILE *file = fopen("/proc/filesystems", "re");
+
+	while (file && !found && fgets(line, sizeof(line), file))
+		found = strcmp(line, "nodev\toverlay\n") == 0;
+	if (file)
+		(void)fclose(file);
+	/* As a module it is loaded at the first mount. */
+	return found || access("/sys/module/overlay", F_OK) == 0 ||
+	       syscall(SYS_fsopen, "overlay", 1) >= 0;
+}
+
+static bool has_cgroup_kill(void)
+{
+	char path[CGROUP_PATH_MAX + 16], own[CGROUP_PATH_MAX];
+
+	if (cgroup_own_path(own, NULL) < 0)
+		return false;
+	/* The root group has no such file: any group below shows it. */
+	(void)snprintf(path, sizeof(path), "%s/cgroup.kill", own);
+	return access(path, F_OK) == 0 ||
+	       access("/sys/fs/cgroup/init.scope/cgroup.kill", F_OK) == 0 ||
+	       access("/sys/fs/cgroup/system.slice/cgroup.kill", F_OK) == 0;
+}
+
+static bool has_cgroup2(void)
+{
+	char own[CGROUP_PATH_MAX];
+
+	return cgroup_own_path(own, NULL) == 0;
+}
+
+static bool has_sealing(void)
+{
+	cleanup_fd int fd = memfd_create("check", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	return fd >= 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE) == 0;
+}
+
+static bool has_socket_option(int option)
+{
+	cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int value = 0;
+	socklen_t len = sizeof(value);
+
+	return fd >= 0 &&
+	       (getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 || errno != ENOPROTOOPT);
+}
+
+static bool has_peer_pidfd(void)
+{
+	return has_socket_option(SO_PEERPIDFD_);
+}
+
+static bool has_pass_rights(void)
+{
+	return has_socket_option(SO_PASSRIGHTS_);
+}
+
+static bool has_landlock(void)
+{
+	return landlock_version() > 0;
+}
+
+/* In a child: a namespace once entered is not left again. */
+static bool can_unshare(int flags)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(unshare(flags) < 0);
+	return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+static bool has_user_namespaces(void)
+{
+	return can_unshare(CLONE_NEWUSER);
+}
+
+static bool has_namespaces(void)
+{
+	return can_unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET |
+	                   CLONE_NEWCGROUP);
+}
+
+static bool has_protected_links(void)
+{
+	cleanup_fd int fd = open("/proc/sys/fs/protected_hardlinks", O_RDONLY | O_CLOEXEC);
+	char value;
+
+	return fd >= 0 && read(fd, &value, 1) == 1 && value == '1';
+}
+
+/* The version of the running manager; true where none runs (a container): then units do not matter.
+ */
+static bool has_systemd(void)
+{
+	cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
+	cleanup_free char *version = NULL;
+
+	if (access("/run/systemd/system", F_OK) < 0)
+		return true;
+	if (sd_bus_open_system(&bus) < 0 ||
+	    sd_bus_get_property_string(bus, "org.freedesktop.systemd1", "/org/freedesktop/systemd1",
+	                               "org.freedesktop.systemd1.Manager", "Version", NULL,
+	                               &version) < 0)
+		return false;
+	return strtol(version, NULL, 10) >= SYSTEMD_VERSION_MIN;
+}
+
+enum need {
+	NEEDED,   /* hatchd does not work without */
+	PROTECTS, /* hatchd works, with one protection less */
+};
+
+enum who {
+	ALWAYS,
+	ROOT_ONLY,
+	UNPRIVILEGED_ONLY,
+};
+
+static const struct feature {
+	const char *name;
+	bool (*probe)(void);
+	enum need need;
+	enum who who;
+	const char *without; /* what its absence means */
+} features[] = {
+	{ "mount API (fsopen, open_tree, mount_setattr)", has_mount_api, NEEDED, ALWAYS,
+	  "Linux 5.12 or newer is needed" },
+	{ "clone3", has_clone3, NEEDED, ALWAYS,
+	  "Linux 5.7 or newer is needed, and no RestrictNamespaces= in the unit" },
+	{ "openat2", has_openat2, NEEDED, ALWAYS,
+	  "Linux 5.6 or newer is needed, and no RestrictSUIDSGID= in the unit" },
+	{ "close_range", has_close_range, NEEDED, ALWAYS, "Linux 5.9 or newer is needed" },
+	{ "sealed memfd", has_sealing, NEEDED, ALWAYS, "CONFIG_MEMFD_CREATE is needed" },
+	{ "seccomp filters", filter_available, NEEDED, ALWAYS, "CONFIG_SECCOMP_FILTER is needed" },
+	{ "overlay file system", has_overlay, NEEDED, ALWAYS,
+	  "the kernel module overlay is needed" },
+	{ "cgroup v2", has_cgroup2, NEEDED, ROOT_ONLY,
+	  "a unified or hybrid cgroup hierarchy is needed" },
+	{ "cgroup.kill", has_cgroup_kill, NEEDED, ROOT_ONLY, "Linux 5.14 or newer is needed" },
+	{ "namespaces (mount, pid, ipc, uts, net, cgroup)", has_namespaces, NEEDED, ROOT_ONLY,
+	  "the kernel lacks one, or this is a container that forbids them" },
+	{ "user namespaces", has_user_namespaces, NEEDED, UNPRIVILEGED_ONLY,
+	  "set kernel.unprivileged_userns_clone or user.max_user_namespaces, or run as root by "
+	  "systemd" },
+	{ "systemd 252", has_systemd, NEEDED, ROOT_ONLY,
+	  "an older systemd lacks unit settings we rely on" },
+	{ "SO_PEERPIDFD", has_peer_pidfd, PROTECTS, ALWAYS,
+	  "before Linux 6.5 no derivation is known: builders with allow.derivations refuse" },
+	{ "SO_PASSRIGHTS", has_pass_rights, PROTECTS, ALWAYS,
+	  "before Linux 6.16 a client can send descriptors; they are never taken, but a sender is "
+	  "not told" },
+	{ "Landlock", has_landlock, PROTECTS, ALWAYS,
+	  "the packer is held by seccomp and its user alone" },
+	{ "fs.protected_hardlinks", has_protected_links, PROTECTS, ROOT_ONLY,
+	  "set it to 1: else a builder may link files it does not own into its output" },
+};
+
+static int check_host(bool privileged)
+{
+	int status = EXIT_SUCCESS;
+
+	for (size_t i = 0; i < ARRAY_SIZE(features); i++) {
+		const struct feature *f = &features[i];
+
+		if ((f->who == ROOT_ONLY && !privileged) ||
+		    (f->who == UNPRIVILEGED_ONLY && privileged))
+			continue;
+		if (f->probe()) {
+			printf("host: %s: yes\n", f->name);
+			continue;
+		}
+		printf("host: %s: %s: %s\n", f->name, f->need == NEEDED ? "MISSING" : "no",
+		       f->without);
+		if (f->need == NEEDED)
+			status = EX_OSERR;
+	}
+	return status;
+}
+
+static void print_error(void *data, const struct error *err)
+{
+	(void)data;
+	printf("config: %s\n", err->text);
+	if (err->hint[0])
+		printf("        %s\n", err->hint);
+}
+
+int check_run(const char *config_dir, bool privileged)
+{
+	int host = check_host(privileged);
+	struct config_check found = config_check_all(config_dir, privileged, print_error, NULL);
+
+	printf("config: %s: %zu builders, %zu errors\n", config_dir, found.n_builders,
+	       found.n_errors);
+	return found.n_errors > 0 ? EX_CONFIG : host;
+}

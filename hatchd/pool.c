@@ -1,0 +1,421 @@
+/*
+ * The pool of build users: one lock file each, whose content says what the holder has made. Decides
+ * who may have one, never what is done with it; clearing up after a dead holder is the caller's
+ * work, who hands it in as a function.
+ *
+ * A lock is taken only while the queue's guard is held. So between the look at it and the taking
+ * nobody else of us comes, and the look can be made without opening for writing, which would wake
+ * those who wait (see queue.c).
+ */
+#include "pool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/base/fd.h"
+#include "queue.h"
+
+enum {
+	RECORD_LEN_MAX = sizeof("scratch \ncgroup \nend\n") + SCRATCH_NAME_LEN + CGROUP_PATH_MAX,
+};
+
+static const struct pool no_pool = {
+	.pool_fd = -1,
+	.scratch_fd = -1,
+	.queue_fd = -1,
+	.change_fd = -1,
+	.ticket_fd = -1,
+};
+
+/* ---- directories ---- */
+
+static int check_directory(int fd, const char *name, struct error *err)
+{
+	struct stat status;
+
+	if (fstat(fd, &status) < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot look at the state directory %s",
+		                   name);
+	if (status.st_uid == geteuid() && (status.st_mode & 07777) == 0700)
+		return 0;
+	(void)error_set(err, BLAME_HOST, EPERM,
+	                "others could enter the state directory %s: uid %u, mode %04o", name,
+	                status.st_uid, status.st_mode & 07777);
+	(void)error_hint(err, "It must belong to uid %u and have mode 0700", geteuid());
+	return -EPERM;
+}
+
+static int open_directory(int parent_fd, const char *name, int *ret_fd, struct error *err)
+{
+	cleanup_fd int fd = -1;
+	int r;
+
+	if (mkdirat(parent_fd, name, 0700) < 0 && errno != EEXIST)
+		return error_errno(err, BLAME_HOST, errno, "cannot make the state directory %s",
+		                   name);
+	fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot open the state directory %s",
+		                   name);
+	r = check_directory(fd, name, err);
+	if (r < 0)
+		return r;
+	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+/* The names of accounts are names of lock files, and must not be those of our own files. */
+static bool is_lock_name(const char *name)
+{
+	return name[0] != '\0' && name[0] != '.' && !strchr(name, '/') &&
+	       strcmp(name, "queue") != 0 && strcmp(name, "queue.lock") != 0;
+}
+
+int pool_open(const char *state_dir, const struct build_user *users, size_t n_users,
+              struct pool *ret, struct error *err)
+{
+	cleanup_pool struct pool pool = no_pool;
+	cleanup_fd int state_fd = -1;
+	int r;
+
+	for (size_t i = 0; i < n_users; i++)
+		if (!is_lock_name(users[i].name))
+			return error_set(err, BLAME_HOST, EINVAL,
+			                 "a build user cannot be named \"%s\"", users[i].name);
+	pool.users = users;
+	pool.n_users = n_users;
+	state_fd = open(state_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (state_fd < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot open the state directory %s",
+		                   state_dir);
+	r = open_directory(state_fd, "pool", &pool.pool_fd, err);
+	if (r == 0)
+		r = open_directory(state_fd, "scratch", &pool.scratch_fd, err);
+	if (r == 0)
+		r = open_directory(pool.pool_fd, "queue", &pool.queue_fd, err);
+	if (r < 0)
+		return r;
+	*ret = pool;
+	pool = no_pool;
+	return 0;
+}
+
+void pool_done(struct pool *pool)
+{
+	/* 0 is standard input, never a directory: so an object of zeros is empty as well. */
+	if (pool->pool_fd > 0) {
+		queue_leave(pool);
+		fd_closep(&pool->queue_fd);
+		fd_closep(&pool->scratch_fd);
+		fd_closep(&pool->pool_fd);
+	}
+	*pool = no_pool;
+}
+
+/* ---- what a lock says ---- */
+
+static bool is_scratch_name(const char *name)
+{
+	return strlen(name) == SCRATCH_NAME_LEN &&
+	       strspn(name, "0123456789abcdef") == SCRATCH_NAME_LEN;
+}
+
+static bool is_cgroup_path(const char *path)
+{
+	return path[0] == '/' && strlen(path) < CGROUP_PATH_MAX && !strchr(path, '\n');
+}
+
+static bool record_is_empty(const struct slot_record *record)
+{
+	return record->scratch[0] == '\0' && record->cgroup[0] == '\0';
+}
+
+/* One line of a record. The text is taken apart. */
+static int parse_line(const char *line, struct slot_record *ret)
+{
+	static const char scratch[] = "scratch ", cgroup[] = "cgroup ";
+	const char *value;
+
+	if (strncmp(line, scratch, strlen(scratch)) == 0) {
+		value = line + strlen(scratch);
+		if (!is_scratch_name(value))
+			return -EBADMSG;
+		(void)snprintf(ret->scratch, sizeof(ret->scratch), "%s", value);
+		return 0;
+	}
+	if (strncmp(line, cgroup, strlen(cgroup)) == 0) {
+		value = line + strlen(cgroup);
+		if (!is_cgroup_path(value))
+			return -EBADMSG;
+		(void)snprintf(ret->cgroup, sizeof(ret->cgroup), "%s", value);
+		return 0;
+	}
+	return -EBADMSG;
+}
+
+/* What follows "end" is left from a longer record before: it is no longer than that because the
+ * holder was killed before it could cut the file. */
+static int parse_record(char *text, struct slot_record *ret)
+{
+	char *end;
+
+	for (char *line = text; (end = strchr(line, '\n')); line = end + 1) {
+		*end = '\0';
+		if (strcmp(line, "end") == 0)
+			return 0;
+		if (parse_line(line, ret) < 0)
+			return -EBADMSG;
+	}
+	return -EBADMSG;
+}
+
+static int read_record(const struct slot *slot, struct slot_record *ret, struct error *err)
+{
+	struct slot_record record = { 0 };
+	char text[RECORD_LEN_MAX + 1];
+	ssize_t n = pread(slot->lock_fd, text, sizeof(text) - 1, 0);
+
+	if (n < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot read lock file %s",
+		                   slot->user->name);
+	text[n] = '\0';
+	if (n > 0 && parse_record(text, &record) < 0) {
+		(void)error_set(err, BLAME_HOST, EBADMSG,
+		                "lock file %s does not say what its last holder left",
+		                slot->user->name);
+		(void)error_hint(err,
+		                 "When no request runs, see that no process of %s lives and that "
+		                 "scratch holds nothing of it, then remove the file",
+		                 slot->user->name);
+		return -EBADMSG;
+	}
+	*ret = record;
+	return 0;
+}
+
+static int forget_record(const struct slot *slot, struct error *err)
+{
+	if (ftruncate(slot->lock_fd, 0) < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot empty lock file %s",
+		                   slot->user->name);
+	return 0;
+}
+
+int slot_write_record(const struct slot *slot, const struct slot_record *record, struct error *err)
+{
+	char text[RECORD_LEN_MAX + 1];
+	ssize_t n;
+	int len;
+
+	if (record_is_empty(record))
+		return forget_record(slot, err);
+	if ((record->scratch[0] && !is_scratch_name(record->scratch)) ||
+	    (record->cgroup[0] && !is_cgroup_path(record->cgroup)))
+		return error_set(err, BLAME_HOST, EINVAL,
+		                 "scratch \"%s\" and cgroup \"%s\" cannot be recorded",
+		                 record->scratch, record->cgroup);
+	len = snprintf(text, sizeof(text), "%s%s%s%s%s%send\n",
+	               record->scratch[0] ? "scratch " : "", record->scratch,
+	               record->scratch[0] ? "\n" : "", record->cgroup[0] ? "cgroup " : "",
+	               record->cgroup, record->cgroup[0] ? "\n" : "");
+
+	/* One write, less than a page: a signal cannot stop it in the middle. */
+	n = pwrite(slot->lock_fd, text, (size_t)len, 0);
+	if (n >= 0 && n < len) {
+		n = -1;
+		errno = ENOSPC;
+	}
+	if (n < 0 || ftruncate(slot->lock_fd, len) < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot write lock file %s",
+		                   slot->user->name);
+	return 0;
+}
+
+/* ---- slots ---- */
+
+void slot_abandon(struct slot *slot)
+{
+	if (slot->user)
+		fd_closep(&slot->lock_fd);
+	*slot = (struct slot){ .lock_fd = -1 };
+}
+
+void slot_done(struct slot *slot)
+{
+	/* Closing, not LOCK_UN: init shares the lock and keeps it as long as it lives. */
+	if (slot->user && slot->lock_fd >= 0)
+		(void)forget_record(slot, NULL);
+	slot_abandon(slot);
+}
+
+/*
+ * Take the lock of a user if it is free and has content or none, as wanted. The guard is held.
+ * Returns 1, 0 or a negative errno.
+ */
+static int take_slot(const struct pool *pool, const struct build_user *user, bool with_content,
+                     struct slot *ret, struct error *err)
+{
+	cleanup_fd int look_fd = -1;
+	cleanup_(slot_abandon) struct slot slot = { .user = user, .lock_fd = -1 };
+	struct stat status;
+	int r;
+
+	r = lock_open(pool->pool_fd, user->name, O_RDONLY | O_CREAT, &look_fd, err);
+	if (r < 0)
+		return r;
+	r = lock_try(look_fd, user->name, err);
+	if (r <= 0)
+		return r;
+	if (fstat(look_fd, &status) < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot look at lock file %s",
+		                   user->name);
+	if ((status.st_size > 0) != with_content)
+		return 0;
+	fd_closep(&look_fd);
+
+	r = lock_open(pool->pool_fd, user->name, O_RDWR | O_CREAT, &slot.lock_fd, err);
+	if (r < 0)
+		return r;
+	r = lock_try(slot.lock_fd, user->name, err);
+	if (r <= 0)
+		return r;
+	*ret = slot;
+	slot = (struct slot){ .lock_fd = -1 };
+	return 1;
+}
+
+static int take_any_slot(const struct pool *pool, struct slot *ret, struct error *err)
+{
+	for (size_t i = 0; i < pool->n_users; i++) {
+		int r = take_slot(pool, &pool->users[i], false, ret, err);
+
+		if (r != 0)
+			return r;
+	}
+	return 0;
+}
+
+int pool_join(struct pool *pool, uint64_t queue_max, struct error *err)
+{
+	cleanup_fd int guard_fd = -1;
+	int r;
+
+	/* First the ears, then the place: no change in between is missed. */
+	r = queue_watch(pool, err);
+	if (r == 0)
+		r = queue_guard(pool, &guard_fd, err);
+	if (r == 0)
+		r = queue_join(pool, queue_max, err);
+	if (r < 0)
+		queue_leave(pool);
+	return r;
+}
+
+/* Without inotify nobody tells who died: then all are looked at. */
+static int try_once(struct pool *pool, bool look_at_all, struct slot *ret, uint64_t *ret_ahead,
+                    struct error *err)
+{
+	cleanup_fd int guard_fd = -1;
+	int r;
+
+	r = queue_guard(pool, &guard_fd, err);
+	if (r < 0)
+		return r;
+	r = queue_count_ahead(pool, look_at_all || pool->change_fd < 0, ret_ahead, err);
+	if (r < 0 || *ret_ahead > 0)
+		return r;
+	r = take_any_slot(pool, ret, err);
+	if (r > 0)
+		queue_leave(pool);
+	return r;
+}
+
+int pool_try(struct pool *pool, struct slot *ret, uint64_t *ret_ahead, struct error *err)
+{
+	/* The kernel tells of a closing a moment before it releases the lock. */
+	static const long pauses_ns[] = { 50000, 100000, 200000, 400000, 800000, 1600000 };
+	struct queue_news news = queue_read_news(pool);
+	uint64_t n_ahead;
+	int r;
+
+	if (pool->n_users == 0)
+		return error_set(err, BLAME_HOST, ENOENT, "there are no build users");
+	for (size_t i = 0;; i++) {
+		r = try_once(pool, news.waiter_closed, ret, &n_ahead, err);
+		if (r != 0)
+			return r;
+		if (i == ARRAY_SIZE(pauses_ns) ||
+		    !(news.waiter_closed || (news.closed && n_ahead == 0)))
+			break;
+		(void)nanosleep(&(struct timespec){ .tv_nsec = pauses_ns[i] }, NULL);
+	}
+	*ret_ahead = n_ahead;
+	return 0;
+}
+
+/* ---- what the dead left ---- */
+
+static int take_left_slot(const struct pool *pool, const struct build_user *user, struct slot *ret,
+                          struct error *err)
+{
+	cleanup_fd int guard_fd = -1;
+	struct stat status;
+	int r;
+
+	/* Nearly always nothing is left: seen without the guard, without a lock. */
+	if (fstatat(pool->pool_fd, user->name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0
+		                       : error_errno(err, BLAME_HOST, errno,
+		                                     "cannot look at lock file %s", user->name);
+	if (S_ISREG(status.st_mode) && status.st_size == 0)
+		return 0;
+	r = queue_guard(pool, &guard_fd, err);
+	if (r < 0)
+		return r;
+	return take_slot(pool, user, true, ret, err);
+}
+
+static int sweep_slot(const struct pool *pool, const struct build_user *user,
+                      int (*clear)(void *context, const struct build_user *user, int scratch_fd,
+                                   const struct slot_record *record, struct error *err),
+                      void *context, struct error *err)
+{
+	/* If anything fails, what is recorded must stay so. */
+	cleanup_(slot_abandon) struct slot slot = { .lock_fd = -1 };
+	struct slot_record record;
+	int r;
+
+	r = take_left_slot(pool, user, &slot, err);
+	if (r <= 0)
+		return r;
+	r = read_record(&slot, &record, err);
+	if (r < 0)
+		return r;
+	r = clear(context, user, pool->scratch_fd, &record, err);
+	if (r < 0)
+		return r;
+	return forget_record(&slot, err);
+}
+
+int pool_sweep(struct pool *pool,
+               int (*clear)(void *context, const struct build_user *user, int scratch_fd,
+                            const struct slot_record *record, struct error *err),
+               void *context, struct error *err)
+{
+	int first = 0;
+
+	for (size_t i = 0; i < pool->n_users; i++) {
+		struct error later;
+		int r = sweep_slot(pool, &pool->users[i], clear, context,
+		                   first == 0 ? err : &later);
+
+		if (first == 0)
+			first = r;
+	}
+	return first;
+}

@@ -1,0 +1,51 @@
+/*
+ * The line before the pool, and the opening of lock files, which pool and line share. For pool.c
+ * only. Whoever numbers, counts or takes anything holds the guard meanwhile.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/error.h"
+#include "pool.h"
+
+/*
+ * lock_open - open a lock file, with O_CREAT in flags also make it
+ *
+ * Returns  1, 0 if it does not exist, or a negative errno
+ * Errors   BLAME_HOST: -EPERM it is not a regular file of ours, of mode 0600, with one name
+ */
+int lock_open(int dir_fd, const char *name, int flags, int *ret_fd, struct error *err);
+
+/* lock_try - lock what lock_open() opened; 1, 0 if another holds it, or a negative errno */
+int lock_try(int fd, const char *name, struct error *err);
+
+/* queue_guard - wait for the guard; closing *ret_fd gives it back */
+int queue_guard(const struct pool *pool, int *ret_fd, struct error *err);
+
+/* queue_join - stand at the end of the line, unless queue_max wait already: -EBUSY */
+int queue_join(struct pool *pool, uint64_t queue_max, struct error *err);
+
+/*
+ * queue_count_ahead - how many wait before us, or without a ticket how many wait
+ *
+ * look_at_all  false: only the first of the line is looked at, to see whether it still lives, and
+ *              those behind it count as they stand; true: each is
+ */
+int queue_count_ahead(const struct pool *pool, bool look_at_all, uint64_t *ret, struct error *err);
+
+/* queue_leave - give the ticket back, and listen no longer */
+void queue_leave(struct pool *pool);
+
+/* What has happened in pool and line since the last time. */
+struct queue_news {
+	bool closed;        /* somebody closed a lock, and has released it or is about to */
+	bool waiter_closed; /* also a ticket: somebody died who waited */
+};
+
+/* queue_watch - set pool->change_fd; it stays -1 where the kernel has no inotify left for us */
+int queue_watch(struct pool *pool, struct error *err);
+
+/* queue_read_news - what came in, without waiting */
+struct queue_news queue_read_news(const struct pool *pool);

@@ -1,0 +1,174 @@
+/* The journal's and the service manager's view of a request. */
+#define SD_JOURNAL_SUPPRESS_LOCATION /* the line is about a request, not about our source */
+
+#include "receipt.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-journal.h>
+
+#include "lib/base/buffer.h"
+#include "lib/base/cleanup.h"
+#include "lib/base/log.h"
+#include "lib/base/text.h"
+
+enum { FIELDS_MAX = 40 };
+
+struct fields {
+	char *items[FIELDS_MAX];
+	size_t n_items;
+};
+
+static void fields_done(struct fields *fields)
+{
+	for (size_t i = 0; i < fields->n_items; i++)
+		free(fields->items[i]);
+}
+
+/* A field that finds no memory is left out: the line is worth more than the field. */
+__attribute__((format(printf, 2, 3))) static void add(struct fields *fields, const char *fmt, ...)
+{
+	va_list ap;
+	char *item;
+	int n;
+
+	if (fields->n_items == FIELDS_MAX)
+		return;
+	va_start(ap, fmt);
+	n = vasprintf(&item, fmt, ap);
+	va_end(ap);
+	if (n >= 0)
+		fields->items[fields->n_items++] = item;
+}
+
+static const char *delivery_word(enum delivery delivery)
+{
+	switch (delivery) {
+	case DELIVERY_DONE:
+		return "yes";
+	case DELIVERY_LOST:
+		return "no";
+	default:
+		return "unknown";
+	}
+}
+
+static void add_result(struct fields *fields, const struct receipt *receipt)
+{
+	add(fields, "HATCH_VERDICT=%s", receipt->verdict);
+	add(fields, "HATCH_PHASE=%s", receipt->phase);
+	add(fields, "HATCH_DURATION_MS=%llu", (unsigned long long)receipt->total_ms);
+	add(fields, "HATCH_QUEUED_MS=%llu", (unsigned long long)receipt->queued_ms);
+	add(fields, "HATCH_RUN_MS=%llu", (unsigned long long)receipt->run_ms);
+	add(fields, "HATCH_STDOUT_BYTES=%llu", (unsigned long long)receipt->stdout_bytes);
+	add(fields, "HATCH_STDERR_BYTES=%llu", (unsigned long long)receipt->stderr_bytes);
+	add(fields, "HATCH_OUTPUT_BYTES=%llu", (unsigned long long)receipt->output_bytes);
+	add(fields, "HATCH_OUTPUTS=%llu", (unsigned long long)receipt->outputs);
+	add(fields, "HATCH_DELIVERED=%s", delivery_word(receipt->delivery));
+	if (receipt->has_exit)
+		add(fields, "HATCH_EXIT=%u", receipt->exit_code);
+	if (receipt->exit_signal)
+		add(fields, "HATCH_SIGNAL=%u", receipt->exit_signal);
+	if (receipt->timed_out)
+		add(fields, "HATCH_TIMED_OUT=1");
+	if (receipt->error.text[0])
+		add(fields, "HATCH_ERROR=%s", receipt->error.text);
+	if (receipt->error.hint[0])
+		add(fields, "HATCH_HINT=%s", receipt->error.hint);
+}
+
+static void add_who(struct fields *fields, const struct receipt *receipt)
+{
+	if (receipt->id[0])
+		add(fields, "HATCH_REQUEST=%s", receipt->id);
+	if (receipt->client_id[0])
+		add(fields, "HATCH_CLIENT_ID=%s", receipt->client_id);
+	if (receipt->builder[0])
+		add(fields, "HATCH_BUILDER=%s", receipt->builder);
+	if (receipt->user[0])
+		add(fields, "HATCH_USER=%s", receipt->user);
+	if (!receipt->peer)
+		return;
+	add(fields, "HATCH_PEER_UID=%u", receipt->peer->uid);
+	add(fields, "HATCH_PEER_GID=%u", receipt->peer->gid);
+	add(fields, "HATCH_PEER_PID=%d", receipt->peer->pid);
+	if (receipt->peer->derivation[0])
+		add(fields, "HATCH_DRV=%s", receipt->peer->derivation);
+}
+
+/* The sentence for people. */
+static int print_message(const struct receipt *receipt, struct buffer *buf)
+{
+	int r = buffer_printf(buf, "%s", receipt->builder[0] ? receipt->builder : "no request");
+
+	if (r == 0 && receipt->peer)
+		r = buffer_printf(buf, " for uid %u", receipt->peer->uid);
+	if (r == 0 && receipt->peer && receipt->peer->derivation[0])
+		r = buffer_printf(buf, " (%s)", receipt->peer->derivation);
+	if (r == 0 && receipt->user[0])
+		r = buffer_printf(buf, " as %s", receipt->user);
+	if (r == 0)
+		r = buffer_printf(buf, ": %s", receipt->verdict);
+	if (r == 0 && receipt->has_exit)
+		r = buffer_printf(buf, ", exit %u", receipt->exit_code);
+	if (r == 0 && receipt->exit_signal)
+		r = buffer_printf(buf, " (signal %u)", receipt->exit_signal);
+	if (r == 0)
+		r = buffer_printf(buf, " after %llu ms", (unsigned long long)receipt->total_ms);
+	if (r == 0 && receipt->outputs > 0)
+		r = buffer_printf(buf, ", %llu outputs, delivered: %s",
+		                  (unsigned long long)receipt->outputs,
+		                  delivery_word(receipt->delivery));
+	if (r == 0 && receipt->error.text[0])
+		r = buffer_printf(buf, ": %s", receipt->error.text);
+	if (r == 0 && receipt->error.hint[0])
+		r = buffer_printf(buf, "; %s", receipt->error.hint);
+	return r;
+}
+
+void receipt_log(const struct receipt *receipt)
+{
+	cleanup_(fields_done) struct fields fields = { 0 };
+	cleanup_(buffer_done) struct buffer message = { 0 };
+	struct iovec parts[FIELDS_MAX];
+	char clean[2048];
+
+	if (print_message(receipt, &message) < 0)
+		return;
+	/* Under systemd stderr is the journal too, but without fields. */
+	if (!getenv("JOURNAL_STREAM")) {
+		log_line(receipt->level, "%s", message.data);
+		return;
+	}
+	text_escape(message.data, message.len, clean, sizeof(clean));
+	add(&fields, "MESSAGE=%s", clean);
+	add(&fields, "PRIORITY=%d", receipt->level);
+	add(&fields, "SYSLOG_IDENTIFIER=hatchd");
+	add_who(&fields, receipt);
+	add_result(&fields, receipt);
+	for (size_t i = 0; i < fields.n_items; i++)
+		parts[i] = (struct iovec){ fields.items[i], strlen(fields.items[i]) };
+	if (sd_journal_sendv(parts, (int)fields.n_items) < 0)
+		log_line(receipt->level, "%s", message.data);
+}
+
+void receipt_status(const char *fmt, ...)
+{
+	char text[512], clean[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	text_escape(text, strlen(text), clean, sizeof(clean));
+	(void)sd_notifyf(0, "STATUS=%s", clean);
+}
+
+void receipt_expect(uint64_t seconds)
+{
+	(void)sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%llu", (unsigned long long)seconds * 1000000);
+}

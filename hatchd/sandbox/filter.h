@@ -1,0 +1,25 @@
+/*
+ * The seccomp filters of the processes that touch hostile bytes or run hostile code.
+ * Source: seccomp(2), docs/security.md "System calls"
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "lib/base/error.h"
+
+/* filter_available - can this kernel load filters at all? */
+bool filter_available(void);
+
+/* filter_speaker - reading, writing and memory: no files, no sockets, no processes; anything else
+ * kills */
+int filter_speaker(struct error *err);
+
+/* filter_packer - what reading a tree by descriptors needs; anything else kills */
+int filter_packer(struct error *err);
+
+/*
+ * filter_builder - everything that ordinary programs do, but no namespaces, mounts, keyrings,
+ * kernel interfaces without business in a build, set-id files or terminal injection
+ */
+int filter_builder(struct error *err);

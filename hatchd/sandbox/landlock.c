@@ -1,0 +1,71 @@
+/* Raw calls: libc has no wrappers. Only rights of the first ABI are used, so any Landlock will do.
+ */
+#include "landlock.h"
+
+#include <errno.h>
+#include <linux/landlock.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lib/base/cleanup.h"
+
+enum {
+	READ_RIGHTS = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR,
+	WRITE_RIGHTS = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |
+	               LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_CHAR |
+	               LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
+	               LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO |
+	               LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM,
+	ALL_RIGHTS = LANDLOCK_ACCESS_FS_EXECUTE | READ_RIGHTS | WRITE_RIGHTS,
+};
+
+int landlock_version(void)
+{
+	int version = (int)syscall(SYS_landlock_create_ruleset, NULL, 0,
+	                           LANDLOCK_CREATE_RULESET_VERSION);
+
+	return version > 0 ? version : 0;
+}
+
+static int add_rule(int ruleset_fd, int dir_fd, uint64_t rights)
+{
+	struct landlock_path_beneath_attr attr = { .allowed_access = rights, .parent_fd = dir_fd };
+
+	return syscall(SYS_landlock_add_rule, ruleset_fd, LANDLOCK_RULE_PATH_BENEATH, &attr, 0) < 0
+	               ? -errno
+	               : 0;
+}
+
+/* Of the rights in handled, only those in allowed remain, and only beneath dir_fds. */
+static int restrict_self(uint64_t handled, uint64_t allowed, const int *dir_fds, size_t n_dir_fds,
+                         struct error *err)
+{
+	struct landlock_ruleset_attr attr = { .handled_access_fs = handled };
+	cleanup_fd int ruleset_fd = -1;
+
+	if (landlock_version() == 0)
+		return 0;
+	ruleset_fd = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
+	if (ruleset_fd < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot make a Landlock ruleset");
+	for (size_t i = 0; i < n_dir_fds; i++) {
+		int r = dir_fds[i] < 0 ? 0 : add_rule(ruleset_fd, dir_fds[i], allowed);
+
+		if (r < 0)
+			return error_errno(err, BLAME_HOST, -r, "cannot add a Landlock rule");
+	}
+	if (syscall(SYS_landlock_restrict_self, ruleset_fd, 0) < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot enforce Landlock");
+	return 0;
+}
+
+int landlock_read_only(const int *dir_fds, size_t n_dir_fds, struct error *err)
+{
+	return restrict_self(ALL_RIGHTS, READ_RIGHTS, dir_fds, n_dir_fds, err);
+}
+
+int landlock_write_beneath(const int *dir_fds, size_t n_dir_fds, struct error *err)
+{
+	return restrict_self(WRITE_RIGHTS, WRITE_RIGHTS, dir_fds, n_dir_fds, err);
+}

@@ -1,0 +1,27 @@
+/* Landlock: which files a process may still open, decided once. Source: landlock(7) */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lib/base/error.h"
+
+/* landlock_version - of the kernel's Landlock ABI; 0: none (hatchd --check reports it) */
+int landlock_version(void);
+
+/*
+ * landlock_read_only - from here on only what is beneath these directories can be opened, for
+ * reading
+ *
+ * A kernel without Landlock is no failure: seccomp and the user's rights remain. hatchd --check
+ * says so.
+ */
+int landlock_read_only(const int *dir_fds, size_t n_dir_fds, struct error *err);
+
+/*
+ * landlock_write_beneath - from here on nothing can be written, made or removed but beneath these
+ * directories; reading is as before
+ *
+ * What ProtectSystem=strict would do for the service, at a fiftieth of its price, and for ever.
+ */
+int landlock_write_beneath(const int *dir_fds, size_t n_dir_fds, struct error *err);

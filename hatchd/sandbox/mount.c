@@ -1,0 +1,111 @@
+/* One system call at a time, each failure with the name of what it was for. */
+#include "mount.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/mount.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lib/base/cleanup.h"
+
+/* <sys/mount.h> of glibc and <linux/mount.h> cannot be included together on all versions we build
+ * with, so the calls are made by number. */
+static int sys_fsopen(const char *type)
+{
+	return (int)syscall(SYS_fsopen, type, FSOPEN_CLOEXEC);
+}
+
+static int sys_fsconfig(int fd, unsigned command, const char *key, const char *value)
+{
+	return (int)syscall(SYS_fsconfig, fd, command, key, value, 0);
+}
+
+int mount_new(const char *type, const struct mount_option *options, size_t n_options,
+              uint64_t attributes, struct error *err)
+{
+	cleanup_fd int context_fd = sys_fsopen(type);
+	int fd;
+
+	if (context_fd < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot make a %s file system", type);
+	for (size_t i = 0; i < n_options; i++)
+		if (sys_fsconfig(context_fd, FSCONFIG_SET_STRING, options[i].key,
+		                 options[i].value) < 0)
+			return error_errno(err, BLAME_HOST, errno, "cannot set %s of %s",
+			                   options[i].key, type);
+	if (sys_fsconfig(context_fd, FSCONFIG_CMD_CREATE, NULL, NULL) < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot make a %s file system", type);
+	fd = (int)syscall(SYS_fsmount, context_fd, FSMOUNT_CLOEXEC, (unsigned)attributes);
+	if (fd < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot mount a %s file system", type);
+	return fd;
+}
+
+static int set_attributes(int fd, unsigned flags, uint64_t attributes)
+{
+	struct mount_attr attr = { .attr_set = attributes };
+
+	return syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | flags, &attr, sizeof(attr)) < 0
+	               ? -errno
+	               : 0;
+}
+
+int mount_clone(int source_fd, const char *what, uint64_t attributes, struct error *err)
+{
+	cleanup_fd int fd = (int)syscall(SYS_open_tree, source_fd, "",
+	                                 AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE |
+	                                         OPEN_TREE_CLOEXEC);
+	int r;
+
+	if (fd < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot bind %s", what);
+	r = set_attributes(fd, AT_RECURSIVE, attributes);
+	if (r < 0)
+		return error_errno(err, BLAME_HOST, -r, "cannot restrict the mount of %s", what);
+	return take_fd(&fd);
+}
+
+int mount_set(int mount_fd, uint64_t attributes, struct error *err)
+{
+	int r = set_attributes(mount_fd, 0, attributes);
+
+	if (r < 0)
+		return error_errno(err, BLAME_HOST, -r, "cannot restrict a mount");
+	return 0;
+}
+
+int mount_attach(int mount_fd, int root_fd, const char *target, struct error *err)
+{
+	unsigned flags = MOVE_MOUNT_F_EMPTY_PATH | (*target ? 0 : MOVE_MOUNT_T_EMPTY_PATH);
+
+	if (syscall(SYS_move_mount, mount_fd, "", root_fd, target, flags) < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot mount at /%s of the sandbox",
+		                   target);
+	return 0;
+}
+
+int reopen_here(int fd, struct error *err)
+{
+	char link[64], path[PATH_MAX];
+	cleanup_fd int here = -1;
+	struct stat before, after;
+	ssize_t n;
+
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof(path) - 1);
+	if (n < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot read %s", link);
+	path[n] = '\0';
+	here = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (here < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot open %s", path);
+	if (fstat(fd, &before) < 0 || fstat(here, &after) < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot look at %s", path);
+	if (before.st_dev != after.st_dev || before.st_ino != after.st_ino)
+		return error_set(err, BLAME_HOST, ESTALE, "%s was replaced", path);
+	return take_fd(&here);
+}

@@ -1,0 +1,49 @@
+/*
+ * Who a process is and what it may: the steps by which each of hatchd's processes loses what it
+ * does not need. Every step is verified; none can be taken back.
+ * Source: capabilities(7), credentials(7), docs/security.md "Privileges"
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "lib/base/error.h"
+
+/* An account as numbers. With change false (unprivileged mode) the process stays who it is. */
+struct account {
+	uid_t uid;
+	gid_t gid;
+	const gid_t *groups; /* supplementary; borrowed */
+	size_t n_groups;
+	bool change;
+};
+
+/*
+ * privilege_keep_needed - from whatever root may to the seven capabilities the monitor needs
+ *
+ * Also empties the bounding, inheritable and ambient sets for all children, and sets no_new_privs.
+ * Errors  BLAME_HOST -EPERM one of them is missing (named)
+ */
+int privilege_keep_needed(struct error *err);
+
+/* privilege_drop_all - no capability is left, for ever; the uid stays */
+int privilege_drop_all(struct error *err);
+
+/*
+ * privilege_become - become the account, for ever
+ *
+ * setgroups, setresgid, setresuid, in this order; then checks that each took and that uid 0 cannot
+ * be had back; no capabilities; no_new_privs; not dumpable; dies with its parent (both of the last
+ * are undone by the change of uid, so they come after it).
+ */
+int privilege_become(const struct account *account, struct error *err);
+
+/* privilege_die_with_parent - SIGKILL when the parent ends; parent is its pid as this process sees
+ * it (0 across a pid namespace: then the caller has another way to notice) */
+int privilege_die_with_parent(pid_t parent, struct error *err);
+
+/* fds_close_except - close every descriptor from 3 up that is not in keep (sorted here, in place;
+ * -1 is skipped) */
+int fds_close_except(int *keep, size_t n_keep, struct error *err);

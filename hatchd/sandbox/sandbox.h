@@ -1,0 +1,72 @@
+/*
+ * The builder's world: namespaces, a root of its own, a small init, and the builder as an ordinary
+ * user without any privilege. docs/security.md, "The sandbox", lists what it holds.
+ */
+#pragma once
+
+#include <sys/types.h>
+
+#include "../request.h"
+#include "../scratch.h"
+#include "privilege.h"
+
+/* What the sandbox is made from; everything borrowed. */
+struct sandbox_plan {
+	const struct request *request;
+	const struct account *account;
+	const char *user_name;
+	const char *request_id; /* the server's */
+	const struct scratch *scratch;
+	int command_fd; /* O_PATH of the builder's program as it was checked on the host */
+	int stdout_fd, stderr_fd;
+	int lock_fd;   /* kept by init: the slot stays taken while anything lives */
+	int cgroup_fd; /* directory of the request's cgroup; -1 in unprivileged mode without one */
+};
+
+enum sandbox_report_kind {
+	SANDBOX_STARTED = 1, /* the builder's program runs */
+	SANDBOX_FAILED,      /* code and text: a step of the set-up */
+	SANDBOX_EXEC_FAILED, /* code: errno of execve(2) */
+	SANDBOX_EXITED,      /* code: status as wait(2) gives it */
+};
+
+/* From init to the monitor, over a SOCK_SEQPACKET pair; one struct each. */
+struct sandbox_report {
+	enum sandbox_report_kind kind;
+	int code;
+	char text[256];
+};
+
+/* The monitor's hold on it. */
+struct sandbox {
+	pid_t pid; /* of init; 0: none */
+	int pid_fd;
+	int report_fd; /* reports come in; closing it makes init end, and with it everything */
+};
+
+/*
+ * sandbox_start - clone init into its namespaces and cgroup; it reports on report_fd what becomes
+ * of it
+ *
+ * Everything here needs the monitor's capabilities; afterwards it can drop them.
+ */
+int sandbox_start(const struct sandbox_plan *plan, struct sandbox *ret, struct error *err);
+void sandbox_done(struct sandbox *sandbox);
+
+/* sandbox_terminate - have init send SIGTERM to everything inside; 0 or -errno */
+int sandbox_terminate(const struct sandbox *sandbox);
+
+/* view_enter - make the view and pivot into it; view.c. In the new mount namespace, with
+ * capabilities over it */
+int view_enter(const struct sandbox_plan *plan, struct error *err);
+
+/* init_run - life of process 1 after the view is there: drop, start the builder, reap, report;
+ * init.c */
+__attribute__((noreturn)) void init_run(const struct sandbox_plan *plan, int report_fd);
+
+/*
+ * environment_make - the builder's whole environment, sorted by name; environment.c
+ *
+ * ret   NULL-terminated, for execve(2); release with strv_free()
+ */
+int environment_make(const struct sandbox_plan *plan, char ***ret, struct error *err);

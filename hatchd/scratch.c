@@ -1,0 +1,185 @@
+/* Directories by descriptors only; no path is ever put together. */
+#include "scratch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/base/encoding.h"
+#include "lib/tree/remove.h"
+
+int scratch_choose_name(char ret[SCRATCH_NAME_LEN + 1])
+{
+	unsigned char random[SCRATCH_NAME_LEN / 2];
+
+	if (getrandom(random, sizeof(random), 0) != sizeof(random))
+		return -EIO;
+	hex_encode(random, sizeof(random), ret);
+	return 0;
+}
+
+enum owner {
+	OWNER_US,
+	OWNER_GROUP, /* ours, with the build user's group */
+	OWNER_USER,
+};
+
+static const struct part {
+	const char *name;
+	size_t fd_offset;
+	mode_t mode;
+	enum owner owner;
+} parts[] = {
+	{ "upper", offsetof(struct scratch, upper_fd), 01775, OWNER_GROUP },
+	{ "work", offsetof(struct scratch, work_fd), 0700, OWNER_US },
+	{ "outputs", offsetof(struct scratch, outputs_fd), 01775, OWNER_GROUP },
+	{ "build", offsetof(struct scratch, build_fd), 0700, OWNER_USER },
+	{ "tmp", offsetof(struct scratch, tmp_fd), 01777, OWNER_US },
+	{ "root", offsetof(struct scratch, root_fd), 0700, OWNER_US },
+};
+
+/* What the build user may have written into. */
+static const char *const builder_parts[] = { "upper", "outputs", "build", "tmp" };
+
+static int *part_fd(struct scratch *scratch, const struct part *part)
+{
+	return (int *)((char *)scratch + part->fd_offset);
+}
+
+static int open_directory(int dir_fd, const char *name)
+{
+	return openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* The mode comes before the owner: chmod of what is no longer ours would need a capability. */
+static int create_part(struct scratch *scratch, const struct part *part,
+                       const struct account *account)
+{
+	int *fd = part_fd(scratch, part);
+
+	if (mkdirat(scratch->dir_fd, part->name, 0700) < 0)
+		return -errno;
+	*fd = open_directory(scratch->dir_fd, part->name);
+	if (*fd < 0 || fchmod(*fd, part->mode) < 0)
+		return -errno;
+	if (!account->change || part->owner == OWNER_US)
+		return 0;
+	if (fchown(*fd, part->owner == OWNER_USER ? account->uid : (uid_t)-1, account->gid) < 0)
+		return -errno;
+	return 0;
+}
+
+int scratch_create(int parent_fd, const char *name, const struct account *account,
+                   struct scratch *ret, struct error *err)
+{
+	cleanup_scratch struct scratch scratch = {
+		.parent_fd = parent_fd,
+		.dir_fd = -1,
+		.upper_fd = -1,
+		.work_fd = -1,
+		.outputs_fd = -1,
+		.build_fd = -1,
+		.tmp_fd = -1,
+		.root_fd = -1,
+	};
+
+	memcpy(scratch.name, name, sizeof(scratch.name));
+	if (mkdirat(parent_fd, name, 0700) < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot make the scratch directory %s",
+		                   name);
+	scratch.dir_fd = open_directory(parent_fd, name);
+	if (scratch.dir_fd < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot open the scratch directory %s",
+		                   name);
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		int r = create_part(&scratch, &parts[i], account);
+
+		if (r < 0)
+			return error_errno(err, BLAME_HOST, -r, "cannot make %s in scratch %s",
+			                   parts[i].name, name);
+	}
+	*ret = scratch;
+	scratch = (struct scratch){ .dir_fd = -1,
+		                    .upper_fd = -1,
+		                    .work_fd = -1,
+		                    .outputs_fd = -1,
+		                    .build_fd = -1,
+		                    .tmp_fd = -1,
+		                    .root_fd = -1 };
+	return 0;
+}
+
+void scratch_done(struct scratch *scratch)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+		fd_closep(part_fd(scratch, &parts[i]));
+	fd_closep(&scratch->dir_fd);
+}
+
+int scratch_clear(const struct scratch *scratch, struct error *err)
+{
+	const int fds[] = { scratch->upper_fd, scratch->outputs_fd, scratch->build_fd,
+		            scratch->tmp_fd };
+	int result = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		int r = tree_remove_children(fds[i], err);
+
+		result = result < 0 ? result : r;
+	}
+	return result;
+}
+
+int scratch_remove(int parent_fd, const char *name, struct error *err)
+{
+	cleanup_fd int dir_fd = open_directory(parent_fd, name);
+
+	/* What is not empty or not there is for tree_remove() to judge. */
+	for (size_t i = 0; dir_fd >= 0 && i < ARRAY_SIZE(builder_parts); i++)
+		(void)unlinkat(dir_fd, builder_parts[i], AT_REMOVEDIR);
+	return tree_remove(parent_fd, name, err);
+}
+
+/* The child of scratch_clear_leftover(): opens the parts with its parent's rights, then has none.
+ */
+static int clear_as_builder(int dir_fd, const struct account *account)
+{
+	int fds[ARRAY_SIZE(builder_parts)], result = 0;
+	struct error err = { 0 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(builder_parts); i++)
+		fds[i] = open_directory(dir_fd, builder_parts[i]);
+	if (privilege_become(account, &err) < 0)
+		return -1;
+	for (size_t i = 0; i < ARRAY_SIZE(builder_parts); i++)
+		if (fds[i] >= 0 && tree_remove_children(fds[i], &err) < 0)
+			result = -1;
+	return result;
+}
+
+int scratch_clear_leftover(int parent_fd, const char *name, const struct account *account,
+                           struct error *err)
+{
+	cleanup_fd int dir_fd = open_directory(parent_fd, name);
+	int status;
+	pid_t pid;
+
+	if (dir_fd < 0 && errno == ENOENT)
+		return 0;
+	if (dir_fd < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot open the leftover scratch %s",
+		                   name);
+	pid = fork();
+	if (pid < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot fork");
+	if (pid == 0)
+		_exit(clear_as_builder(dir_fd, account) < 0);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	/* If the child failed, the rest says so: it removes what is left, or names it. */
+	return scratch_remove(parent_fd, name, err);
+}
