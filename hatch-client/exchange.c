@@ -1,0 +1,448 @@
+/*
+ * The client's half of the order of messages. A table says which message fits which phase; only an
+ * exit with code 0 after every output, each compared with its end record, is success.
+ */
+#include "exchange.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "connect.h"
+#include "interrupt.h"
+#include "lib/base/fd.h"
+#include "lib/base/text.h"
+#include "nix.h"
+#include "outputs.h"
+#include "relay.h"
+#include "request.h"
+
+enum phase {
+	PHASE_ASKED,
+	PHASE_ACCEPTED,
+	PHASE_STARTED,
+	PHASE_RETURNING,
+	PHASE_ENDED,
+};
+
+struct exchange {
+	const struct options *options;
+	int fd;
+	struct wire wire;
+	struct message request;
+	struct outputs outputs;
+	struct relay relay;
+	enum phase phase;
+	char id[WIRE_ID_LEN + 1]; /* of the request; empty before it is accepted */
+	bool queued;              /* and said so */
+	uint64_t time_limit_sec;
+	struct message end;        /* the exit or the error */
+	struct message stream_end; /* the record of the output that is being unpacked */
+	bool stream_ended;
+};
+
+static void exchange_done(struct exchange *x)
+{
+	interrupt_watch(-1);
+	wire_done(&x->wire);
+	fd_closep(&x->fd); /* before the removal: the server stops while we clean up */
+	outputs_done(&x->outputs);
+	message_done(&x->request);
+	message_done(&x->end);
+	message_done(&x->stream_end);
+}
+
+#define cleanup_exchange cleanup_(exchange_done)
+
+/* Moves a message into its keeper. */
+static void keep(struct message *keeper, struct message *message)
+{
+	message_done(keeper);
+	*keeper = *message;
+	*message = (struct message){ 0 };
+}
+
+/* ---- how it ended ---- */
+
+/* " (request 5f0c...)", where the server has named it. */
+static const char *mark(const struct exchange *x, char ret[WIRE_ID_LEN + 16])
+{
+	ret[0] = '\0';
+	if (x->id[0])
+		(void)snprintf(ret, WIRE_ID_LEN + 16, " (request %s)", x->id);
+	return ret;
+}
+
+static int refused(const struct exchange *x, struct error *err)
+{
+	static const struct {
+		const char *code;
+		int status;
+	} statuses[] = {
+		{ "cannot-run", EXIT_STATUS_CANNOT_RUN },
+		{ "not-found", EXIT_STATUS_NOT_FOUND },
+	};
+	const struct message *end = &x->end;
+	char request[WIRE_ID_LEN + 16];
+
+	(void)error_set(err, BLAME_POLICY, ECANCELED, "%s: %.600s%s", end->error.code,
+	                end->error.message, mark(x, request));
+	if (end->error.hint)
+		(void)error_hint(err, "%s", end->error.hint);
+	for (size_t i = 0; i < ARRAY_SIZE(statuses); i++)
+		if (strcmp(end->error.code, statuses[i].code) == 0)
+			return statuses[i].status;
+	return EXIT_STATUS_FAILED;
+}
+
+static int failed(const struct exchange *x, struct error *err)
+{
+	const struct message *end = &x->end;
+	const char *builder = x->request.request.builder;
+	char request[WIRE_ID_LEN + 16];
+
+	(void)mark(x, request);
+	if (end->exit.timed_out)
+		(void)error_set(err, BLAME_BUILD, ETIMEDOUT,
+		                "builder %s went over its time limit of %llu s%s", builder,
+		                (unsigned long long)x->time_limit_sec, request);
+	else if (end->exit.signal)
+		(void)error_set(err, BLAME_BUILD, ECANCELED,
+		                "builder %s was ended by signal %u, %s%s", builder,
+		                end->exit.signal, strsignal((int)end->exit.signal), request);
+	else
+		(void)error_set(err, BLAME_BUILD, ECANCELED,
+		                "builder %s failed with exit status %u%s", builder, end->exit.code,
+		                request);
+	return (int)end->exit.code;
+}
+
+static int lost(struct error *err)
+{
+	(void)error_set(err, BLAME_PEER, EPIPE, "the server closed the connection before the end");
+	return error_hint(err, "the result is lost; the server's journal says why: "
+	                       "journalctl -t hatchd");
+}
+
+static int out_of_order(const struct message *message, struct error *err)
+{
+	return error_set(err, BLAME_PEER, EBADMSG, "the server sent \"%s\" out of order",
+	                 message_type_name(message->type));
+}
+
+/* ---- one message ---- */
+
+static int on_accepted(struct exchange *x, struct message *message, struct error *err)
+{
+	(void)snprintf(x->id, sizeof(x->id), "%s", message->accepted.id);
+	x->phase = PHASE_ACCEPTED;
+	return 0;
+}
+
+static int on_queued(struct exchange *x, struct message *message, struct error *err)
+{
+	const char *builder = x->request.request.builder;
+	unsigned long long ahead = message->queued.ahead;
+
+	if (x->options->quiet)
+		return 0;
+	x->queued = true;
+	if (nix_is_build())
+		nix_set_phase("hatch:%s queued (%llu ahead)", builder, ahead);
+	else
+		relay_note(&x->relay, "waiting for %s, %llu ahead", message->queued.resource,
+		           ahead);
+	return 0;
+}
+
+static int on_started(struct exchange *x, struct message *message, struct error *err)
+{
+	x->time_limit_sec = message->started.time_limit_sec;
+	x->phase = PHASE_STARTED;
+	if (x->queued)
+		nix_set_phase("hatch:%s", x->request.request.builder);
+	return 0;
+}
+
+static int on_log(struct exchange *x, struct message *message, struct error *err)
+{
+	enum relay_stream stream = message->type == MESSAGE_STDERR ? RELAY_STDERR : RELAY_STDOUT;
+	const void *bytes;
+	ssize_t n;
+
+	if (message->size == 0)
+		return error_set(err, BLAME_PEER, EBADMSG,
+		                 "the server answers inline, which was not asked for");
+	while ((n = wire_read_attachment(&x->wire, &bytes, err)) > 0) {
+		int r = relay_write(&x->relay, stream, bytes, (size_t)n, err);
+
+		if (r < 0)
+			return r;
+	}
+	return (int)n;
+}
+
+/* The message behind the last bytes of a stream: more of it, or its end record. */
+static int next_of_stream(struct exchange *x, struct error *err)
+{
+	cleanup_message struct message message = { 0 };
+	const struct output *output = outputs_next(&x->outputs);
+	int r = wire_read(&x->wire, &message, err);
+
+	if (r < 0)
+		return r;
+	if (r == 0)
+		return lost(err);
+	if (message.type == MESSAGE_ERROR) {
+		keep(&x->end, &message);
+		return error_set(err, BLAME_PEER, ECANCELED, "the server gave up");
+	}
+	if ((message.type != MESSAGE_OUTPUT && message.type != MESSAGE_OUTPUT_END) ||
+	    strcmp(message.output.name, output->name) != 0)
+		return out_of_order(&message, err);
+	if (message.type == MESSAGE_OUTPUT)
+		return 0;
+	x->stream_ended = true;
+	keep(&x->stream_end, &message);
+	return 0;
+}
+
+/* tree_source: the attachments of one output. */
+static ssize_t read_stream(void *context, const void **ret_bytes, struct error *err)
+{
+	struct exchange *x = context;
+
+	for (;;) {
+		ssize_t n = wire_read_attachment(&x->wire, ret_bytes, err);
+
+		if (n != 0 || x->stream_ended)
+			return n;
+		n = next_of_stream(x, err);
+		if (n < 0)
+			return n;
+	}
+}
+
+static int compare(const struct message *end, const struct tree_totals *totals, struct error *err)
+{
+	if (end->output.entries == totals->entries && end->output.bytes == totals->bytes &&
+	    strcmp(end->output.sha256, totals->sha256) == 0)
+		return 0;
+	return error_set(err, BLAME_PEER, EBADMSG,
+	                 "output %s is not what was sent: %llu entries in %llu bytes came, its "
+	                 "record says %llu in %llu",
+	                 end->output.name, (unsigned long long)totals->entries,
+	                 (unsigned long long)totals->bytes, (unsigned long long)end->output.entries,
+	                 (unsigned long long)end->output.bytes);
+}
+
+static int on_output(struct exchange *x, struct message *message, struct error *err)
+{
+	const struct output *output = outputs_next(&x->outputs);
+	const struct tree_source source = { .read = read_stream, .context = x };
+	struct tree_totals totals;
+	int r;
+
+	if (!output || strcmp(output->name, message->output.name) != 0)
+		return error_set(err, BLAME_PEER, EBADMSG,
+		                 "the server sent output %s where %s was to come",
+		                 message->output.name, output ? output->name : "none");
+	x->phase = PHASE_RETURNING;
+	x->stream_ended = false;
+	r = outputs_unpack(&x->outputs, &source, &totals, err);
+	if (r < 0 && x->end.type == MESSAGE_ERROR) {
+		x->phase = PHASE_ENDED;
+		return 0;
+	}
+	return r < 0 ? r : compare(&x->stream_end, &totals, err);
+}
+
+static int on_end(struct exchange *x, struct message *message, struct error *err)
+{
+	keep(&x->end, message);
+	x->phase = PHASE_ENDED;
+	return relay_end(&x->relay, err);
+}
+
+#define IN(phase) (1u << PHASE_##phase)
+
+static const struct rule {
+	enum message_type type;
+	unsigned int phases;
+	int (*handle)(struct exchange *x, struct message *message, struct error *err);
+} rules[] = {
+	{ MESSAGE_ACCEPTED, IN(ASKED), on_accepted },
+	{ MESSAGE_QUEUED, IN(ACCEPTED), on_queued },
+	{ MESSAGE_STARTED, IN(ACCEPTED), on_started },
+	{ MESSAGE_STDOUT, IN(STARTED), on_log },
+	{ MESSAGE_STDERR, IN(STARTED), on_log },
+	{ MESSAGE_OUTPUT, IN(STARTED) | IN(RETURNING), on_output },
+	{ MESSAGE_EXIT, IN(STARTED) | IN(RETURNING), on_end },
+	{ MESSAGE_ERROR, IN(ASKED) | IN(ACCEPTED) | IN(STARTED) | IN(RETURNING), on_end },
+};
+
+static int step(struct exchange *x, struct error *err)
+{
+	cleanup_message struct message message = { 0 };
+	int r = wire_read(&x->wire, &message, err);
+
+	if (r < 0)
+		return r;
+	if (r == 0)
+		return lost(err);
+	for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
+		if (rules[i].type == message.type && (rules[i].phases & (1u << x->phase)))
+			return rules[i].handle(x, &message, err);
+	return out_of_order(&message, err);
+}
+
+/* ---- the whole ---- */
+
+/* Connects and sends. A server that refuses without having read all of it closes on us: what it
+ * said is still there to be read, so a failed write is told only if nothing else is. */
+static int ask(struct exchange *x, const struct message *message, struct error *err)
+{
+	struct error write_err;
+	int r = connect_server(x->options->socket, &x->fd, &x->wire, &x->end, err);
+
+	if (r < 0)
+		return r;
+	if (r == 0) {
+		x->phase = PHASE_ENDED;
+		return 0;
+	}
+	if (wire_write(&x->wire, message, NULL, &write_err) == 0)
+		return 0;
+	r = step(x, err);
+	if (r == 0 && x->phase == PHASE_ENDED)
+		return 0;
+	*err = write_err;
+	return -err->code;
+}
+
+static int finish(struct exchange *x, struct error *err)
+{
+	const struct output *missing = outputs_next(&x->outputs);
+	const struct message received = { .type = MESSAGE_RECEIVED };
+
+	if (x->end.type == MESSAGE_ERROR)
+		return refused(x, err);
+	if (x->wire.start != x->wire.end)
+		return error_set(err, BLAME_PEER, EBADMSG, "the server went on after its end");
+	if (x->end.exit.code != 0)
+		return failed(x, err);
+	if (missing)
+		return error_set(err, BLAME_PEER, EBADMSG,
+		                 "the builder's end came without output %s", missing->name);
+	if (interrupt_signal())
+		return -EINTR;
+	/* Everything is in place; that the server may not hear of it changes only its record. */
+	(void)wire_write(&x->wire, &received, NULL, NULL);
+	outputs_keep(&x->outputs);
+	return 0;
+}
+
+static int talk(struct exchange *x, struct error *err)
+{
+	int r = request_make(x->options, &x->request, &x->outputs, err);
+
+	if (r < 0)
+		return r;
+	if (!x->options->quiet)
+		nix_set_phase("hatch:%s", x->request.request.builder);
+	r = ask(x, &x->request, err);
+	while (r == 0 && x->phase != PHASE_ENDED)
+		r = step(x, err);
+	return r < 0 ? r : finish(x, err);
+}
+
+int exchange_run(const struct options *options, struct error *err)
+{
+	cleanup_exchange struct exchange x = { .options = options, .fd = -1 };
+	int r;
+
+	relay_init(&x.relay, nix_is_build(), options->raw);
+	r = talk(&x, err);
+	if (r != 0)
+		relay_break_line(&x.relay);
+	return r;
+}
+
+/* ---- list and ping ---- */
+
+static int print_builders(const struct message *message, struct error *err)
+{
+	enum { DESCRIPTION_MAX = 1024 };
+
+	for (size_t i = 0; i < message->builders.n_items; i++) {
+		const struct wire_builder *item = &message->builders.items[i];
+		char description[DESCRIPTION_MAX];
+
+		text_escape(item->description, strlen(item->description), description,
+		            sizeof(description));
+		(void)printf("%s%s%s\n", item->name, description[0] ? "\t" : "", description);
+	}
+	if (fflush(stdout) != 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot write the list");
+	return 0;
+}
+
+static int print_pong(const struct message *message, struct error *err)
+{
+	enum { SERVER_MAX = 256 };
+	char server[SERVER_MAX];
+
+	text_escape(message->hello.server, strlen(message->hello.server), server, sizeof(server));
+	if (printf("%s\n", server) < 0 || fflush(stdout) != 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot write the answer");
+	return 0;
+}
+
+/* The answer to list or ping, which may come in parts. Returns 1 if there is more, 0, or as above.
+ */
+static int take_answer(struct exchange *x, enum message_type type, struct error *err)
+{
+	cleanup_message struct message message = { 0 };
+	int r = wire_read(&x->wire, &message, err);
+
+	if (r < 0)
+		return r;
+	if (r == 0)
+		return lost(err);
+	if (message.type == MESSAGE_ERROR) {
+		keep(&x->end, &message);
+		x->phase = PHASE_ENDED;
+		return 0;
+	}
+	if (message.type != type)
+		return out_of_order(&message, err);
+	if (type == MESSAGE_PONG)
+		return print_pong(&message, err);
+	r = print_builders(&message, err);
+	return r < 0 ? r : message.builders.more;
+}
+
+static int inquire(const struct options *options, enum message_type question,
+                   enum message_type answer, struct error *err)
+{
+	cleanup_exchange struct exchange x = { .options = options, .fd = -1 };
+	const struct message message = { .type = question, .request.version = WIRE_VERSION };
+	int r = ask(&x, &message, err);
+
+	if (r == 0 && x.phase != PHASE_ENDED)
+		do
+			r = take_answer(&x, answer, err);
+		while (r > 0);
+	return r == 0 && x.phase == PHASE_ENDED ? refused(&x, err) : r;
+}
+
+int exchange_list(const struct options *options, struct error *err)
+{
+	return inquire(options, MESSAGE_LIST, MESSAGE_BUILDERS, err);
+}
+
+int exchange_ping(const struct options *options, struct error *err)
+{
+	return inquire(options, MESSAGE_PING, MESSAGE_PONG, err);
+}

@@ -1,0 +1,161 @@
+/* Environment variables and the attributes file of a Nix build; nothing of the hatch. */
+#include "nix.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/fd.h"
+#include "lib/base/text.h"
+
+enum {
+	ATTRS_MAX = 16 * 1024 * 1024, /* closures in it are long, but not this long */
+	STORE_HASH_LEN = 32,
+	STORE_NAME_MAX = 211,
+	PHASE_MAX = 256,
+};
+
+bool nix_is_build(void)
+{
+	/* nix-shell sets the first, nix develop repeats what it saw in a build: both set the
+	 * third. */
+	return getenv("NIX_BUILD_TOP") && getenv("NIX_LOG_FD") && !getenv("IN_NIX_SHELL");
+}
+
+bool nix_is_store_path(const char *path)
+{
+	static const char store[] = "/nix/store/";
+	static const char base32[] = "0123456789abcdfghijklmnpqrsvwxyz";
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				      "0123456789+-._?=";
+	size_t len;
+
+	if (strncmp(path, store, strlen(store)) != 0)
+		return false;
+	path += strlen(store);
+	if (strspn(path, base32) != STORE_HASH_LEN || path[STORE_HASH_LEN] != '-')
+		return false;
+	path += STORE_HASH_LEN + 1;
+	len = strlen(path);
+	return len >= 1 && len <= STORE_NAME_MAX && strspn(path, allowed) == len;
+}
+
+void nix_set_phase(const char *fmt, ...)
+{
+	const char *number = getenv("NIX_LOG_FD");
+	char phase[PHASE_MAX], line[PHASE_MAX + 64];
+	uint64_t fd;
+	va_list ap;
+	int n;
+
+	if (!nix_is_build() || text_to_u64(number, INT16_MAX, &fd) < 0)
+		return;
+	va_start(ap, fmt);
+	(void)vsnprintf(phase, sizeof(phase), fmt, ap);
+	va_end(ap);
+	n = snprintf(line, sizeof(line), "@nix {\"action\":\"setPhase\",\"phase\":\"%s\"}\n",
+	             phase);
+	/* Decoration: a build whose log is gone fails by itself. */
+	(void)fd_write_full((int)fd, line, (size_t)n);
+}
+
+/* ---- structured attributes ---- */
+
+static int open_attrs(const char *file, char **ret_path)
+{
+	const char *top = getenv("NIX_BUILD_TOP");
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0)
+		*ret_path = strdup(file);
+	else if (errno == ENOENT && top && asprintf(ret_path, "%s/.attrs.json", top) >= 0)
+		fd = open(*ret_path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static int read_attrs(const char *file, struct message *ret, struct error *err)
+{
+	cleanup_free char *path = NULL, *text = NULL;
+	cleanup_fd int fd = open_attrs(file, &path);
+	size_t len;
+	int r;
+
+	if (fd < 0) {
+		(void)error_errno(err, BLAME_HOST, -fd, "cannot open %s, nor .attrs.json in %s",
+		                  file, "$NIX_BUILD_TOP");
+		return error_hint(err, "NIX_ATTRS_JSON_FILE says that this derivation has "
+		                       "structured attributes; --output NAME=PATH goes without");
+	}
+	r = fd_read_file(fd, ATTRS_MAX, &text, &len);
+	if (r < 0)
+		return error_errno(err, BLAME_HOST, -r, "cannot read %s", path ? path : file);
+	r = message_parse_attrs(text, len, ret, err);
+	if (r < 0)
+		return error_hint(err, "this is about %s, which Nix made from the derivation",
+		                  path ? path : file);
+	return 0;
+}
+
+/* ---- variables ---- */
+
+static int add_output(struct message *request, const char *name, size_t len, struct error *err)
+{
+	struct wire_output *output = &request->request.outputs[request->request.n_outputs];
+	const char *path;
+
+	if (!text_is_output(name, len) || request->request.n_outputs == WIRE_OUTPUTS_MAX)
+		return error_set(err, BLAME_PEER, EINVAL,
+		                 "$outputs names \"%.*s\": it takes at most %d names like out or "
+		                 "dev",
+		                 (int)(len < 100 ? len : 100), name, WIRE_OUTPUTS_MAX);
+	output->name = strndup(name, len);
+	if (!output->name)
+		return error_set(err, BLAME_HOST, ENOMEM, "no memory for outputs");
+	request->request.n_outputs++;
+	path = getenv(output->name);
+	if (!path || !*path)
+		return error_set(err, BLAME_PEER, EINVAL,
+		                 "the derivation has an output %s, but $%s is not set",
+		                 output->name, output->name);
+	output->path = strdup(path);
+	return output->path ? 0 : error_set(err, BLAME_HOST, ENOMEM, "no memory for outputs");
+}
+
+static int read_variables(struct message *request, struct error *err)
+{
+	const char *names = getenv("outputs");
+
+	if (!names)
+		names = getenv("out") ? "out" : "";
+	request->request.outputs = calloc(WIRE_OUTPUTS_MAX, sizeof(struct wire_output));
+	if (!request->request.outputs)
+		return error_set(err, BLAME_HOST, ENOMEM, "no memory for outputs");
+	for (names += strspn(names, " \t\n"); *names; names += strspn(names, " \t\n")) {
+		size_t len = strcspn(names, " \t\n");
+		int r = add_output(request, names, len, err);
+
+		if (r < 0)
+			return r;
+		names += len;
+	}
+	return 0;
+}
+
+int nix_read_derivation(struct message *ret, struct error *err)
+{
+	cleanup_message struct message request = { .type = MESSAGE_REQUEST };
+	const char *file = getenv("NIX_ATTRS_JSON_FILE");
+	int r;
+
+	request.request.version = WIRE_VERSION;
+	r = file ? read_attrs(file, &request, err) : read_variables(&request, err);
+	if (r < 0)
+		return r;
+	*ret = request;
+	request = (struct message){ 0 };
+	return 0;
+}
