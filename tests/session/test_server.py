@@ -1,0 +1,524 @@
+#!/usr/bin/env python3
+"""A real hatchd, run by an ordinary user under systemd-socket-activate, against clients that this file
+plays itself and against the real client."""
+
+import os
+import pathlib
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import io
+import json
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+import hatchwire  # noqa: E402
+
+HATCHD = os.environ["HATCHD"]
+HATCH = os.environ["HATCH"]
+USER = "nobody"
+
+
+def demote():
+    """Root runs the server as somebody else: unprivileged mode refuses root."""
+    if os.geteuid() == 0:
+        entry = pwd.getpwnam(USER)
+        os.setgroups([])
+        os.setgid(entry.pw_gid)
+        os.setuid(entry.pw_uid)
+
+
+class Server:
+    """A directory with configuration, state and a socket, and the activator in front of hatchd."""
+
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix="hatch-session-")
+        os.chmod(self.dir, 0o755)
+        self.socket = f"{self.dir}/hatch.sock"
+        self.config = f"{self.dir}/etc"
+        self.state = f"{self.dir}/state"
+        os.makedirs(f"{self.config}/builders.d")
+        os.makedirs(f"{self.dir}/bin")
+        os.mkdir(self.state, 0o700)
+        for name in ("hatchd", "hatch"):  # the build directory may be closed to others
+            shutil.copy(HATCHD if name == "hatchd" else HATCH, f"{self.dir}/bin/{name}")
+        self.uid = pwd.getpwnam(USER).pw_uid if os.geteuid() == 0 else os.geteuid()
+        self._own()
+        self.log = open(f"{self.dir}/log", "w+b")
+        self.process = None
+
+    def _own(self):
+        if os.geteuid() != 0:
+            return
+        for root, dirs, files in os.walk(self.dir):
+            for name in [root] + [os.path.join(root, f) for f in dirs + files]:
+                os.chown(name, self.uid, -1, follow_symlinks=False)
+
+    def builder(self, name, script, interpreter="/bin/sh", **keys):
+        program = f"{self.dir}/bin/{name}.run"
+        with open(program, "w") as file:
+            file.write(f"#!{interpreter}\n{script}")
+        os.chmod(program, 0o755)
+        keys.setdefault("command", [program])
+        keys.setdefault("allow", {"uid_ranges": [{"first": 1, "last": 65535}], "users": ["root"]})
+        keys.setdefault("view", {"read": [f"{self.dir}/bin"]})
+        with open(f"{self.config}/builders.d/{name}.json", "w") as file:
+            json.dump(keys, file)
+        self._own()
+
+    def start(self):
+        self.process = subprocess.Popen(
+            ["systemd-socket-activate", "--accept", "-l", self.socket, "--",
+             f"{self.dir}/bin/hatchd", "--unprivileged", "--config", self.config, "--state", self.state],
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, preexec_fn=demote, cwd="/")
+        deadline = time.monotonic() + 10
+        while not os.path.exists(self.socket):
+            assert time.monotonic() < deadline, "systemd-socket-activate did not listen"
+            time.sleep(0.02)
+
+    def stop(self):
+        if self.process:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(10)
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def log_text(self):
+        self.log.flush()
+        with open(self.log.name, "rb") as file:
+            return file.read().decode(errors="replace")
+
+    def request(self, *args, **members):
+        return hatchwire.request(self.socket, *args, **members)
+
+    def instances(self):
+        """hatchd processes of this server that live."""
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as file:
+                    line = file.read()
+            except OSError:
+                continue
+            if line.startswith(f"{self.dir}/bin/hatchd".encode()):
+                found.append(int(pid))
+        return found
+
+    def wait_idle(self, seconds=15):
+        deadline = time.monotonic() + seconds
+        while self.instances():
+            assert time.monotonic() < deadline, f"still there: {self.instances()}"
+            time.sleep(0.02)
+
+    def leftovers(self):
+        found = [p for p in pathlib.Path(self.state, "scratch").glob("*")]
+        found += [p for p in pathlib.Path(self.state, "pool", "queue").glob("*")]
+        found += [p for p in pathlib.Path(self.state, "pool").glob("self-*") if p.stat().st_size > 0]
+        return found
+
+
+class Skip(Exception):
+    """The test cannot be made here; says why."""
+
+
+server = None
+
+
+def tar_names(data):
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        return [m.name for m in archive.getmembers()]
+
+
+# --- what works -----------------------------------------------------------------------------------
+
+def test_runs_a_builder_and_streams_both_streams():
+    result = server.request("echo", ["a b", "c\nd", "'\"", b"\xff\xfe", ""])
+    assert result.code == 0, result
+    assert result.stdout == b"[a b]\n[c\nd]\n['\"]\n[\xff\xfe]\n[]\n", result.stdout
+    assert result.stderr == b"to stderr\n", result.stderr
+
+
+def test_returns_an_output_as_a_tar_stream():
+    result = server.request("tree", outputs={"out": None})
+    assert result.code == 0, result
+    assert tar_names(result.output("out")) == ["output", "output/bin", "output/bin/run", "output/file",
+                                               "output/link"], result
+
+
+def test_returns_several_outputs_in_order():
+    result = server.request("two", outputs={"out": None, "dev": None})
+    assert result.code == 0, result
+    names = [m["name"] for m in result.messages if m["type"] == "output-end"]
+    assert names == ["out", "dev"], names
+
+
+def test_real_client_unpacks_what_the_builder_made():
+    target = f"{server.dir}/result"
+    run = subprocess.run([f"{server.dir}/bin/hatch", "run", "--socket", server.socket,
+                          "--output", f"out={target}", "tree"], capture_output=True, timeout=60)
+    assert run.returncode == 0, run
+    assert pathlib.Path(target, "file").read_bytes() == b"content\n"
+    assert os.readlink(f"{target}/link") == "file"
+    assert os.stat(f"{target}/bin/run").st_mode & 0o111
+    shutil.rmtree(target)
+
+
+def test_inline_reply_has_no_attachments():
+    result = server.request("echo", ["é"], reply="inline")
+    assert result.code == 0, result
+    assert all("size" not in m for m in result.messages), result.messages
+    assert "".join(m["data"] for m in result.messages if m["type"] == "stdout") == "[é]\n"
+
+
+def test_inline_reply_carries_bytes_that_are_no_text_as_base64():
+    result = server.request("echo", [b"\xff"], reply="inline")
+    assert any("data_b64" in m for m in result.messages), result.messages
+
+
+def test_exit_codes_arrive():
+    for code in (0, 1, 42, 255):
+        assert server.request("exit", [str(code)]).code == code
+
+
+def test_a_signal_is_never_success():
+    result = server.request("kill", ["9"])
+    assert result.code == 137 and result.last["signal"] == 9, result
+    result = server.request("kill", ["11"])
+    assert result.code == 139 and result.last["signal"] == 11, result
+
+
+def test_time_limit_ends_the_builder():
+    begun = time.monotonic()
+    result = server.request("sleep", ["60"], timeout_sec=1)
+    assert result.code == 124 and result.last["timed_out"] is True, result
+    assert time.monotonic() - begun < 8
+
+
+def test_a_builder_that_ignores_sigterm_is_killed_after_the_grace():
+    begun = time.monotonic()
+    result = server.request("stubborn", timeout_sec=1)
+    assert result.code == 124, result
+    assert 1.5 < time.monotonic() - begun < 10
+
+
+def test_silence_limit_ends_the_builder():
+    result = server.request("silent")
+    assert result.code == 124, result
+
+
+def test_log_limit_ends_the_builder():
+    result = server.request("chatty")
+    assert result.error == "limit", result
+    assert len(result.stdout) <= 65536
+    assert "limits.log" in result.last["hint"], result.last
+
+
+def test_a_child_that_keeps_the_pipe_open_does_not_delay_the_answer():
+    begun = time.monotonic()
+    result = server.request("background")
+    assert result.code == 0, result
+    assert time.monotonic() - begun < 5
+
+
+def test_log_arrives_while_the_builder_runs():
+    with hatchwire.Connection(server.socket) as c:
+        c.receive()
+        c.send({"type": "request", "version": 1, "builder": "slow"})
+        c.receive_until("stdout")
+        first = time.monotonic()
+        c.receive_until("exit")
+        assert time.monotonic() - first > 0.8
+
+
+def test_hang_up_cancels():
+    with hatchwire.Connection(server.socket) as c:
+        c.receive()
+        c.send({"type": "request", "version": 1, "builder": "sleep", "args": ["50"]})
+        c.receive_until("started")
+    begun = time.monotonic()
+    server.wait_idle()
+    assert time.monotonic() - begun < 2
+    assert not server.leftovers(), server.leftovers()
+
+
+def test_half_close_does_not_cancel():
+    with hatchwire.Connection(server.socket) as c:
+        c.receive()
+        c.send({"type": "request", "version": 1, "builder": "slow"})
+        c.half_close()
+        assert hatchwire.Result(c.receive_until("exit", "error")).code == 0
+
+
+def test_list_shows_what_one_may_use_and_nothing_else():
+    with hatchwire.Connection(server.socket) as c:
+        c.receive()
+        c.send({"type": "list", "version": 1})
+        names = [b["name"] for b in c.receive()["builders"]]
+    assert "echo" in names and "forbidden" not in names, names
+
+
+def test_ping_is_answered():
+    with hatchwire.Connection(server.socket) as c:
+        c.receive()
+        c.send({"type": "ping", "version": 1})
+        assert c.receive()["type"] == "pong"
+
+
+def test_a_client_is_told_its_place_in_the_queue():
+    waiting = []
+    for _ in range(6):
+        c = hatchwire.Connection(server.socket)
+        c.receive()
+        c.send({"type": "request", "version": 1, "builder": "slow"})
+        c.receive_until("accepted")
+        waiting.append(c)
+        time.sleep(0.1)
+    try:
+        queued = waiting[-1].receive_until("queued")[-1]
+        assert queued["resource"] == "slot" and queued["ahead"] == 1, queued
+        for c in waiting:
+            assert hatchwire.Result(c.receive_until("exit", "error")).code == 0
+    finally:
+        for c in waiting:
+            c.close()
+
+
+def test_the_environment_is_the_documented_list_byte_for_byte():
+    result = server.request("env", env={"TOP": "x y"}, outputs={"out": None})
+    assert result.stdout, result
+    lines = result.stdout.split(b"\0")[:-1]
+    names = [line.split(b"=", 1)[0].decode() for line in lines]
+    assert names == sorted(["HATCH_BUILDER", "HATCH_DERIVATION", "HATCH_PEER_UID", "HATCH_REQUEST", "HOME", "LANG",
+                            "LOGNAME", "NIX_STORE", "PATH", "SHELL", "TMPDIR", "TOP", "TZ", "USER", "out",
+                            "outputs", "FIXED"]), names
+    assert b"TOP=x y" in lines and b"FIXED=1" in lines and b"out=/build/outputs/out" in lines, lines
+
+
+def test_the_session_of_the_protocol_document_works_as_printed():
+    if not shutil.which("socat"):
+        raise Skip("socat is not installed")
+    document = pathlib.Path(os.environ["SOURCE"], "docs/protocol.md").read_text()
+    blocks = re.findall(r"```console\n\$ (.*)\n((?:.*\n)*?)```", document)
+    assert len(blocks) == 2, blocks
+    for command, printed in blocks:
+        command = command.replace("/run/hatch/hatch.sock", server.socket)
+        run = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60)
+        assert shape_of(run.stdout) == shape_of(printed), run.stdout
+
+
+def shape_of(session):
+    """A session without what differs from one to the next: ids, numbers, names of accounts."""
+    session = re.sub(r'"id":"[0-9a-f]{16}"', '"id":"X"', session)
+    session = re.sub(r'"(peer_uid|peer_gid|queued_ms|run_ms|total_ms)":[0-9]+', r'"\1":0', session)
+    return re.sub(r'"user":"[^"]+"', '"user":"X"', session)
+
+
+# --- refusals ---------------------------------------------------------------------------------------
+
+def test_unknown_and_forbidden_builders_look_the_same():
+    unknown = server.request("nothere")
+    forbidden = server.request("forbidden")
+    assert unknown.error == forbidden.error == "refused", (unknown, forbidden)
+    assert unknown.last["message"].replace("nothere", "X") == forbidden.last["message"].replace("forbidden", "X")
+
+
+def test_arguments_beyond_the_rule_are_refused_with_rule_and_file():
+    result = server.request("exit", ["1", "2"])
+    assert result.error == "refused" and "args.max" in result.last["message"] + result.last.get("hint", ""), result
+    assert "exit.json" in result.last["message"] + result.last.get("hint", ""), result
+    result = server.request("exit", ["-1"])
+    assert result.error == "refused", result
+
+
+def test_a_variable_that_is_not_accepted_is_refused():
+    assert server.request("echo", env={"LD_PRELOAD": "x"}).error == "refused"
+
+
+def test_a_missing_program_is_told_as_such():
+    assert server.request("missing").error == "not-found"
+
+
+def test_a_program_that_is_not_executable_is_told_as_such():
+    assert server.request("notexec").error == "cannot-run"
+
+
+def test_a_missing_output_is_an_error():
+    result = server.request("exit", ["0"], outputs={"out": None})
+    assert result.error == "output" and "/build/outputs/out" in result.last["message"], result
+
+
+def test_an_output_that_is_a_fifo_is_refused_by_name():
+    result = server.request("fifo", outputs={"out": None})
+    assert result.error == "output" and "pipe" in result.last["message"], result
+
+
+def test_too_many_entries_are_refused():
+    assert server.request("many", outputs={"out": None}).error == "limit"
+
+
+def test_garbage_is_answered_and_leaves_nothing():
+    for garbage in (b"\n", b"hello\n", b"{}\n", b'{"type":"request"}\n', b"[" * 1000 + b"\n", b"\xff\n",
+                    b'{"type":"exit","code":0}\n', b'{"type":"request","version":1,"builder":"../x"}\n'):
+        with hatchwire.Connection(server.socket) as c:
+            c.receive()
+            c.send_raw(garbage)
+            answer = c.receive()
+            assert answer["type"] == "error" and answer["code"] == "bad-request", (garbage, answer)
+    server.wait_idle()
+    assert not server.leftovers()
+
+
+def test_another_version_is_refused_as_such():
+    for version in (0, 2):
+        with hatchwire.Connection(server.socket) as c:
+            c.receive()
+            c.send({"type": "request", "version": version, "what": "ever"})
+            assert c.receive()["code"] == "version"
+
+
+def test_a_second_request_is_a_breach():
+    with hatchwire.Connection(server.socket) as c:
+        c.receive()
+        for _ in range(2):
+            c.send({"type": "request", "version": 1, "builder": "sleep", "args": ["30"]})
+        last = c.receive_until("error")[-1]
+        assert last["code"] == "bad-request", last
+    server.wait_idle()
+
+
+def test_silence_before_the_request_ends_after_five_seconds():
+    with hatchwire.Connection(server.socket) as c:
+        c.receive()
+        begun = time.monotonic()
+        for byte in b'{"type":"ping"':  # a byte a second does not help
+            try:
+                c.send_raw(bytes([byte]))
+                time.sleep(0.5)
+            except OSError:
+                break
+        assert c.receive()["code"] == "bad-request"
+        assert 4 < time.monotonic() - begun < 9
+
+
+def test_a_request_cut_at_any_byte_leaves_nothing():
+    whole = b'{"type":"request","version":1,"builder":"echo","args":["x"]}\n'
+    for length in range(0, len(whole), 7):
+        with hatchwire.Connection(server.socket) as c:
+            c.receive()
+            c.send_raw(whole[:length])
+    server.wait_idle()
+    assert not server.leftovers()
+
+
+def test_out_of_band_bytes_are_not_part_of_the_stream():
+    with hatchwire.Connection(server.socket) as c:
+        c.receive()
+        c.sock.send(b"!", socket.MSG_OOB)
+        c.send({"type": "request", "version": 1, "builder": "slow"})
+        c.receive_until("started")
+        c.sock.send(b"!", socket.MSG_OOB)
+        assert hatchwire.Result(c.receive_until("exit", "error")).code == 0
+
+
+def test_descriptors_of_a_client_are_not_taken():
+    with hatchwire.Connection(server.socket) as c:
+        c.receive()
+        line = b'{"type":"ping","version":1}\n'
+        try:
+            socket.send_fds(c.sock, [line], [0])
+        except PermissionError:
+            return  # Linux 6.16: the kernel refuses for us
+        assert c.receive()["type"] == "pong"
+
+
+def test_a_client_that_never_reads_is_ended_by_the_time_limit():
+    with hatchwire.Connection(server.socket) as c:
+        c.receive()
+        c.send({"type": "request", "version": 1, "builder": "flood", "timeout_sec": 2})
+        time.sleep(1)
+        peak = max(memory_of(pid) for pid in server.instances())
+        assert peak < 64 * 1024 * 1024, peak
+    server.wait_idle()
+    assert not server.leftovers()
+
+
+def memory_of(pid):
+    """Peak resident bytes."""
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            for line in file:
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 0
+
+
+def test_nothing_is_left_behind_after_everything():
+    server.wait_idle()
+    assert not server.leftovers(), server.leftovers()
+
+
+BUILDERS = {
+    "greet": ("", {"command": ["/bin/echo", "hello"], "args": {"max": 1}}),
+    "echo": ('for a in "$@"; do printf "[%s]\\n" "$a"; done; echo to stderr >&2', {"args": {"max": 10}}),
+    "tree": ('mkdir -p $out/bin; echo content > $out/file; ln -s file $out/link; echo x > $out/bin/run; '
+             'chmod +x $out/bin/run', {}),
+    "two": ("echo 1 > $out; mkdir $dev; echo 2 > $dev/f", {}),
+    "exit": ("exit $1", {"args": {"max": 1}}),
+    "kill": ("kill -$1 $$", {"args": {"max": 1}}),
+    "sleep": ("echo sleeping; sleep $1", {"args": {"max": 1}}),
+    "stubborn": ("trap '' TERM; while :; do sleep 1; done", {"limits": {"grace_sec": 1}}),
+    "silent": ("sleep 50", {"limits": {"silence_sec": 1}}),
+    "chatty": ("yes | head -c 1000000", {"limits": {"log": "64K"}}),
+    "background": ("sleep 30 & setsid sleep 30 & echo done", {}),
+    "slow": ("echo begun; sleep 1; echo over", {}),
+    # No shell in between: it would add to what it was given.
+    "env": ("", {"command": ["/bin/cat", "/proc/self/environ"],
+                 "environment": {"set": {"FIXED": "1"}, "accept": ["TOP"]}}),
+    "forbidden": ("true", {"allow": {"users": []}}),
+    "missing": ("true", {"command": ["/nonexistent/program"]}),
+    "notexec": ("true", {"command": ["/etc/passwd"]}),
+    "fifo": ("mkdir $out; mkfifo $out/pipe", {}),
+    "many": ("mkdir $out; for i in 1 2 3 4 5 6 7 8 9; do : > $out/$i; done", {"limits": {"output_entries": 5}}),
+    "flood": ("yes 0123456789012345678901234567890123456789", {"limits": {"log": "10G"}}),
+}
+
+
+def main():
+    global server
+    server = Server()
+    failed = 0
+    try:
+        for name, (script, keys) in BUILDERS.items():
+            server.builder(name, script, **keys)
+        server.start()
+        only = sys.argv[1:]
+        for name, function in list(globals().items()):
+            if not name.startswith("test_") or (only and name[5:] not in only):
+                continue
+            try:
+                function()
+                print(f"ok {name[5:]}", flush=True)
+            except Skip as why:
+                print(f"SKIP {name[5:]}: {why}", flush=True)
+            except Exception as error:  # every way to fail is one line
+                failed += 1
+                print(f"FAIL {name[5:]}: {type(error).__name__}: {error}", flush=True)
+        if failed or "Sanitizer" in server.log_text():
+            sys.stderr.write(server.log_text()[-8000:])
+        if "Sanitizer" in server.log_text():
+            print("FAIL no_sanitizer_complains: see the log above")
+            failed += 1
+    finally:
+        server.stop()
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
