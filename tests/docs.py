@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""What the documents repeat of the code: journal fields, options, the map of the tree, links between files."""
+
+import importlib.util
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+ROOT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
+MAN = ROOT / "docs/man"
+
+
+def text(name):
+    return (ROOT / name).read_text()
+
+
+def check_same(what, documented, real):
+    missing, extra = sorted(real - documented), sorted(documented - real)
+    assert real, f"nothing found in the code: {what}"
+    assert not missing and not extra, f"{what}: not documented {missing}, documented but not there {extra}"
+
+
+def test_manual_lists_the_journal_fields():
+    real = set(re.findall(r'"(HATCH_\w+)=', text("hatchd/receipt.c")))
+    page = text("docs/man/hatchd.8").split(".Sh JOURNAL")[1].split(".Sh EXAMPLES")[0]
+    check_same("fields", set(re.findall(r"HATCH_\w+", page)), real)
+
+
+def test_manuals_list_the_options():
+    for program, source, page in (("hatchd", "hatchd/main.c", "hatchd.8"), ("hatch", "hatch-client/options.c", "hatch.1"),
+                                  ("hatchctl", "hatchctl/main.c", "hatchctl.1")):
+        real = set(re.findall(r'\{ "([a-z-]+)", (?:no|required)_argument', text(source)))
+        check_same(program, set(re.findall(r"Fl (?:Fl |-)([a-z][a-z-]*)", text(f"docs/man/{page}"))), real)
+
+
+def test_manual_lists_the_environment_of_a_builder():
+    source = text("hatchd/sandbox/environment.c")
+    table = source.split("} defaults[] = {")[1].split("};")[0]
+    real = set(re.findall(r'\{ "(\w+)",', table))
+    page = text("docs/man/hatch-builder.5")
+    missing = {name for name in real if not re.search(rf"\b{name}\b", page)}
+    assert real and not missing, f"hatch-builder(5) lacks {sorted(missing)}"
+
+
+def test_architecture_shows_the_table_of_layers():
+    spec = importlib.util.spec_from_file_location("layers", ROOT / "tests/layers.py")
+    source = spec.loader.get_source("layers").split("\nINCLUDE = ")[0]
+    space = {"__name__": "layers"}
+    exec(compile(source.replace("sys.argv[1] if len(sys.argv) > 1 else", ""), "layers.py", "exec"), space)
+    table = text("docs/architecture.md").split("## Modules")[1].split("| where |")[0]
+    rows = dict(re.findall(r"^\| `([\w/-]+)` \| (.*?) \|$", table, re.MULTILINE))
+    for folder, allowed in space["MAY_INCLUDE"].items():
+        others = {a.removeprefix("lib/") for a in allowed - {folder}}
+        cell = rows[folder].split(" | ")[0].split(";")[0]
+        assert set(re.findall(r"`([^`]+)`", cell)) == others, f"{folder}: {cell} and {others}"
+        homes = {h.removeprefix(folder + "/") for hs in space["HOMES"].values() for h in hs if h.startswith(folder + "/")}
+        shown = set(re.findall(r"`([^`]+)`", rows[folder].split(" | ")[1]))
+        assert shown == homes, f"{folder}: {shown} and {homes}"
+    assert space["HATCHCTL_OF_HATCHD"] == set(re.findall(r"`([^`]+\.h)`", rows["hatchctl"])), "hatchctl of hatchd"
+
+
+def test_links_between_documents_lead_somewhere():
+    for file in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", file.read_text()):
+            assert (file.parent / target).exists(), f"{file.name}: no {target}"
+        for code in re.findall(r"`((?:lib|hatchd|hatch-client|hatchctl|units|nixos|tests|examples|docs)/[\w/.-]+)`",
+                               file.read_text()):
+            assert (ROOT / code).exists(), f"{file.name}: no {code}"
+
+
+def test_readme_shows_the_example_as_it_is():
+    readme = text("README.md")
+    assert re.sub(r"^#.*\n", "", text("examples/hello/default.nix")) in readme, "default.nix"
+    assert text("examples/hello/hello.json") in readme, "hello.json"
+
+
+def test_manual_pages_are_clean():
+    if not shutil.which("mandoc"):
+        return "there is no mandoc"
+    for page in sorted(MAN.iterdir()):
+        said = subprocess.run(["mandoc", "-T", "lint", page], capture_output=True, text=True).stdout
+        # A page that is not installed yet is no mistake of the one that names it.
+        lines = [line for line in said.splitlines() if "referenced manual not found" not in line]
+        assert not lines, "; ".join(lines)
+    return None
+
+
+failed = 0
+for name, function in list(globals().items()):
+    if not name.startswith("test_"):
+        continue
+    name = name.removeprefix("test_")
+    try:
+        why = function()
+        print(f"SKIP {name}: {why}" if why else f"ok {name}")
+    except AssertionError as error:
+        failed += 1
+        print(f"FAIL {name}: {error}")
+sys.exit(failed > 0)
