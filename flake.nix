@@ -1,0 +1,61 @@
+{
+  description = "An escape hatch for the Nix sandbox and for containers that does not turn the sandbox off";
+
+  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-unstable";
+
+  outputs =
+    { self, nixpkgs }:
+    let
+      eachSystem =
+        make:
+        nixpkgs.lib.genAttrs
+          [
+            "x86_64-linux"
+            "aarch64-linux"
+          ]
+          (
+            system:
+            make (
+              import nixpkgs {
+                inherit system;
+                overlays = [ self.overlays.default ];
+              }
+            )
+          );
+    in
+    {
+      overlays.default = import ./nixos/overlay.nix;
+
+      nixosModules.default = {
+        imports = [ ./nixos/module.nix ];
+        nixpkgs.overlays = [ self.overlays.default ];
+      };
+
+      # Without nixpkgs; `system` must be given, because pure evaluation knows no current one.
+      lib.runHatch = import ./nixos/run-hatch.nix;
+
+      packages = eachSystem (pkgs: {
+        default = pkgs.hatchd;
+        client = pkgs.hatchd.client;
+      });
+
+      checks = eachSystem (pkgs: {
+        package = pkgs.hatchd;
+        machine = import ./tests/vm/nixos.nix { inherit pkgs; };
+      });
+
+      devShells = eachSystem (pkgs: {
+        default = pkgs.mkShell {
+          inputsFrom = [ pkgs.hatchd ];
+          packages = [
+            pkgs.clang-tools
+            pkgs.cppcheck
+            pkgs.mandoc
+            pkgs.python3
+          ];
+        };
+      });
+
+      formatter = eachSystem (pkgs: pkgs.nixfmt-tree);
+    };
+}

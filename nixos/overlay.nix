@@ -1,0 +1,5 @@
+# Not "hatch": that name is taken in nixpkgs by a tool for Python projects.
+final: _prev: {
+  hatchd = final.callPackage ./package.nix { };
+  runHatch = args: import ./run-hatch.nix ({ inherit (final.stdenv.hostPlatform) system; } // args);
+}

@@ -1,0 +1,2 @@
+# Stands for nixpkgs where the flake imports it.
+(import ./stubs.nix { lib = import ./minilib.nix; }).nixpkgs

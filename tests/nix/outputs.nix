@@ -1,0 +1,51 @@
+# What the flake offers, with the stubs in place of nixpkgs: as far as that, everything in it is evaluated.
+let
+  lib = import ./minilib.nix;
+  stubs = import ./stubs.nix { inherit lib; };
+
+  # `import nixpkgs { ... }` in the flake: a set that can be called, and whose overlays are applied.
+  nixpkgs = {
+    inherit lib;
+    outPath = ./nixpkgs.nix;
+  };
+  flake = (import ../../flake.nix).outputs {
+    inherit nixpkgs;
+    self = flake;
+  };
+
+  test = flake.checks.x86_64-linux.machine;
+  node = lib.evalModules {
+    specialArgs = { inherit (stubs) pkgs; };
+    modules = [
+      stubs.nixos
+      test.nodes.machine
+    ];
+  };
+  module = lib.evalModules {
+    specialArgs = { inherit (stubs) pkgs; };
+    modules = [
+      stubs.nixos
+      flake.nixosModules.default
+      { services.hatchd.enable = true; }
+    ];
+  };
+in
+{
+  names = builtins.attrNames flake;
+  packages = builtins.mapAttrs (_: builtins.mapAttrs (_: package: package.name)) flake.packages;
+  version = flake.packages.x86_64-linux.default.version;
+  formatter = flake.formatter.x86_64-linux.name;
+  shell = flake.devShells.x86_64-linux.default.name;
+  derivation = (flake.lib.runHatch { builder = "b"; name = "n"; system = "s"; }).name;
+  overlaid = (stubs.nixpkgs { overlays = [ flake.overlays.default ]; }).runHatch {
+    builder = "b";
+    name = "n";
+  };
+  sockets = module.config.systemd.sockets;
+  test = {
+    inherit (test) name testScript;
+    failed = builtins.filter (a: !a.assertion) node.config.assertions;
+    etc = builtins.attrNames node.config.environment.etc;
+    inherit (node.config.nix) settings;
+  };
+}
