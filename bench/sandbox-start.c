@@ -1,0 +1,107 @@
+/*
+ * How long one sandbox takes, from scratch directory to the end of /bin/true and back: what
+ * bwrap(1) does around the same program. Run by bench/run, as root.
+ *
+ *   sandbox-start COUNT STATE_DIR     prints milliseconds, one line for each
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "hatchd/sandbox/sandbox.h"
+#include "lib/base/cleanup.h"
+
+static double now_ms(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1000 + (double)t.tv_nsec / 1000000;
+}
+
+/* One whole life; false with a word on stderr if it was not one. */
+static bool live(const struct request *request, const struct account *account, int state_fd,
+                 int null_fd)
+{
+	struct error err = { 0 };
+	cleanup_scratch struct scratch scratch = { .dir_fd = -1,
+		                                   .upper_fd = -1,
+		                                   .work_fd = -1,
+		                                   .outputs_fd = -1,
+		                                   .build_fd = -1,
+		                                   .tmp_fd = -1,
+		                                   .root_fd = -1 };
+	cleanup_(sandbox_done) struct sandbox sandbox = { .pid_fd = -1, .report_fd = -1 };
+	cleanup_fd int command_fd = open("/bin/true", O_PATH | O_CLOEXEC);
+	struct sandbox_report report = { 0 };
+	char name[SCRATCH_NAME_LEN + 1];
+	struct sandbox_plan plan = {
+		.request = request,
+		.account = account,
+		.user_name = "nobody",
+		.request_id = name,
+		.scratch = &scratch,
+		.command_fd = command_fd,
+		.stdout_fd = null_fd,
+		.stderr_fd = null_fd,
+		.lock_fd = -1,
+		.cgroup_fd = -1,
+	};
+
+	if (scratch_choose_name(name) < 0 ||
+	    scratch_create(state_fd, name, account, &scratch, &err) < 0 ||
+	    sandbox_start(&plan, &sandbox, &err) < 0) {
+		fprintf(stderr, "sandbox-start: %s\n", err.text);
+		return false;
+	}
+	while (report.kind != SANDBOX_EXITED)
+		if (recv(sandbox.report_fd, &report, sizeof(report), 0) != sizeof(report) ||
+		    report.kind == SANDBOX_FAILED || report.kind == SANDBOX_EXEC_FAILED) {
+			fprintf(stderr, "sandbox-start: %s (%d)\n", report.text, report.code);
+			return false;
+		}
+	(void)waitpid(sandbox.pid, NULL, 0);
+	return scratch_remove(state_fd, name, &err) == 0 && report.code == 0;
+}
+
+int main(int argc, char **argv)
+{
+	char *command[] = { "/bin/true", NULL };
+	struct config config = { .store_dir = "/nonexistent", .build_group = "nogroup" };
+	struct builder builder = {
+		.name = "true", .file = "true.json", .command = command, .description = ""
+	};
+	struct peer peer = { .pid_fd = -1 };
+	const struct request request = {
+		.config = &config,
+		.builder = &builder,
+		.peer = &peer,
+		.argv = command,
+	};
+	const struct account account = { .uid = 65534, .gid = 65534, .change = true };
+	int state_fd, null_fd;
+
+	if (argc != 3 || geteuid() != 0) {
+		fprintf(stderr, "usage, as root: sandbox-start COUNT STATE_DIR\n");
+		return EXIT_FAILURE;
+	}
+	state_fd = open(argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (state_fd < 0 || null_fd < 0) {
+		perror("sandbox-start");
+		return EXIT_FAILURE;
+	}
+	for (int i = 0; i < atoi(argv[1]); i++) {
+		double begun = now_ms();
+
+		if (!live(&request, &account, state_fd, null_fd))
+			return EXIT_FAILURE;
+		printf("%.3f\n", now_ms() - begun);
+	}
+	return EXIT_SUCCESS;
+}
