@@ -5,7 +5,8 @@
  * parenthesis: their numbers would be off by one, and matching them can take exponential time.
  *
  * regcomp(3) writes repetitions out: "a{9}" as nine times a, "a+" as "aa*". In each other they
- * multiply, so a line of text could take all memory. What an expression comes to is counted before.
+ * multiply, and stars upon stars double its time, so a line of text could take all memory or all
+ * day. What an expression comes to is counted before, each repetition as two at least.
  *
  * regexec(3) keeps a state for each set of positions it has been in, at worst a new one for each
  * byte it reads, and becomes slower with each: some expressions took 92 seconds and 400 MB for one
@@ -66,8 +67,10 @@ static size_t take_repetition(const char **p)
 	const char *at = *p + 1;
 	size_t least, most;
 
-	if (**p == '*' || **p == '?' || **p == '+')
-		return *(*p)++ == '+' ? 2 : 1;
+	if (**p == '*' || **p == '?' || **p == '+') {
+		(*p)++;
+		return 2;
+	}
 	if (**p != '{')
 		return 0;
 	least = most = take_number(&at);
@@ -79,7 +82,8 @@ static size_t take_repetition(const char **p)
 	if (*at != '}')
 		return 0;
 	*p = at + 1;
-	return least > most ? least : most > 0 ? most : 1;
+	most = least > most ? least : most;
+	return most > 2 ? most : 2;
 }
 
 /* How much one level of parentheses has come to. */

@@ -70,6 +70,7 @@ struct job {
 	struct receipt receipt;
 	const char *code_name; /* overrides the word of the error's blame */
 	bool gone;             /* the client, or the speaker: nobody is left to tell */
+	int exit_status;       /* of hatchd, if the host or its configuration is at fault */
 };
 
 /* What each kind of failure looks like to the client and to the operator. */
@@ -191,8 +192,10 @@ static int check_policy(struct job *job, struct error *err)
 	bool found = r == 1;
 	struct order order;
 
-	if (r < 0)
+	if (r < 0) {
+		job->exit_status = EX_CONFIG;
 		return r;
+	}
 	r = request_check(&job->config, found ? &job->builder : NULL, &job->peer, job->socket_class,
 	                  &job->record, &job->request, err);
 	if (r < 0)
@@ -292,9 +295,8 @@ static int try_slot(struct job *job, uint64_t *ret_ahead, struct error *err)
 	return pool_try(&job->pool, &job->slot, ret_ahead, err);
 }
 
-static int take_slot(struct job *job, struct error *err)
+static int wait_for_slot(struct job *job, struct error *err)
 {
-	int64_t begun_ms = clock_now_ms();
 	int64_t expected_ms = 0;
 	uint64_t ahead, told = UINT64_MAX;
 	int r;
@@ -316,6 +318,18 @@ static int take_slot(struct job *job, struct error *err)
 		if (r < 0)
 			return r;
 	}
+	return r;
+}
+
+/* Only who finds nothing free stands in line: queue_max is about those who wait. */
+static int take_slot(struct job *job, struct error *err)
+{
+	int64_t begun_ms = clock_now_ms();
+	uint64_t ahead;
+	int r = try_slot(job, &ahead, err);
+
+	if (r == 0)
+		r = wait_for_slot(job, err);
 	job->receipt.queued_ms = (uint64_t)(clock_now_ms() - begun_ms);
 	return r < 0 ? r : 0;
 }
@@ -701,9 +715,12 @@ static int job_clean(struct job *job, struct error *err)
 	sandbox_done(&job->sandbox);
 	helper_done(&job->packer);
 	if (r == 0 && job->cleaner.pid > 0) {
-		r = helper_go(&job->cleaner);
-		if (r == 0)
-			r = helper_finish(&job->cleaner, err);
+		struct error unclean = { 0 };
+
+		/* What it cannot remove is root's, as the place of a bind below /tmp is: then
+		 * scratch_remove() can, or names what stays. */
+		(void)helper_go(&job->cleaner);
+		(void)helper_finish(&job->cleaner, &unclean);
 	}
 	helper_done(&job->cleaner);
 	if (r == 0 && job->scratch.dir_fd >= 0)
@@ -832,6 +849,7 @@ int monitor_serve(const struct monitor_options *options, int conn_take_fd, const
 		.options = options,
 		.socket_class = socket_class,
 		.signal_fd = -1,
+		.exit_status = EX_OSERR,
 		.command_fd = -1,
 		.peer = { .pid_fd = -1 },
 		.speaker = { 0, -1, -1, -1, -1, -1 },
@@ -877,5 +895,5 @@ int monitor_serve(const struct monitor_options *options, int conn_take_fd, const
 	}
 	job.receipt.total_ms = (uint64_t)(clock_now_ms() - job.receipt.begun_ms);
 	receipt_log(&job.receipt);
-	return r < 0 && err.blame == BLAME_HOST && !job.code_name ? EX_OSERR : 0;
+	return r < 0 && err.blame == BLAME_HOST && !job.code_name ? job.exit_status : 0;
 }
