@@ -640,6 +640,40 @@ static void gives_equal_bytes_for_equal_trees(void)
 	}
 }
 
+/* Client and server may have different versions of libarchive: the bytes must be the same with all
+ * of them. A changed digest here means a changed protocol. */
+static void gives_the_bytes_that_every_version_gives(void)
+{
+	static const char
+		expected[] = "ae81605a5a3909e4a65faa5978ce66209b80d0820c3c914999875891165c193d";
+	cleanup_(buffer_done) struct buffer stream = { 0 };
+	struct tree_totals totals = { 0 };
+	char path[300];
+
+	make_dir_at("tree");
+	make_file_at("tree/a", "text", 4, 0644);
+	make_file_at("tree/b", "", 0, 0755);
+	make_file_at("tree/\xff\n", "raw bytes", 9, 0644);
+	check(linkat(scratch_fd, "tree/a", scratch_fd, "tree/c", 0) == 0);
+	check(symlinkat("\xe9", scratch_fd, "tree/d") == 0);
+	/* Longer than a field of the header, with and without a slash to split it at. */
+	memset(path, 'n', sizeof(path));
+	memcpy(path, "tree/", 5);
+	path[5 + 120] = '\0';
+	make_file_at(path, "long", 4, 0644);
+	check(symlinkat(path, scratch_fd, "tree/e") == 0);
+	path[5 + 119] = '\0';
+	make_dir_at(path);
+	strcpy(path + 5 + 119, "/file");
+	make_file_at(path, "split", 5, 0644);
+	check(linkat(scratch_fd, path, scratch_fd, "tree/z", 0) == 0);
+	check(pack_tree("tree", NULL, &stream, &totals, NULL) == 0);
+	check(totals.entries == 11 && strcmp(totals.sha256, expected) == 0);
+	if (unit_failed)
+		printf("%llu entries, %s\n", (unsigned long long)totals.entries, totals.sha256);
+	check(unpack_tree("copy", &stream, NULL) == 0 && same_tree("tree", "copy", 0100));
+}
+
 /* ---- other programs must read the same tree from our streams ---- */
 
 static bool extracts_the_same(const char *program, const struct buffer *stream)
@@ -834,6 +868,7 @@ static const struct tree_case cases[] = {
 	TREE_CASE_IF(refuses_what_is_mounted_inside_the_tree, cannot_mount),
 	TREE_CASE(unpacks_what_it_packs),
 	TREE_CASE(gives_equal_bytes_for_equal_trees),
+	TREE_CASE(gives_the_bytes_that_every_version_gives),
 	TREE_CASE_IF(writes_streams_that_gnu_tar_reads_alike, lacks_gnu_tar),
 	TREE_CASE_IF(writes_streams_that_bsdtar_reads_alike, lacks_bsdtar),
 	TREE_CASE_IF(writes_streams_that_python_reads_alike, lacks_python),

@@ -122,7 +122,7 @@ static la_ssize_t take_bytes(struct archive *archive, void *context, const void 
 		size_t room = TREE_CHUNK_MAX - p->chunk_len, n = left < room ? left : room;
 
 		if (from != at)
-			memcpy(at, from, n);
+			memmove(at, from, n);
 		from += n;
 		left -= n;
 		p->chunk_len += n;
@@ -132,7 +132,7 @@ static la_ssize_t take_bytes(struct archive *archive, void *context, const void 
 	return (la_ssize_t)len;
 }
 
-static struct archive *writer_new(struct packer *p, int (*set_format)(struct archive *))
+static struct archive *writer_new(int (*set_format)(struct archive *))
 {
 	struct archive *writer = archive_write_new();
 
@@ -151,8 +151,8 @@ static int packer_init(struct packer *p)
 	p->chunk = malloc(TREE_CHUNK_MAX + 1);
 	p->dirents = malloc(DIRENT_BUFFER_LEN);
 	p->entry = archive_entry_new();
-	p->ustar = writer_new(p, archive_write_set_format_ustar);
-	p->pax = writer_new(p, archive_write_set_format_pax_restricted);
+	p->ustar = writer_new(archive_write_set_format_ustar);
+	p->pax = writer_new(archive_write_set_format_pax_restricted);
 	if (!p->chunk || !p->dirents || !p->entry || !p->ustar || !p->pax)
 		return no_memory(p);
 
@@ -218,6 +218,7 @@ static int send_piece(struct packer *p, struct archive *writer, int fd, uint64_t
 	char *to = p->chunk + p->chunk_len;
 	ssize_t n;
 
+	*ret_len = 0;
 	do
 		n = pread(fd, to, left <= room ? (size_t)left + 1 : room, (off_t)at);
 	while (n < 0 && errno == EINTR);

@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+"""The tool as its user meets it: what it prints, where, and its exit status."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+NOBODY = 65534
+failed = False
+
+
+class Place:
+    """A configuration in a temporary directory. Root runs the tool as nobody: it would not believe
+    files in /tmp."""
+
+    def __init__(self, directory, program):
+        self.root = pathlib.Path(directory)
+        self.config = self.root / "etc"
+        (self.config / "builders.d").mkdir(parents=True)
+        (self.root / "tool").write_text("#!/bin/sh\n")
+        (self.root / "tool").chmod(0o755)
+        self.program = shutil.copy(program, self.root / "hatchctl")
+        self.define("good", {"command": [str(self.root / "tool")]})
+
+    def define(self, name, what):
+        text = what if isinstance(what, str) else json.dumps(what)
+        path = self.config / "builders.d" / f"{name}.json"
+        path.write_text(text)
+        path.chmod(0o644)
+
+    def run(self, *words, stdout=subprocess.PIPE):
+        as_user = {}
+        if os.geteuid() == 0:
+            as_user = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+            for path in [self.root, *self.root.rglob("*")]:
+                os.chown(path, NOBODY, NOBODY)
+        command = [self.program, "--unprivileged", "--config", str(self.config), *words]
+        return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60, **as_user)
+
+
+def check_says_that_all_is_well(place):
+    done = place.run("check")
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert done.stdout == f"{place.config}: 1 builder, no errors\n", done
+
+
+def check_reports_every_error_with_its_place(place):
+    place.define("wrong", '{"command": ["x"],\n "colour": 1}')
+    place.define("lost", {"command": [str(place.root / "gone")]})
+    done = place.run("check")
+    lines = done.stderr.splitlines()
+    where = f"{place.config}/builders.d/wrong.json"
+    assert done.returncode == 78 and done.stdout == "", done
+    assert len(lines) == 4, done
+    assert "`lost`" in lines[0] and f"{place.root}/gone does not exist" in lines[0], lines
+    assert lines[1].startswith(f'hatchctl: {where}:1:14: "x"; expected an absolute path'), lines
+    assert lines[2].startswith(f'hatchctl: {where}:2:2: unknown key "colour"; expected one of:'), lines
+    assert lines[3] == f"hatchctl: {place.config}: 3 errors", lines
+
+
+def check_refuses_a_file_that_others_can_write(place):
+    path = place.config / "builders.d" / "good.json"
+    path.chmod(0o666)
+    done = place.run("check")
+    assert done.returncode == 78 and "can be written by everybody (mode 0666)" in done.stderr, done
+    assert f"chmod go-w '{path}'" in done.stderr, done
+
+
+def check_needs_a_directory(place):
+    shutil.rmtree(place.config)
+    done = place.run("check")
+    assert done.returncode == 78 and "does not exist" in done.stderr, done
+
+
+def list_names_who_may_use_a_builder(place):
+    place.define("open", {"command": [str(place.root / "tool")], "description": "für alle\u0085",
+                          "allow": {"users": ["root", 4242], "groups": ["root"],
+                                    "uid_ranges": [{"first": 1, "last": 9}], "derivations": ["*-x"]}})
+    done = place.run("list")
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert done.stdout.splitlines() == [
+        "good",
+        "    allowed:  nobody",
+        "    sockets:  hatch",
+        f"    file:     {place.config}/builders.d/good.json",
+        "open",
+        "    what:     für alle\\xc2\\x85",
+        "    allowed:  user root, user 4242, group root, uids 1 to 9",
+        "    only for: derivations *-x",
+        "    sockets:  hatch",
+        f"    file:     {place.config}/builders.d/open.json",
+    ], done.stdout
+
+
+def list_prints_json(place):
+    place.define("net", {"command": [str(place.root / "tool"), "-v"], "network": "host",
+                         "description": 'a "b"', "allow": {"users": [4242]}})
+    done = place.run("list", "--json")
+    assert (done.returncode, done.stderr) == (0, ""), done
+    good, net = json.loads(done.stdout)["builders"]
+    assert good["name"] == "good" and good["network"] == "none", good
+    assert good["allow"]["users"] == [] and good["allow"]["sockets"] == ["hatch"], good
+    assert net["command"] == [str(place.root / "tool"), "-v"] and net["network"] == "host", net
+    assert net["allow"]["users"] == ["4242"] and net["description"] == 'a "b"', net
+    assert net["file"] == f"{place.config}/builders.d/net.json", net
+
+
+def list_goes_on_after_a_wrong_definition(place):
+    place.define("bad", "{")
+    done = place.run("list")
+    assert done.returncode == 78 and done.stdout.startswith("good\n"), done
+    assert f"{place.config}/builders.d/bad.json:1:2: " in done.stderr, done
+
+
+def says_when_the_list_cannot_be_written(place):
+    for words in (["list"], ["list", "--json"], ["check"]):
+        with open("/dev/full", "w") as full:
+            assert place.run(*words, stdout=full).returncode == 74, words
+
+
+def knows_its_options(place):
+    for words in ([], ["frobnicate"], ["check", "more"], ["check", "--json"], ["--no-such", "list"]):
+        done = place.run(*words)
+        assert done.returncode == 64 and "usage: hatchctl" in done.stderr, (words, done)
+    assert place.run("--help").stdout.startswith("usage: hatchctl")
+    assert place.run("--version").stdout.startswith("hatchctl 0.")
+
+
+def main(program):
+    global failed
+    cases = [check_says_that_all_is_well, check_reports_every_error_with_its_place,
+             check_refuses_a_file_that_others_can_write, check_needs_a_directory,
+             list_names_who_may_use_a_builder, list_prints_json, list_goes_on_after_a_wrong_definition,
+             says_when_the_list_cannot_be_written, knows_its_options]
+    os.umask(0o022)
+    for case in cases:
+        with tempfile.TemporaryDirectory(prefix="hatchctl-", dir="/tmp") as directory:
+            try:
+                case(Place(directory, program))
+                print(f"ok hatchctl_{case.__name__}")
+            except (AssertionError, subprocess.SubprocessError, OSError, ValueError) as why:
+                print(f"FAIL hatchctl_{case.__name__}: {why}")
+                failed = True
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
