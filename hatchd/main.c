@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sysexits.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -150,6 +151,32 @@ static int take_connection(int *ret_fd, char **ret_class, struct error *err)
 	return 0;
 }
 
+/* Is this connection to the socket that hatchd.socket makes? */
+static bool is_shipped_socket(int conn_fd)
+{
+	static const char path[] = "/run/hatch/s/hatch.sock";
+	struct sockaddr_un address = { 0 };
+	socklen_t len = sizeof(address);
+
+	return getsockname(conn_fd, (struct sockaddr *)&address, &len) == 0 &&
+	       strncmp(address.sun_path, path, sizeof(address.sun_path)) == 0;
+}
+
+/*
+ * The policy class of the socket: FileDescriptorName= of its unit. A socket without one is of the
+ * class "connection", which no builder allows unless it says so. systemd 252 names every connection
+ * of an Accept=yes socket so: there the shipped socket is known by its path. The activator of
+ * unprivileged mode names nothing.
+ */
+static const char *socket_class(int conn_fd, const char *name)
+{
+	if (!opt.privileged)
+		return "hatch";
+	if (!name)
+		return "unknown";
+	return strcmp(name, "connection") == 0 && is_shipped_socket(conn_fd) ? "hatch" : name;
+}
+
 static int serve(struct error *err)
 {
 	cleanup_free char *class = NULL;
@@ -166,11 +193,7 @@ static int serve(struct error *err)
 		r = privilege_keep_needed(err);
 	if (r < 0)
 		return r;
-	/* A socket without FileDescriptorName= is of the class "connection", which no builder
-	 * allows unless it says so. The activator of unprivileged mode names nothing. */
-	if (!opt.privileged || !class)
-		return monitor_serve(&opt, conn_fd, opt.privileged ? "unknown" : "hatch");
-	return monitor_serve(&opt, conn_fd, class);
+	return monitor_serve(&opt, conn_fd, socket_class(conn_fd, class));
 }
 
 /* Where unprivileged mode keeps scratch and locks unless told: ~/.cache/hatch, made if missing. */

@@ -723,8 +723,9 @@ static int job_clean(struct job *job, struct error *err)
 		(void)helper_finish(&job->cleaner, &unclean);
 	}
 	helper_done(&job->cleaner);
-	if (r == 0 && job->scratch.dir_fd >= 0)
-		r = scratch_remove(job->pool.scratch_fd, job->scratch.name, err);
+	/* By what was announced: the making may have failed half-way. */
+	if (r == 0 && job->made.scratch[0])
+		r = scratch_remove(job->pool.scratch_fd, job->made.scratch, err);
 	if (r == 0 && job->cgroup.dir_fd >= 0)
 		r = cgroup_remove(&job->cgroup, err);
 	if (r == 0)

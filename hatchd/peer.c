@@ -399,7 +399,7 @@ static int check_root(int proc_fd, const char *store_dir, char ret[DERIVATION_MA
                       const char **ret_why, struct error *err)
 {
 	cleanup_fd int root_fd = -1, claimed_fd = -1;
-	struct root root, claimed;
+	struct root root = { 0 }, claimed = { 0 };
 	struct claim claim;
 	int r;
 

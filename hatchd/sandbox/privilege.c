@@ -74,7 +74,7 @@ static int empty_bounding_set(void)
 
 int privilege_keep_needed(struct error *err)
 {
-	struct cap_sets have;
+	struct cap_sets have = { 0 };
 	uint64_t keep = 0;
 	int r;
 
@@ -105,7 +105,7 @@ int privilege_keep_needed(struct error *err)
 
 int privilege_drop_all(struct error *err)
 {
-	struct cap_sets have;
+	struct cap_sets have = { 0 };
 	int r = cap_set(0);
 
 	if (r < 0)

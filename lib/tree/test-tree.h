@@ -348,12 +348,20 @@ static inline void put_padding(struct buffer *stream)
 	buffer_add(stream, zeros, -stream->len % HEADER_LEN);
 }
 
+/* A name field of 100 bytes: cut, or filled up with NUL; a full one has none. */
+static inline void put_name(char *field, const char *name)
+{
+	size_t len = strlen(name);
+
+	memcpy(field, name, len < 100 ? len : 100);
+}
+
 static inline void put_header(struct buffer *stream, const struct header *header)
 {
 	char h[HEADER_LEN] = "", type = header->type ? header->type : '0';
 	uint64_t size = header->size ? header->size : header->body ? strlen(header->body) : 0;
 
-	memcpy(h, header->name, strnlen(header->name, 100));
+	put_name(h, header->name);
 	memcpy(h + 100, "000000 \0", 8);
 	put_octal(h + 100, 6, header->mode ? header->mode : usual_mode(type));
 	memcpy(h + 108,
@@ -364,7 +372,7 @@ static inline void put_header(struct buffer *stream, const struct header *header
 	memcpy(h + 136, "00000000001 ", 12);
 	h[156] = type;
 	if (header->link)
-		memcpy(h + 157, header->link, strnlen(header->link, 100));
+		put_name(h + 157, header->link);
 	memcpy(h + 257,
 	       "ustar\0"
 	       "00",
