@@ -1,0 +1,373 @@
+"""What is left by a server that was killed, a machine that lost power, a disk that is full; and by 1000 requests: nothing."""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import time
+
+import hatchwire
+from machine import STATE, Snapshot, check, check_equal, check_in
+
+POOL = STATE / "pool"
+SCRATCH = STATE / "scratch"
+
+LITTERS = (
+    "trap '' TERM; setsid sleep 1000 & mkdir -p /build/a/b /tmp/c \"$out/d\"; echo x >/build/a/b/file; echo y >/tmp/c/file\n"
+    'echo z >"$out/d/file"; chmod 0 /build/a/b /tmp/c; echo begun; sleep 1000'
+)
+
+
+def records():
+    """Lock files that say what their holder has made: name to content."""
+    return {path.name: path.read_text() for path in POOL.glob("hatchbld*") if path.stat().st_size > 0}
+
+
+def scratches():
+    return sorted(path.name for path in SCRATCH.iterdir())
+
+
+def groups():
+    return [str(path) for path in pathlib.Path("/sys/fs/cgroup/hatch.slice").glob("hatchd@*")]
+
+
+def start_litterer(m):
+    """A request whose builder has made files everywhere and runs; returns its client."""
+    m.write_builder("litters", LITTERS)
+    client = m.client()
+    m.after_test(client.close)
+    client.request("litters", outputs={"out": None})
+    client.receive_until("stdout")
+    return client
+
+
+def kill_monitors(m):
+    pids = m.monitors()
+    check(pids, "no instance runs")
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+
+
+def check_cleared_by_next_request(m):
+    m.write_builder("next", "id -un; find /build /tmp -mindepth 1 | grep -vc ^/build/outputs")
+    result = m.request("next")
+    check_equal(result.code is not None, True, repr(result))
+    check_equal(result.stdout.split()[1], b"0", "files that the next builder finds")
+    m.wait_until(lambda: not m.instances(), "the end of the next request")
+    check_equal(scratches(), [], "scratch")
+    check_equal(records(), {}, "records in locks")
+    check_equal(groups(), [], "cgroups")
+    return result
+
+
+# --- killed servers ---------------------------------------------------------------------------------------------------
+
+
+def test_a_killed_server_takes_its_builder_along_and_the_next_request_clears_the_rest(m):
+    client = start_litterer(m)
+    check(len(m.build_processes()) >= 3, "too few processes")
+    before = scratches()
+    cursor = m.journal_cursor()
+    kill_monitors(m)
+    m.wait_until(lambda: not m.build_processes(), "the death of the builder and its children", 2)
+    with contextlib.suppress(OSError, hatchwire.Ended):
+        last = client.receive_until("exit", "error")[-1]
+        check(last["type"] == "error" or last["code"] != 0, f"the client reads success: {last}")
+    # Else the rest of this test would show nothing.
+    check_equal(scratches(), before, "scratch after the kill")
+    check_equal(len(records()), 1, "records in locks")
+    check_cleared_by_next_request(m)
+    cleared = " ".join(line["MESSAGE"] for line in m.journal_wait(cursor, count=2, SYSLOG_IDENTIFIER="hatchd"))
+    check_in("cleared what a killed request", cleared, "the journal")
+
+
+def test_many_servers_killed_at_once_are_cleared_by_one_request(m):
+    for _ in range(6):
+        start_litterer(m)
+    kill_monitors(m)
+    m.wait_until(lambda: not m.build_processes(), "the death of all builders", 2)
+    check_equal(len(scratches()), 6, "scratches after the kill")
+    check_cleared_by_next_request(m)
+
+
+def test_a_client_of_a_killed_server_fails(m):
+    m.write_builder("slow", 'echo content >"$out"; echo begun; sleep 60')
+    place = m.temporary_directory() / "result"
+    running = m.start(["hatch", "run", "--output", f"out={place}", "slow"])
+    m.wait_until(lambda: b"begun" in running.stdout(), "the first line")
+    kill_monitors(m)
+    ended = running.wait(10)
+    check_equal(ended.code, 125, "exit status")
+    check_in("closed the connection", ended.stderr, "message")
+    check(not place.exists(), "there is an output")
+    check_cleared_by_next_request(m)
+
+
+def test_a_slot_of_a_killed_server_goes_to_who_waits_for_it(m):
+    m.run(["groupadd", "hatch-one"]).ok()
+    m.after_test(lambda: m.run(["groupdel", "hatch-one"]).ok())
+    m.run(["gpasswd", "--members", "hatchbld1", "hatch-one"]).ok()
+    m.write_config(build_users_group="hatch-one")
+    start_litterer(m)
+    [victim] = m.monitors()
+    m.write_builder("quick", "echo done")
+    with m.client() as waiting:
+        waiting.request("quick")
+        waiting.receive_until("queued")
+        os.kill(victim, signal.SIGKILL)
+        begun = time.monotonic()
+        result = hatchwire.Result(waiting.receive_until("exit", "error"))
+        waiting.send({"type": "received"})
+    check_equal((result.code, result.stdout), (0, b"done\n"), repr(result))
+    check(time.monotonic() - begun < 3 * m.slow, "it waited too long")
+    m.wait_until(lambda: not m.instances(), "the end")
+    check_equal((scratches(), records()), ([], {}), "what is left")
+
+
+def test_a_killed_server_in_the_line_makes_nobody_wait(m):
+    m.run(["groupadd", "hatch-one"]).ok()
+    m.after_test(lambda: m.run(["groupdel", "hatch-one"]).ok())
+    m.run(["gpasswd", "--members", "hatchbld1", "hatch-one"]).ok()
+    m.write_config(build_users_group="hatch-one")
+    place = m.temporary_directory()
+    m.write_builder("waits", f"echo begun; until [ -e {place}/go ]; do sleep 0.02; done", view={"read": [str(place)]})
+    clients, monitors = [], set()
+    for number in range(3):
+        client = m.client()
+        m.after_test(client.close)
+        clients.append(client)
+        client.request("waits")
+        client.receive_until("queued" if number else "started")
+        [new] = set(m.monitors()) - monitors
+        monitors.add(new)
+        if number == 1:
+            victim = new
+    os.kill(victim, signal.SIGKILL)
+    (place / "go").touch()
+    for client in (clients[0], clients[2]):
+        check_equal(hatchwire.Result(client.receive_until("exit", "error")).code, 0, "code")
+        client.send({"type": "received"})
+    m.wait_until(lambda: not m.instances(), "the end")
+    check_equal(list((POOL / "queue").iterdir()), [], "the queue")
+
+
+def test_servers_killed_at_any_moment_leave_nothing_that_the_next_does_not_clear(m):
+    m.write_builder("brief", 'mkdir "$out"; head -c 300000 /dev/zero >"$out/file"; chmod 0 "$out"; sleep 0.02')
+    killed = 0
+    for step in range(25):
+        with m.client() as client:
+            client.request("brief", outputs={"out": None})
+            time.sleep(step * 0.004 * m.slow)
+            for pid in m.monitors():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    killed += 1
+            with contextlib.suppress(OSError, hatchwire.Ended):
+                last = client.receive_until("exit", "error")[-1]
+        m.wait_until(lambda: not m.build_processes(), "the death of the builder", 2)
+    check(killed >= 10, f"only {killed} were killed in time")
+    check_cleared_by_next_request(m)
+    check_equal(list((POOL / "queue").iterdir()), [], "the queue")
+
+
+# --- a machine that lost power ----------------------------------------------------------------------------------------
+
+
+def freeze_leftovers(m):
+    """What power loss leaves on disk while requests run: files of all of them, and no process."""
+    for _ in range(2):
+        start_litterer(m)
+    copy = m.temporary_directory() / "state"
+    m.run(["cp", "-a", "--", STATE, copy]).ok()
+    for pid in m.monitors():
+        os.kill(pid, signal.SIGTERM)
+    m.wait_until(lambda: not m.instances(), "the end of both")
+    check_equal(scratches(), [], "scratch after an orderly end")
+    for path in (POOL, SCRATCH):
+        m.run(["rm", "-r", "--", path]).ok()
+        m.run(["cp", "-a", "--", copy / path.name, path]).ok()
+    check_equal((len(scratches()), len(records())), (2, 2), "scratches and records after power loss")
+
+
+def test_what_a_lost_machine_left_is_cleared_by_the_first_request(m):
+    freeze_leftovers(m)
+    (POOL / "queue" / "17").touch(0o600)
+    check_cleared_by_next_request(m)
+    check_equal(list((POOL / "queue").iterdir()), [], "the queue")
+
+
+def test_scratch_that_no_lock_speaks_of_is_cleared_at_boot(m):
+    freeze_leftovers(m)
+    for path in POOL.glob("hatchbld*"):
+        path.write_text("")
+    m.run(["systemd-tmpfiles", "--boot", "--remove", "--create", "hatch.conf"]).ok()
+    check_equal(scratches(), [], "scratch")
+    check_cleared_by_next_request(m)
+
+
+def test_a_lock_file_that_nobody_understands_costs_one_slot_and_is_told(m):
+    m.write_builder("quick", "id -un")
+    m.request("quick")
+    m.wait_until(lambda: not m.instances(), "the end")
+    lock = POOL / "hatchbld1"
+    check(lock.exists(), f"{lock} is not there")
+    lock.write_text("half a rec")
+    m.after_test(lambda: lock.write_text(""))
+    cursor = m.journal_cursor()
+    for _ in range(2):
+        user = m.request("quick").stdout.decode().strip()
+        check(user in m.build_users() and user != "hatchbld1", f"the builder was {user!r}")
+    told = " ".join(line["MESSAGE"] for line in m.journal_wait(cursor, count=4, SYSLOG_IDENTIFIER="hatchd"))
+    check_in("hatchbld1", told, "the journal")
+
+
+# --- a full disk ------------------------------------------------------------------------------------------------------
+
+
+def small_disk(m, megabytes):
+    """The state directory becomes a file system of its own, of this size."""
+    m.wait_until(lambda: not m.instances(), "no instance")
+    m.run(["mount", "-t", "tmpfs", "-o", f"mode=700,size={megabytes}m", "none", STATE]).ok()
+    m.after_test(lambda: m.run(["umount", STATE]).ok())
+    m.after_test(lambda: m.wait_until(lambda: not m.instances(), "no instance"))
+
+
+def test_a_builder_that_fills_the_disk_fails_with_its_own_words_and_the_next_works(m):
+    small_disk(m, 4)
+    m.write_builder("fills", 'head -c 20000000 /dev/zero >"$out"')
+    m.write_builder("modest", 'echo content >"$out"')
+    for _ in range(3):
+        result = m.request("fills", outputs={"out": None})
+        check(result.code not in (0, None), repr(result))
+        check_in(b"No space left on device", result.stderr, "log")
+        check_equal(m.request("modest", outputs={"out": None}).code, 0, "the next request")
+    m.wait_until(lambda: not m.instances(), "the end of all")
+    check_equal((scratches(), records()), ([], {}), "what is left")
+
+
+def test_a_full_disk_is_told_to_the_operator_and_the_server_works_again_when_it_is_not(m):
+    small_disk(m, 4)
+    m.write_builder("modest", 'echo content >"$out"')
+    check_equal(m.request("modest", outputs={"out": None}).code, 0, "a request before")
+    m.wait_until(lambda: not m.instances(), "its end")
+    ballast = STATE / "ballast"
+    with contextlib.suppress(OSError), open(ballast, "wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
+    cursor = m.journal_cursor()
+    result = m.request("modest", outputs={"out": None})
+    check(result.code != 0, f"it worked on a full disk: {result}")
+    [line] = m.journal_wait(cursor, HATCH_BUILDER="modest")
+    if result.error:
+        check_equal(result.error, "server-failed", repr(result))
+        check_in("No space left on device", line["MESSAGE"], "the journal")
+    else:
+        check_in(b"No space left on device", result.stderr, "log")
+    ballast.unlink()
+    check_equal(m.request("modest", outputs={"out": None}).code, 0, "a request afterwards")
+    m.wait_until(lambda: not m.instances(), "its end")
+    check_equal((scratches(), records()), ([], {}), "what is left")
+
+
+def test_a_disk_without_free_inodes_is_told_and_leaves_nothing(m):
+    small_disk(m, 4)
+    m.run(["mount", "-o", "remount,nr_inodes=40", STATE]).ok()
+    m.write_builder("modest", 'echo content >"$out"')
+    check_equal(m.request("modest", outputs={"out": None}).code, 0, "a request before")
+    m.wait_until(lambda: not m.instances(), "its end")
+    ballast = STATE / "ballast"
+    ballast.mkdir()
+    with contextlib.suppress(OSError):
+        for number in range(100):
+            (ballast / str(number)).touch()
+    for free in range(6):
+        cursor = m.journal_cursor()
+        result = m.request("modest", outputs={"out": None})
+        check(result.code != 0, f"it worked with {free} inodes: {result}")
+        if result.error == "server-failed":
+            check_in("No space left on device", m.journal_wait(cursor, HATCH_BUILDER="modest")[0]["MESSAGE"], "the journal")
+        m.wait_until(lambda: not m.instances(), "its end")
+        check_equal((scratches(), records()), ([], {}), f"what is left with {free} inodes")
+        (ballast / str(free)).unlink()
+    shutil.rmtree(ballast)
+    check_equal(m.request("modest", outputs={"out": None}).code, 0, "a request afterwards")
+
+
+# --- trees that are hard to remove ------------------------------------------------------------------------------------
+
+
+def test_whatever_a_builder_leaves_in_its_places_is_removed(m):
+    m.write_builder(
+        "messy",
+        "import os, socket\n"
+        "for place in ('/build', '/tmp', '/dev/shm', '/nix/store'):\n"
+        "    os.chdir(place)\n"
+        "    top = '0123456789abcdfghijklmnpqrsvwxyz-messy' if place == '/nix/store' else 'messy'\n"
+        "    os.mkdir(top); os.chdir(top)\n"
+        "    os.mkfifo('fifo'); socket.socket(socket.AF_UNIX).bind('socket')\n"
+        "    os.symlink('/etc/passwd', 'link'); open('-rf', 'w').close(); open(b'\\xff\\n', 'w').close()\n"
+        "    os.mkdir('shut'); open('shut/in', 'w').close(); os.chmod('shut', 0)\n"
+        "    for _ in range(600):\n"
+        "        os.mkdir('d' * 100); os.chdir('d' * 100)\n"
+        "    os.chmod('.', 0)\n"
+        "open(os.environ['out'], 'w').close()\n"
+        "print('made')\n",
+        "/usr/bin/python3",
+    )
+    m.nix_instantiate(m.derivation("any"))  # there is a store
+    result = m.request("messy", outputs={"out": "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-out"})
+    check_equal((result.code, result.stdout), (0, b"made\n"), repr(result))
+    m.wait_until(lambda: not m.instances(), "the end")
+    check_equal((scratches(), records()), ([], {}), "what is left")
+
+
+def test_ipc_objects_of_a_builder_go_with_it(m):
+    m.write_builder(
+        "shares",
+        "import ctypes, os\n"
+        "libc = ctypes.CDLL(None)\n"
+        "made = [libc.shmget(0, 4096, 0o1600), libc.semget(0, 1, 0o1600), libc.msgget(0, 0o1600)]\n"
+        "open('/dev/shm/mine', 'w').close()\n"
+        "print(*('made' if id >= 0 else 'refused' for id in made))\n",
+        "/usr/bin/python3",
+    )
+    # That nothing of them is left on the machine is what the harness looks at after each test.
+    check_equal(m.request("shares").stdout, b"made made made\n", "what it makes")
+
+
+def test_no_file_of_a_build_user_is_left_anywhere(m):
+    m.write_builder("roams", "for d in /tmp /var/tmp /dev/shm /build /run /etc /usr /; do echo x >$d/mine; done 2>/dev/null; exit 0")
+    m.request("roams")
+    m.wait_until(lambda: not m.instances(), "the end")
+    names = " -o ".join(f"-uid {uid}" for uid in m.build_users().values()).split()
+    found = m.run(["find", "/", "-xdev", "(", *names, ")", "-print"]).stdout.split()
+    check_equal(found, [], "files of build users")
+
+
+# --- 1000 in a row ----------------------------------------------------------------------------------------------------
+
+
+def descriptors_of_systemd():
+    return len(os.listdir("/proc/1/fd"))
+
+
+def test_a_thousand_requests_in_a_row_leave_nothing(m):
+    m.write_builder("tiny", 'echo "$1"; echo "$1" >"$out"')
+    m.request("tiny", ["0"], outputs={"out": None})
+    m.wait_until(lambda: not m.instances(), "the end of the first")
+    before, descriptors = Snapshot(), descriptors_of_systemd()
+    begun = time.monotonic()
+    for number in range(1000):
+        result = m.request("tiny", [str(number)], outputs={"out": None})
+        check_equal((result.code, result.stdout), (0, b"%d\n" % number), f"request {number}: {result}")
+    seconds = time.monotonic() - begun
+    print(f"1000 requests in a row: {seconds:.1f} s", flush=True)
+    m.wait_until(lambda: not m.instances(), "the end of all instances")
+    check_equal(m.left_behind(before), [], "left behind")
+    check(descriptors_of_systemd() <= descriptors + 5, f"systemd had {descriptors} descriptors and has {descriptors_of_systemd()}")
+    check_equal(m.run(["systemctl", "--failed", "--no-legend", "--plain"]).stdout.strip(), "", "failed units")
+    check_equal((scratches(), records()), ([], {}), "state")
+
+
+test_a_thousand_requests_in_a_row_leave_nothing.seconds = 240
