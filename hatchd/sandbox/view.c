@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/mount.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -34,23 +35,57 @@ struct view {
 
 /* --- small steps ------------------------------------------------------------------------- */
 
-/* Make root/path and its parents. What is there already may be part of a read-only bind. */
+static int open_resolved(int dir_fd, const char *path, uint64_t flags, uint64_t resolve)
+{
+	const struct open_how how = { .flags = O_PATH | O_CLOEXEC | flags,
+		                      .resolve = RESOLVE_NO_MAGICLINKS | resolve };
+	int fd = (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
+
+	return fd < 0 ? -errno : fd;
+}
+
+/*
+ * Open a path of the view as it will be once that is the root. Part of it may be a bind of what
+ * belongs to anybody: a link in there must not lead our root's rights to the host.
+ */
+static int open_inside(int root_fd, const char *path, uint64_t flags)
+{
+	return open_resolved(root_fd, path, flags, RESOLVE_IN_ROOT);
+}
+
+/* Make root/path and its parents, and open it. What is there already may be part of a bind. */
 static int make_directories(int root_fd, const char *path)
 {
+	cleanup_fd int dir_fd = open_inside(root_fd, ".", O_DIRECTORY);
 	char copy[PATH_MAX];
+	char *name = copy;
 
 	if (strlen(path) >= sizeof(copy))
 		return -ENAMETOOLONG;
 	strcpy(copy, path);
-	for (char *p = copy; *p; p++) {
-		if (*p != '/')
-			continue;
-		*p = '\0';
-		if (*copy && mkdirat(root_fd, copy, 0755) < 0 && errno != EEXIST)
-			return -errno;
-		*p = '/';
+	while (dir_fd >= 0 && *name) {
+		char *end = strchrnul(name, '/');
+		bool more = *end == '/';
+		int fd;
+
+		*end = '\0';
+		fd = open_inside(root_fd, copy, O_DIRECTORY);
+		if (fd == -ENOENT && mkdirat(dir_fd, name, 0755) == 0)
+			fd = open_inside(root_fd, copy, O_DIRECTORY);
+		fd_closep(&dir_fd);
+		dir_fd = fd;
+		if (more)
+			*end = '/';
+		name = more ? end + 1 : end;
 	}
-	return mkdirat(root_fd, copy, 0755) < 0 && errno != EEXIST ? -errno : 0;
+	return dir_fd < 0 ? dir_fd : take_fd(&dir_fd);
+}
+
+static int make_directory(int root_fd, const char *path)
+{
+	cleanup_fd int fd = make_directories(root_fd, path);
+
+	return fd < 0 ? fd : 0;
 }
 
 static int make_file(int root_fd, const char *path, const char *text)
@@ -62,52 +97,90 @@ static int make_file(int root_fd, const char *path, const char *text)
 	return fd_write_full(fd, text, strlen(text));
 }
 
-/* An empty place of the right kind for a mount. */
+/* An empty place of the right kind for a mount; its descriptor. */
 static int make_target(int root_fd, const char *path, bool directory)
 {
 	const char *slash = strrchr(path, '/');
-	struct stat st;
-	int r;
+	cleanup_fd int dir_fd = -1;
+	int fd = open_inside(root_fd, path, 0);
+	char parent[PATH_MAX];
 
-	if (fstatat(root_fd, path, &st, 0) == 0)
-		return 0;
+	if (fd != -ENOENT)
+		return fd;
 	if (directory)
 		return make_directories(root_fd, path);
-	if (slash) {
-		char parent[PATH_MAX];
+	(void)snprintf(parent, sizeof(parent), "%.*s", slash ? (int)(slash - path) : 0, path);
+	dir_fd = make_directories(root_fd, parent);
+	fd = dir_fd < 0 ? dir_fd : make_file(dir_fd, slash ? slash + 1 : path, "");
+	return fd < 0 ? fd : open_inside(root_fd, path, 0);
+}
 
-		(void)snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
-		r = make_directories(root_fd, parent);
-		if (r < 0)
-			return r;
-	}
-	return make_file(root_fd, path, "");
+static int attach(const struct view *view, int mount_fd, const char *target, bool directory,
+                  struct error *err)
+{
+	cleanup_fd int target_fd = make_target(view->root_fd, target, directory);
+
+	if (target_fd < 0)
+		return error_errno(err, BLAME_HOST, -target_fd,
+		                   "cannot make a place for /%s in the sandbox", target);
+	return mount_attach(mount_fd, target_fd, "", err);
+}
+
+/* Is one of them the other, or inside of it? */
+static bool meets(const char *a, const char *b)
+{
+	size_t a_len = strlen(a), b_len = strlen(b), len = a_len < b_len ? a_len : b_len;
+
+	if (len == 1) /* "/" */
+		return true;
+	return strncmp(a, b, len) == 0 && (a_len == b_len || (a_len < b_len ? b : a)[len] == '/');
+}
+
+/*
+ * Open what the administrator wants shown. On the way may be a link that is not the
+ * administrator's: it must not lead to what no builder may see. (What is named outright was checked
+ * when the definition was read.)
+ */
+static int open_source(const struct view *view, const char *path)
+{
+	const struct config *config = view->plan->request->config;
+	const char *const places[] = { "/run/hatch", config->state_dir, config->dir };
+	cleanup_fd int fd = open_resolved(AT_FDCWD, path, 0, 0);
+	char link[64], real[PATH_MAX];
+	ssize_t len;
+
+	if (fd < 0)
+		return fd;
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	len = readlink(link, real, sizeof(real) - 1);
+	if (len < 0)
+		return -errno;
+	real[len] = '\0';
+	for (size_t i = 0; strcmp(real, path) != 0 && i < ARRAY_SIZE(places); i++)
+		if (meets(real, places[i]))
+			return -EPERM;
+	return take_fd(&fd);
 }
 
 /* Bind the host's path (absolute) to the same path of the view. Magic links are not followed. */
 static int bind_path(const struct view *view, const char *path, uint64_t attributes,
                      struct error *err)
 {
-	cleanup_fd int source_fd = open(path, O_PATH | O_CLOEXEC);
+	cleanup_fd int source_fd = open_source(view, path);
 	cleanup_fd int mount_fd = -1;
 	struct stat st;
-	int r;
+	int r = source_fd < 0 ? source_fd : fstat(source_fd, &st) < 0 ? -errno : 0;
 
-	if (source_fd < 0 || fstat(source_fd, &st) < 0) {
-		r = error_errno(err, BLAME_HOST, errno, "cannot open %s for the builder %s", path,
-		                view->plan->request->builder->name);
-		(void)error_hint(err, "make it, or take it out of \"view\" in %s",
-		                 view->plan->request->builder->file);
-		return r;
+	if (r < 0) {
+		error_errno(err, BLAME_HOST, -r, "cannot open %s for the builder %s", path,
+		            view->plan->request->builder->name);
+		return error_hint(err, "make it, or take it out of \"view\" in %s",
+		                  view->plan->request->builder->file);
 	}
 	mount_fd = mount_clone(source_fd, path, attributes, err);
 	if (mount_fd < 0)
 		return mount_fd;
-	r = make_target(view->root_fd, path + 1, S_ISDIR(st.st_mode));
-	if (r < 0)
-		return error_errno(err, BLAME_HOST, -r, "cannot make a place for %s in the sandbox",
-		                   path);
-	return mount_attach(mount_fd, view->root_fd, path + 1, err);
+	return attach(view, mount_fd, path + 1, S_ISDIR(st.st_mode), err);
 }
 
 /* Bind a part of scratch to a path of the view. */
@@ -115,31 +188,19 @@ static int bind_scratch(const struct view *view, int fd, const char *target, str
 {
 	cleanup_fd int source_fd = reopen_here(fd, err);
 	cleanup_fd int mount_fd = -1;
-	int r;
 
 	if (source_fd < 0)
 		return source_fd;
 	mount_fd = mount_clone(source_fd, target, ATTR_DATA, err);
-	if (mount_fd < 0)
-		return mount_fd;
-	r = make_target(view->root_fd, target, true);
-	if (r < 0)
-		return error_errno(err, BLAME_HOST, -r, "cannot make /%s in the sandbox", target);
-	return mount_attach(mount_fd, view->root_fd, target, err);
+	return mount_fd < 0 ? mount_fd : attach(view, mount_fd, target, true, err);
 }
 
 static int mount_at(const struct view *view, int mount_take_fd, const char *target,
                     struct error *err)
 {
 	cleanup_fd int mount_fd = mount_take_fd;
-	int r;
 
-	if (mount_fd < 0)
-		return mount_fd;
-	r = make_target(view->root_fd, target, true);
-	if (r < 0)
-		return error_errno(err, BLAME_HOST, -r, "cannot make /%s in the sandbox", target);
-	return mount_attach(mount_fd, view->root_fd, target, err);
+	return mount_fd < 0 ? mount_fd : attach(view, mount_fd, target, true, err);
 }
 
 /* A symlink of the host is made again, a directory or file bound; what the host lacks is left out.
@@ -191,7 +252,7 @@ static int add_system(struct view *view, struct error *err)
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(paths); i++)
 		r = copy_or_bind(view, paths[i], err);
-	if (r == 0 && make_directories(view->root_fd, "run") < 0)
+	if (r == 0 && make_directory(view->root_fd, "run") < 0)
 		return error_set(err, BLAME_HOST, EIO, "cannot make /run in the sandbox");
 	return r < 0 ? r : copy_or_bind(view, "/run/current-system", err); /* NixOS */
 }
@@ -318,7 +379,7 @@ static int add_etc(struct view *view, struct error *err)
 		"/etc/pki",         "/etc/ca-certificates", "/etc/static",
 	};
 	bool network = view->plan->request->builder->network_host;
-	int r = make_directories(view->root_fd, "etc");
+	int r = make_directory(view->root_fd, "etc");
 
 	if (r == 0)
 		r = write_accounts(view);
@@ -352,7 +413,7 @@ static int add_scratch(struct view *view, struct error *err)
 	if (r < 0)
 		return r;
 	/* Relative: until the root is entered an absolute link leads to the host's /tmp. */
-	if (make_directories(view->root_fd, "var") < 0 ||
+	if (make_directory(view->root_fd, "var") < 0 ||
 	    symlinkat("../tmp", view->root_fd, "var/tmp") < 0)
 		return error_set(err, BLAME_HOST, EIO, "cannot make /var/tmp in the sandbox");
 	return 0;

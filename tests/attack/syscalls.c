@@ -1,0 +1,193 @@
+/* System calls that a build has no business with, tried where the filter is: inside of a request.
+ */
+#include "attack.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+enum {
+	SETXATTRAT = 463, /* Linux 6.13 */
+	FCHMODAT2 = 452,  /* Linux 6.6 */
+	JOIN_SESSION = 1, /* keyctl(2) */
+	USER_KEYRING = -4,
+};
+
+/* ES14: a key of one request would be there for the next one of the same user */
+static void keyrings_are_out_of_reach(void)
+{
+	refused("add_key", syscall(SYS_add_key, "user", "left", "secret", 6, USER_KEYRING));
+	refused("request_key", syscall(SYS_request_key, "user", "left", NULL, USER_KEYRING));
+	refused("keyctl", syscall(SYS_keyctl, JOIN_SESSION, NULL));
+	refused("keyctl", syscall(SYS_keyctl, 0 /* get id */, USER_KEYRING, 1));
+}
+
+/* E8: the service's session keyring, and what systemd puts into it, is not inherited */
+static void no_key_of_the_service_is_seen(void)
+{
+	char line[512];
+	FILE *file = fopen("/proc/keys", "re");
+
+	while (file && fgets(line, sizeof(line), file))
+		if (strstr(line, "invocation_id"))
+			broke("the session keyring of the service is ours: %s", line);
+	expect(file != NULL, "/proc/keys can be read");
+}
+
+/* ES3, ES14 */
+static void large_parts_of_the_kernel_are_closed(void)
+{
+	char params[256] = { 0 };
+
+	refused("bpf", syscall(SYS_bpf, 0, params, 48));
+	refused("perf_event_open", syscall(SYS_perf_event_open, params, 0, -1, -1, 0));
+	refused("userfaultfd", syscall(SYS_userfaultfd, 1));
+	refused("io_uring_setup", syscall(SYS_io_uring_setup, 4, params));
+	refused("open_by_handle_at", syscall(SYS_open_by_handle_at, AT_FDCWD, params, 0));
+	refused("kexec_load", syscall(SYS_kexec_load, 0, 0, NULL, 0));
+	refused("init_module", syscall(SYS_init_module, NULL, 0, ""));
+	refused("syslog", syscall(SYS_syslog, 3, params, sizeof(params)));
+	refused("quotactl", syscall(SYS_quotactl, 0, NULL, 0, NULL));
+	refused("reboot", syscall(SYS_reboot, 0, 0, 0, NULL));
+	refused("swapon", syscall(SYS_swapon, "/tmp/file", 0));
+	refused("acct", syscall(SYS_acct, "/tmp/file"));
+}
+
+static void expect_plain(const char *path, const char *what)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0 && (st.st_mode & (S_ISUID | S_ISGID)))
+		broke("%s made mode %04o", what, st.st_mode & 07777);
+	(void)unlink(path);
+}
+
+/* OP7, E7: no way to a set-id bit */
+static void set_id_files_cannot_be_made(void)
+{
+	int fd = open("file", O_RDWR | O_CREAT | O_CLOEXEC, 0755);
+
+	expect(fd >= 0, "a file of our own can be made");
+	refused("chmod u+s", chmod("file", 04755));
+	refused("chmod g+s", chmod("file", 02755));
+	refused("chmod ug+s", chmod("file", 06755));
+	refused("fchmod", fchmod(fd, 04755));
+	refused("fchmodat", fchmodat(AT_FDCWD, "file", 02755, 0));
+	refused("fchmodat2", syscall(FCHMODAT2, AT_FDCWD, "file", 04755, 0));
+	expect_plain("file", "one of the chmods");
+	refused("open", open("opened", O_RDWR | O_CREAT | O_CLOEXEC, 04755));
+	refused("open (by number)", syscall(SYS_open, "opened", O_RDWR | O_CREAT, 02755));
+	refused("creat", syscall(SYS_creat, "created", 04755));
+	refused("mknod", mknod("made", S_IFREG | 06755, 0));
+	refused("mknod (by number)", syscall(SYS_mknod, "made", S_IFREG | 02755, 0));
+	refused("O_TMPFILE", open(".", O_TMPFILE | O_RDWR | O_CLOEXEC, 04755));
+	expect_plain("opened", "open");
+	expect_plain("created", "creat");
+	expect_plain("made", "mknod");
+	/* What ordinary programs do still works. */
+	expect(close(open("plain", O_RDWR | O_CREAT | O_CLOEXEC, 0755)) == 0 &&
+	               chmod("plain", 0700) == 0,
+	       "plain modes are allowed");
+	(void)unlink("plain");
+}
+
+/* ES14: an attribute is no part of an output */
+static void extended_attributes_cannot_be_set(void)
+{
+	struct {
+		uint64_t value;
+		uint32_t size, flags;
+	} args = { (uint64_t)(uintptr_t) "y", 1, 0 };
+	int fd = open("file", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+
+	refused("setxattr", setxattr("file", "user.x", "y", 1, 0));
+	refused("lsetxattr", lsetxattr("file", "user.x", "y", 1, 0));
+	refused("fsetxattr", fsetxattr(fd, "user.x", "y", 1, 0));
+	refused("setxattrat",
+	        syscall(SETXATTRAT, AT_FDCWD, "file", 0, "user.x", &args, sizeof(args)));
+	(void)unlink("file");
+}
+
+/* ES6: no terminal, and none can be typed into */
+static void no_terminal_can_be_typed_into(void)
+{
+	char letter = 'x';
+
+	refused("opening /dev/tty", open("/dev/tty", O_RDWR | O_CLOEXEC) < 0 && errno == ENOENT
+	                                    ? (errno = ENXIO, -1)
+	                                    : open("/dev/tty", O_RDWR | O_CLOEXEC));
+	for (int fd = 0; fd < 3; fd++) {
+		expect(!isatty(fd), "no stream is a terminal");
+		expect(ioctl(fd, TIOCSTI, &letter) < 0 && errno == EPERM, "TIOCSTI is refused");
+		/* The kernel looks at the low 32 bits of the command only. */
+		expect(syscall(SYS_ioctl, fd, TIOCSTI | 1UL << 32, &letter) < 0 && errno == EPERM,
+		       "TIOCSTI with a high bit is refused");
+		expect(ioctl(fd, TIOCLINUX, &letter) < 0 && errno == EPERM, "TIOCLINUX is refused");
+	}
+	expect(getsid(0) == getpid(), "the session is our own");
+}
+
+#if defined(__x86_64__)
+static void call_as_i386(void)
+{
+	long result;
+
+	/* getpid(2) by the other architecture's number and gate */
+	__asm__ volatile("int $0x80"
+	                 : "=a"(result)
+	                 : "a"(20L)
+	                 : "memory", "r8", "r9", "r10", "r11");
+	(void)result;
+}
+
+static void call_as_x32(void)
+{
+	(void)syscall(0x40000000L | SYS_getpid);
+}
+
+static void expect_killed(void (*call)(void), const char *what)
+{
+	const struct rlimit no_core = { 0, 0 };
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		(void)setrlimit(RLIMIT_CORE, &no_core);
+		call();
+		_exit(0);
+	}
+	expect(pid > 0 && waitpid(pid, &status, 0) == pid, "a child can be made");
+	if (!WIFSIGNALED(status))
+		broke("a call of %s did not kill", what);
+}
+
+/* ES3: numbers of another architecture mean other calls, so the filter would not see them */
+static void foreign_calls_kill(void)
+{
+	expect_killed(call_as_i386, "i386");
+	expect_killed(call_as_x32, "x32");
+}
+#else
+static void foreign_calls_kill(void)
+{
+}
+#endif
+
+static const struct attack attacks[] = {
+	ATTACK(keyrings_are_out_of_reach),
+	ATTACK(no_key_of_the_service_is_seen),
+	ATTACK(large_parts_of_the_kernel_are_closed),
+	ATTACK(set_id_files_cannot_be_made),
+	ATTACK(extended_attributes_cannot_be_set),
+	ATTACK(no_terminal_can_be_typed_into),
+	ATTACK(foreign_calls_kill),
+};
+
+ATTACK_MAIN(attacks)

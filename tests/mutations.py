@@ -1,0 +1,305 @@
+#!/usr/bin/env python3
+"""Do the tests guard what they claim to? Takes one protecting line away at a time, and wants a test to fail for it.
+
+    mutations.py [-d DIR] [NAME...]
+
+Works on a copy of the sources in DIR (default: .cache/mutations), never on the sources themselves. Each row below names
+what is taken away, and the tests that must go red: "unit:PROGRAM:CASE" of a unit test, "session:FILE:TEST" or
+"machine:FILE:TEST" of tests/vm. All of them must be green first. One line for each row: "ok NAME" if every test that is
+named went red, "FAIL NAME: why" otherwise. Takes a quarter of an hour; needs root, for the machines.
+"""
+
+import argparse
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+PRIVILEGE = "hatchd/sandbox/privilege.c"
+FILTER = "hatchd/sandbox/filter.c"
+INIT = "hatchd/sandbox/init.c"
+VIEW = "hatchd/sandbox/view.c"
+MONITOR = "hatchd/monitor.c"
+SANDBOX = "machine:test_attack_sandbox.py:"
+LIFETIME = "machine:test_attack_lifetime.py:"
+HOST = "machine:test_attack_host.py:"
+IDENTITY = "machine:test_attack_identity.py:"
+
+# name, [(file, what stands there, what stands there instead)], tests that must fail
+ROWS = [
+    # --- who a process is
+    ("setgroups", [(PRIVILEGE, "setgroups(account->n_groups, account->groups) < 0", "false")],
+     ["unit:privilege:becomes_the_account_with_exactly_its_groups",
+      SANDBOX + "a_builder_has_exactly_the_groups_of_its_definition"]),
+    ("setresgid", [(PRIVILEGE, "setresgid(account->gid, account->gid, account->gid) < 0", "false")],
+     ["unit:privilege:becomes_the_account_with_exactly_its_groups"]),
+    ("setresuid", [(PRIVILEGE, "setresuid(account->uid, account->uid, account->uid) < 0", "false")],
+     ["unit:privilege:another_user_has_no_way_back"]),
+    ("refusal_of_uid_0",
+     [(PRIVILEGE, "account->uid == 0 || account->gid == 0", "false"),
+      (PRIVILEGE, "setresuid((uid_t)-1, 0, (uid_t)-1) == 0 || setresgid((gid_t)-1, 0, (gid_t)-1) == 0", "false")],
+     ["unit:privilege:never_becomes_root"]),
+    ("no_new_privs_of_all_but_the_monitor",
+     [(PRIVILEGE, "prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE", "prctl(PR_SET_DUMPABLE")],
+     ["unit:privilege:gives_up_privileges_where_it_stays_who_it_is"]),
+    ("no_new_privs_of_the_monitor",
+     [(PRIVILEGE, "PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 ||\n\t    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)",
+       "PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)")],
+     ["unit:privilege:the_monitor_keeps_seven_capabilities_and_its_children_none"]),
+    ("dumpable_of_all_but_the_monitor", [(PRIVILEGE, " || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0", "")],
+     ["unit:privilege:gives_up_privileges_where_it_stays_who_it_is"]),
+    ("dumpable_of_the_monitor", [("hatchd/main.c", "prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0", "false")],
+     [SANDBOX + "a_stray_process_of_the_same_user_cannot_reach_into_a_request"]),
+    ("bounding_set", [(PRIVILEGE, "r = empty_bounding_set();", "r = 0;")],
+     ["unit:privilege:the_monitor_keeps_seven_capabilities_and_its_children_none",
+      SANDBOX + "a_builder_has_no_capability_and_gains_none"]),
+    ("drop_to_the_needed", [(PRIVILEGE, "r = cap_set(keep);", "r = 0;")],
+     ["unit:privilege:the_monitor_keeps_seven_capabilities_and_its_children_none"]),
+    ("drop_of_all_while_the_builder_runs", [(MONITOR, "r = privilege_drop_all(err);", "r = 0;")],
+     [SANDBOX + "processes_of_a_request_have_no_rights_and_cannot_be_looked_into"]),
+    ("parent_death_signal", [(PRIVILEGE, "return privilege_die_with_parent(parent, err);", "return 0;")],
+     ["unit:privilege:dies_with_its_parent_after_each_way_down",
+      "unit:privilege:another_user_still_dies_with_its_parent"]),
+    ("check_for_a_dead_parent", [(PRIVILEGE, "parent != 0 && getppid() != parent", "false")],
+     ["unit:privilege:a_parent_that_died_before_is_noticed"]),
+    ("user_of_the_speaker",
+     [(MONITOR, ".gid = job->config.speaker_gid,\n\t\t                   .change = job->options->privileged",
+       ".gid = job->config.speaker_gid,\n\t\t                   .change = false")],
+     [SANDBOX + "processes_of_a_request_have_no_rights_and_cannot_be_looked_into"]),
+    # --- what a process has open
+    ("close_range", [(PRIVILEGE, "end > next && close_range(next, end == UINT_MAX ? end : end - 1, 0) < 0", "false")],
+     ["unit:privilege:closes_every_descriptor_that_is_not_kept",
+      SANDBOX + "descriptors_that_hatchd_inherits_do_not_reach_a_request"]),
+    ("standard_streams", [("hatchd/main.c", "\topen_standard_streams();\n", "\t(void)open_standard_streams;\n")],
+     [HOST + "hatchd_may_be_started_without_standard_streams"]),
+    ("lock_held_by_init", [(INIT, "{ report_fd, plan->lock_fd, -1 }", "{ report_fd, -1, -1 }")],
+     [LIFETIME + "a_killed_monitor_takes_its_request_with_it_and_the_next_one_clears_up"]),
+    ("refusal_of_descriptors", [("hatchd/main.c", "r = peer_refuse_descriptors(conn_fd, err);", "r = 0;")],
+     [HOST + "a_build_cannot_send_the_descriptor_of_its_output"]),
+    # --- what a process may call
+    ("filter_of_the_builder", [(INIT, "r < 0 ? r : filter_builder(err)", "r")],
+     [SANDBOX + "a_builder_has_no_capability_and_gains_none", SANDBOX + "a_builder_makes_no_namespace",
+      SANDBOX + "set_id_files_cannot_be_made"]),
+    ("filter_of_the_speaker", [("hatchd/speaker.c", " || filter_speaker(&err) < 0", "")],
+     [SANDBOX + "processes_of_a_request_have_no_rights_and_cannot_be_looked_into"]),
+    ("filter_of_the_packer", [("hatchd/packer.c", "r < 0 ? r : filter_packer(err)", "r")],
+     [SANDBOX + "processes_of_a_request_have_no_rights_and_cannot_be_looked_into"]),
+    ("clone3", [(FILTER, "\t{ SCMP_SYS(clone3), ENOSYS },\n", "")],
+     ["unit:filter:refuses_a_builder_what_no_build_needs"]),
+    ("mount", [(FILTER, "\t{ SCMP_SYS(mount), EPERM },\n", "")], ["unit:filter:refuses_a_builder_what_no_build_needs"]),
+    ("keyctl", [(FILTER, "\t{ SCMP_SYS(keyctl), EPERM },\n", "")], ["unit:filter:refuses_a_builder_what_no_build_needs"]),
+    ("io_uring", [(FILTER, "\t{ SCMP_SYS(io_uring_setup), ENOSYS },\n", "")],
+     ["unit:filter:refuses_a_builder_what_no_build_needs"]),
+    ("setxattr", [(FILTER, "\t{ SCMP_SYS(setxattr), ENOTSUP },\n", "")],
+     ["unit:filter:refuses_a_builder_what_no_build_needs"]),
+    ("new_namespaces", [(FILTER, "int r = refuse_namespaces(ctx);", "int r = 0;")],
+     ["unit:filter:refuses_a_builder_every_new_namespace"]),
+    ("terminal_input", [(FILTER, "\t{ SCMP_SYS(ioctl), EPERM, 1, UINT32_MAX, TIOCSTI },\n", "")],
+     ["unit:filter:refuses_a_builder_to_type_into_a_terminal"]),
+    ("low_bits_of_a_command", [(FILTER, "EPERM, 1, UINT32_MAX, TIOCSTI", "EPERM, 1, UINT64_MAX, TIOCSTI")],
+     ["unit:filter:refuses_a_builder_to_type_into_a_terminal"]),
+    ("set_id_bits_of_open", [(FILTER, "\t{ SCMP_SYS(openat), 3, O_CREAT },\n", "")],
+     ["unit:filter:refuses_a_builder_set_id_files"]),
+    ("set_group_id_bit", [(FILTER, "{ S_ISUID, S_ISGID };", "{ S_ISUID, S_ISUID };")],
+     ["unit:filter:refuses_a_builder_set_id_files"]),
+    ("foreign_architectures",
+     [(FILTER, "r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);",
+       "r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ALLOW);")],
+     ["unit:filter:kills_a_builder_that_calls_as_another_architecture"]),
+    ("code_in_memory", [(FILTER, "SCMP_A2(SCMP_CMP_MASKED_EQ, EXEC, 0)", "SCMP_A2(SCMP_CMP_MASKED_EQ, 0, 0)")],
+     ["unit:filter:kills_a_speaker_that_does_more_than_talk"]),
+    ("recvmsg_of_the_speaker", [(FILTER, "\tSCMP_SYS(sendto), SCMP_SYS(recvfrom),", "\tSCMP_SYS(recvmsg), SCMP_SYS(sendto), SCMP_SYS(recvfrom),")],
+     ["unit:filter:kills_a_speaker_that_does_more_than_talk"]),
+    # --- what a builder sees
+    ("nosuid", [(VIEW, "ATTR_DATA = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV", "ATTR_DATA = MOUNT_ATTR_NODEV")],
+     [SANDBOX + "mounts_of_a_builder_are_restricted"]),
+    ("nodev", [(VIEW, "ATTR_DATA = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV", "ATTR_DATA = MOUNT_ATTR_NOSUID")],
+     [SANDBOX + "mounts_of_a_builder_are_restricted"]),
+    ("read_only", [(VIEW, "ATTR_READ_ONLY = ATTR_DATA | MOUNT_ATTR_RDONLY", "ATTR_READ_ONLY = ATTR_DATA")],
+     [SANDBOX + "mounts_of_a_builder_are_restricted"]),
+    ("recursive_attributes", [("hatchd/sandbox/mount.c", "set_attributes(fd, AT_RECURSIVE, attributes)", "set_attributes(fd, 0, attributes)")],
+     [SANDBOX + "mounts_below_a_bind_are_restricted_too"]),
+    ("unmount_of_the_old_root", [(VIEW, " ||\n\t    syscall(SYS_umount2, \".\", MNT_DETACH_) < 0", "")],
+     [SANDBOX + "the_root_of_the_host_is_gone"]),
+    ("private_mounts", [(VIEW, "syscall(SYS_mount, NULL, \"/\", NULL, MS_REC_ | MS_PRIVATE_, NULL) < 0", "false")],
+     [SANDBOX + "mounts_of_a_builder_are_not_shared", SANDBOX + "mounts_of_a_request_never_show_on_the_host"]),
+    ("proc_sys", [(VIEW, "\"proc/sys\",", "")], [SANDBOX + "system_and_proc_are_read_only"]),
+    ("proc_pressure", [(VIEW, "\"proc/pressure\",", "")], [SANDBOX + "system_and_proc_are_read_only"]),
+    ("owner_of_the_layer", [("hatchd/scratch.c", "offsetof(struct scratch, upper_fd), 01775, OWNER_GROUP", "offsetof(struct scratch, upper_fd), 01775, OWNER_USER")],
+     [SANDBOX + "the_store_below_the_outputs_stays", SANDBOX + "layers_belong_to_root_and_to_one_request"]),
+    ("mode_of_the_layer", [("hatchd/scratch.c", "offsetof(struct scratch, upper_fd), 01775", "offsetof(struct scratch, upper_fd), 0775")],
+     [SANDBOX + "the_store_below_the_outputs_stays"]),
+    ("session_keyring", [(INIT, "r = leave_keyrings(&err);", "(void)leave_keyrings;")],
+     [SANDBOX + "keyrings_are_out_of_reach"]),
+    ("limits_of_a_process", [(INIT, "r = set_rlimits();", "(void)set_rlimits;")],
+     [SANDBOX + "signal_state_umask_and_limits_that_hatchd_inherits_are_reset"]),
+    ("signal_state", [(INIT, "r = reset_signals();", "(void)reset_signals;")],
+     [SANDBOX + "signal_state_umask_and_limits_that_hatchd_inherits_are_reset"]),
+    ("umask", [(INIT, "(void)umask(022);", "")],
+     [SANDBOX + "signal_state_umask_and_limits_that_hatchd_inherits_are_reset"]),
+    ("session", [(INIT, "int r = setsid() < 0 ? -errno : 0;", "int r = 0;")],
+     [SANDBOX + "a_builder_has_a_session_of_its_own_without_a_terminal"]),
+    ("check_of_the_program", [(INIT, "r = verify_program(plan);", "(void)verify_program;")],
+     [LIFETIME + "a_program_that_was_replaced_while_the_request_waited_is_not_run"]),
+    # --- the order
+    ("kill_before_packing", [(MONITOR, "if (job->sandbox.pid == 0)\n\t\treturn 0;", "if (true)\n\t\treturn 0;")],
+     [LIFETIME + "a_sandbox_whose_init_is_stopped_is_killed_all_the_same"]),
+    ("removal_of_what_was_announced", [(MONITOR, "r == 0 && job->made.scratch[0]", "r == 0 && job->scratch.dir_fd >= 0")],
+     [HOST + "running_out_of_descriptors_at_any_point_is_a_clean_failure"]),
+    ("signal_of_a_death", [(MONITOR, "receipt->exit_code = 128 + receipt->exit_signal;", "receipt->exit_code = 0;")],
+     [LIFETIME + "a_death_by_signal_is_told_as_such"]),
+    # --- who asks, and what is believed
+    ("seals_of_the_record", [("hatchd/record.c", "seals < 0 || (seals & all_seals) != all_seals", "false")],
+     ["unit:record:believes_only_what_is_sealed"]),
+    ("line_of_their_own", [("hatchd/policy.c", "bool own_name = needs_own_name(config, peer);", "bool own_name = false;\n\n\t(void)needs_own_name;")],
+     [IDENTITY + "root_nobody_and_build_users_need_their_own_line"]),
+    ("many_groups", [("hatchd/peer.c", "errno != ERANGE || room == PEER_GROUPS_MAX", "true")],
+     [IDENTITY + "a_peer_with_hundreds_of_groups_is_known_by_all_of_them"]),
+    ("owner_of_configuration", [("hatchd/trusted-path.c", "r = check_owner(walk, &st, err);", "r = 0;")],
+     [HOST + "a_configuration_that_others_could_write_is_refused", HOST + "a_program_that_others_could_write_is_never_run"]),
+    ("escaping_in_the_journal", [("hatchd/receipt.c", "text_escape(message.data, message.len, clean, sizeof(clean));",
+                                  "(void)snprintf(clean, sizeof(clean), \"%s\", message.data);")],
+     [LIFETIME + "words_of_a_client_cannot_forge_lines_of_the_journal"]),
+]
+
+
+class Tree:
+    """A copy of the sources with a build directory of its own."""
+
+    def __init__(self, place):
+        self.sources = place / "sources"
+        self.build = place / "build"
+        self.place = place
+        self._copy()
+        if not (self.build / "build.ninja").exists():
+            run(["meson", "setup", "--prefix=/usr", "--sysconfdir=/etc", "-Dstatic_client=true", self.build, self.sources])
+
+    def _copy(self):
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=TOP, check=True, capture_output=True
+        )
+        for name in filter(None, listed.stdout.decode().split("\0")):
+            source, target = TOP / name, self.sources / name
+            # Only what has changed: the rest is built already.
+            if source.exists() and not (target.exists() and target.read_bytes() == source.read_bytes()):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, target)
+
+    def read(self, name):
+        return (self.sources / name).read_text()
+
+    def write(self, name, text):
+        (self.sources / name).write_text(text)
+
+    def compile(self):
+        run(["ninja", "-C", self.build])
+
+    def failed(self, tests):
+        """Which of the tests fail, and which pass; the log of those that could not be run at all."""
+        results = {}
+        for test in tests:
+            kind, file, _ = test.split(":")
+            if (kind, file) not in results:
+                names = [t.split(":")[2] for t in tests if t.split(":")[:2] == [kind, file]]
+                results[kind, file] = getattr(self, f"_{kind}")(file, names)
+        return [t for t in tests if self._is(t, "FAIL", results)], [t for t in tests if self._is(t, "ok", results)], results
+
+    @staticmethod
+    def _is(test, word, results):
+        kind, file, name = test.split(":")
+        return re.search(rf"^{word} {name}\b", results[kind, file], re.M) is not None
+
+    def _unit(self, file, _names):
+        return output([self.build / "hatchd" / f"{file}-test"], 120)
+
+    def _session(self, file, names):
+        env = {**os.environ, "HATCHD": self.build / "hatchd/hatchd", "HATCH": self.build / "hatch-client/hatch", "SOURCE": self.sources}
+        return output([sys.executable, self.sources / "tests/session" / file, *names], 600, env)
+
+    def _machine(self, file, names):
+        """Only the tests that are named, in a file of the same name."""
+        chosen = self.place / "tests" / file
+        chosen.parent.mkdir(exist_ok=True)
+        keep = {f"test_{name}" for name in names}
+        chosen.write_text(
+            (self.sources / "tests/vm" / file).read_text()
+            + f"\n\nfor name in [name for name in globals() if name.startswith('test_') and name not in {keep!r}]:\n"
+            + "    del globals()[name]\n"
+        )
+        env = {**os.environ, "HATCH_CACHE": os.environ.get("HATCH_CACHE", TOP / ".cache")}
+        return output([self.sources / "tests/vm/run-machine", "-b", self.build, "trixie", "nspawn", chosen], 900, env)
+
+
+class Broken(Exception):
+    pass
+
+
+def run(argv):
+    done = subprocess.run([str(a) for a in argv], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode != 0:
+        raise Broken(f"{argv[0]} fails: {done.stdout.decode(errors='replace')[-600:]}")
+
+
+def output(argv, seconds, env=None):
+    done = subprocess.run(
+        [str(a) for a in argv], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=seconds, env=env
+    )
+    return done.stdout.decode(errors="replace")
+
+
+def mutate(tree, edits, tests):
+    """Raises Broken if the change goes unnoticed."""
+    before = {name: tree.read(name) for name, _, _ in edits}
+    try:
+        for name, old, new in edits:
+            text = tree.read(name)
+            # A pattern that stands at several places is taken away at all of them.
+            if old not in text:
+                raise Broken(f"{name} does not hold what is to be taken away: {old!r}")
+            tree.write(name, text.replace(old, new))
+        tree.compile()
+        red, green, results = tree.failed(tests)
+    finally:
+        for name, text in before.items():
+            tree.write(name, text)
+    missed = [test for test in tests if test not in red]
+    if missed:
+        raise Broken(
+            "; ".join(f"{test} {'passes all the same' if test in green else 'was not run'}" for test in missed)
+            + "".join(f"\n{text[-1500:]}" for text in results.values() if not green)
+        )
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    options.add_argument("-d", metavar="DIR", type=pathlib.Path, default=TOP / ".cache/mutations")
+    options.add_argument("names", metavar="NAME", nargs="*")
+    options = options.parse_args()
+    unknown = set(options.names) - {name for name, _, _ in ROWS}
+    if unknown:
+        sys.exit(f"mutations.py: there is no {', '.join(unknown)}")
+    rows = [row for row in ROWS if not options.names or row[0] in options.names]
+
+    tree = Tree(options.d.resolve())
+    tree.compile()
+    tests = sorted({test for _, _, tests in rows for test in tests})
+    _, green, _ = tree.failed(tests)
+    for test in tests:
+        if test not in green:
+            print(f"FAIL {test}: it must pass before anything is taken away", flush=True)
+    bad = len(tests) - len(green)
+    for name, edits, tests in rows:
+        try:
+            mutate(tree, edits, tests)
+            print(f"ok {name}", flush=True)
+        except (Broken, subprocess.TimeoutExpired) as why:
+            bad += 1
+            print(f"FAIL {name}: {why}", flush=True)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
