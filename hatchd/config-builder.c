@@ -523,6 +523,7 @@ static int check_place(struct reading *in, const struct value *item)
 		{ "/sys", "no builder sees it", PLACE_BELOW },
 		{ "/dev", "hatch makes one of the builder's own", PLACE_BELOW },
 		{ "/tmp", "hatch makes one of the builder's own", 0 },
+		{ "/var/tmp", "it leads to the builder's own /tmp", 0 },
 		{ "/build", "hatch makes one of the builder's own", PLACE_BELOW },
 		{ "/run/hatch", "it holds hatch's own sockets", PLACE_BELOW | PLACE_AROUND },
 		{ in->config->store_dir, "every builder sees the store",

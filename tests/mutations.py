@@ -160,9 +160,13 @@ ROWS = [
      [IDENTITY + "a_peer_with_hundreds_of_groups_is_known_by_all_of_them"]),
     ("owner_of_configuration", [("hatchd/trusted-path.c", "r = check_owner(walk, &st, err);", "r = 0;")],
      [HOST + "a_configuration_that_others_could_write_is_refused", HOST + "a_program_that_others_could_write_is_never_run"]),
-    ("escaping_in_the_journal", [("hatchd/receipt.c", "text_escape(message.data, message.len, clean, sizeof(clean));",
-                                  "(void)snprintf(clean, sizeof(clean), \"%s\", message.data);")],
+    ("escaping_of_words_of_a_client", [("hatchd/policy.c", "text_escape(text, len, buf, SHOWN_LEN);", "(void)snprintf(buf, SHOWN_LEN, \"%s\", text);")],
      [LIFETIME + "words_of_a_client_cannot_forge_lines_of_the_journal"]),
+    ("magic_links_to_a_bind", [(VIEW, ".resolve = RESOLVE_NO_MAGICLINKS | resolve", ".resolve = resolve"),
+                               (VIEW, "strcmp(real, path) != 0 && i < ARRAY_SIZE(places)", "false")],
+     [SANDBOX + "a_link_of_a_user_cannot_turn_a_bind_to_another_place"]),
+    ("links_inside_of_a_bind", [(VIEW, "open_resolved(root_fd, path, flags, RESOLVE_IN_ROOT)", "open_resolved(root_fd, path, flags, 0)")],
+     [SANDBOX + "a_link_inside_of_a_bind_does_not_lead_to_the_host"]),
 ]
 
 

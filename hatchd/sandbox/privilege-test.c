@@ -187,7 +187,9 @@ static bool closes_all_but(int *keep, size_t n_keep)
 
 static bool closes_all(void)
 {
-	return closes_all_but(NULL, 0);
+	int keep[] = { -1 };
+
+	return closes_all_but(keep, ARRAY_SIZE(keep));
 }
 
 static bool keeps_the_first(void)

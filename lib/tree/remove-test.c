@@ -191,6 +191,99 @@ static void removes_the_rest_if_something_must_stay(void)
 	check(exists_at("tree/foreign/file"));
 }
 
+/*
+ * A chain of directories, each with so many others beside the next that the names which wait on the
+ * way down reach their limit. Returns the last one. A directory in memory lists the newest first:
+ * made first, the next one is gone into while all others wait.
+ */
+static int make_bushy_chain(const char *root)
+{
+	enum { N_LEVELS = 250, N_BESIDE = 100 };
+	int fd;
+
+	make_dir_at(root);
+	fd = openat(scratch_fd, root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int i = 0; i < N_LEVELS; i++) {
+		char name[256];
+		int next_fd;
+
+		check(mkdirat(fd, "next", 0755) == 0);
+		memset(name, 'b', sizeof(name));
+		for (int k = 0; k < N_BESIDE; k++) {
+			snprintf(name + 240, 8, "%05d", k);
+			check(mkdirat(fd, name, 0755) == 0);
+		}
+		next_fd = openat(fd, "next", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		close(fd);
+		fd = next_fd;
+	}
+	return fd;
+}
+
+static void removes_a_chain_that_is_wide_at_each_level(void)
+{
+	close(make_bushy_chain("tree"));
+	check(is_removed("tree"));
+}
+
+static int foreign_parent_fd;
+
+static void remove_around_foreign_directories(void)
+{
+	struct error err = { 0 };
+	DIR *dir = fdopendir(foreign_parent_fd);
+	struct dirent *entry;
+	int n_foreign = 0;
+
+	check(tree_remove(scratch_fd, "tree", &err) == -EACCES);
+	while ((entry = readdir(dir))) {
+		check(entry->d_name[0] != 'f');
+		n_foreign += entry->d_name[0] == 'd';
+	}
+	check(n_foreign == 5);
+	closedir(dir);
+}
+
+static void own(int fd)
+{
+	check(fchown(fd, 65534, 65534) == 0);
+}
+
+static void own_chain(const char *root)
+{
+	int fd = openat(scratch_fd, root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	while (fd >= 0) {
+		int next_fd = openat(fd, "next", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		own(fd);
+		close(fd);
+		fd = next_fd;
+	}
+}
+
+/* Down there a directory gives one name at a time, and what cannot be entered must not make it lose
+ * its place. */
+static void misses_nothing_beside_what_must_stay_deep_down(void)
+{
+	char name[256];
+	int fd = make_bushy_chain("tree");
+
+	own_chain("tree");
+	memset(name, 'n', sizeof(name));
+	for (int i = 0; i < 20; i++) {
+		snprintf(name + 240, 8, "%05d", i);
+		name[0] = 'f';
+		check(symlinkat("x", fd, name) == 0);
+		name[0] = 'd';
+		if (i % 4 == 3)
+			check(mkdirat(fd, name, 0700) == 0);
+	}
+	foreign_parent_fd = fd;
+	run_as_ordinary_user(remove_around_foreign_directories);
+	close(fd);
+}
+
 static const char *cannot_mount(void)
 {
 	int status;
@@ -255,6 +348,58 @@ static void leaves_alone_what_is_mounted_inside(void)
 	check(waitpid(pid, &status, 0) == pid && status == 0);
 }
 
+/* ramfs counts entries to find a place in a directory again: every removal moves all places. */
+static const char *cannot_mount_ramfs(void)
+{
+	char path[300];
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		snprintf(path, sizeof(path), "%s/probe", scratch_path);
+		if (unshare(geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) < 0 ||
+		    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+			_exit(1);
+		_exit(mount("none", scratch_path, "ramfs", 0, "mode=0777") < 0 ||
+		      mkdir(path, 0700) < 0);
+	}
+	if (waitpid(pid, &status, 0) == pid && status == 0)
+		return NULL;
+	return "cannot mount a ramfs and write to it";
+}
+
+static void remove_from_ramfs(void)
+{
+	char path[64];
+
+	check(unshare(geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) == 0);
+	check(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+	check(mount("none", scratch_path, "ramfs", 0, "mode=0777") == 0);
+	scratch_fd = open(scratch_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	make_dir_at("tree");
+	for (int i = 0; i < 5000; i++) {
+		snprintf(path, sizeof(path), "tree/%05d", i);
+		if (i % 3)
+			check(mkdirat(scratch_fd, path, 0755) == 0);
+		else
+			check(symlinkat("x", scratch_fd, path) == 0);
+	}
+	check(is_removed("tree"));
+}
+
+static void misses_nothing_where_places_in_a_directory_move(void)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		remove_from_ramfs();
+		fflush(stdout);
+		_exit(unit_failed);
+	}
+	check(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
 /* Move a directory in and out of the tree as fast as possible, until killed. */
 static void move_around(void)
 {
@@ -310,6 +455,9 @@ static const struct tree_case cases[] = {
 	TREE_CASE(opens_closed_directories),
 	TREE_CASE(removes_children_and_keeps_the_directory),
 	TREE_CASE_IF(removes_the_rest_if_something_must_stay, is_not_root),
+	TREE_CASE(removes_a_chain_that_is_wide_at_each_level),
+	TREE_CASE_IF(misses_nothing_beside_what_must_stay_deep_down, is_not_root),
+	TREE_CASE_IF(misses_nothing_where_places_in_a_directory_move, cannot_mount_ramfs),
 	TREE_CASE_IF(leaves_alone_what_is_mounted_inside, cannot_mount),
 	TREE_CASE(never_leaves_the_tree_while_it_is_moved),
 	TREE_CASE(keeps_no_descriptor),

@@ -72,15 +72,18 @@ static const struct {
 	{ "a root after the root", { FILE_("output"), FILE_("output.x") } },
 	{ "a root before the root", { DIR_("output/"), FILE_("a") } },
 	/* CU2 */
-	{ "through a symlink", { DIR_("output/"), SYM_("output/a", "/tmp"), FILE_("output/a/x") } },
+	{ "through a symlink",
+	  { DIR_("output/"), SYM_("output/a", "../elsewhere"), FILE_("output/a/x") } },
 	{ "symlink, then a directory",
-	  { DIR_("output/"), SYM_("output/a", "/tmp"), DIR_("output/a/"), FILE_("output/a/x") } },
+	  { DIR_("output/"), SYM_("output/a", "../elsewhere"), DIR_("output/a/"),
+	    FILE_("output/a/x") } },
 	{ "directory, then a symlink",
-	  { DIR_("output/"), DIR_("output/a/"), SYM_("output/a", "/tmp"), FILE_("output/a/x") } },
+	  { DIR_("output/"), DIR_("output/a/"), SYM_("output/a", "../elsewhere"),
+	    FILE_("output/a/x") } },
 	{ "symlink, then a file",
-	  { DIR_("output/"), SYM_("output/a", "/tmp/x"), FILE_("output/a") } },
-	{ "symlink as the root", { SYM_("output", "/tmp"), FILE_("output/x") } },
-	{ "symlink as the root, twice", { SYM_("output", "/tmp"), DIR_("output/") } },
+	  { DIR_("output/"), SYM_("output/a", "../elsewhere/x"), FILE_("output/a") } },
+	{ "symlink as the root", { SYM_("output", "../elsewhere"), FILE_("output/x") } },
+	{ "symlink as the root, twice", { SYM_("output", "../elsewhere"), DIR_("output/") } },
 	{ "symlink without a target", { DIR_("output/"), SYM_("output/a", "") } },
 	/* CU3 */
 	{ "link to an absolute name", { DIR_("output/"), LINK_("output/a", "/etc/passwd") } },
@@ -131,6 +134,7 @@ static const struct {
 static void refuses_each_stream_that_leads_elsewhere(void)
 {
 	make_file_at("outside", "x", 1, 0644);
+	make_dir_at("elsewhere");
 	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
 		cleanup_(buffer_done) struct buffer stream = { 0 };
 		struct error err = { 0 };
@@ -141,8 +145,7 @@ static void refuses_each_stream_that_leads_elsewhere(void)
 		check(leaves_nothing(r, -EBADMSG, &err, refused[i].label));
 		check(err.blame == BLAME_PEER);
 	}
-	check(exists_at("outside") && !exists_at("x") && !exists_at("out"));
-	check(access("/tmp/x", F_OK) < 0);
+	check(exists_at("outside") && !exists_at("x") && !exists_at("elsewhere/x"));
 }
 
 static void creates_files_directories_symlinks_and_links(void)

@@ -177,7 +177,7 @@ static int find_place(struct unpacker *u, char *path, struct place *ret)
 	}
 	if (!is_component(name, strlen(name)))
 		return malformed(u, "a name with a bad part", name);
-	if (level == 0 && (u->root_made || strcmp(name, TREE_ROOT_NAME) != 0))
+	if (level == 0 && strcmp(name, TREE_ROOT_NAME) != 0)
 		return malformed(u, "a name outside '" TREE_ROOT_NAME "'", name);
 	close_levels(u, level + 1);
 	if (strcmp(name, u->levels[level].last) <= 0)

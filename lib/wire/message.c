@@ -564,8 +564,11 @@ static int read_outputs(const struct member *member, json_t *json, void *base, s
 		if (!text_is_output(name, strlen(name)))
 			return bad_member(member, err, "has a name that does not match %s",
 			                  "[a-z][A-Za-z0-9_-]{0,63}");
-		if (!json_is_null(path) && json_string_length(path) == 0)
-			return bad_member(member, err, "must hold paths or null");
+		if (!json_is_null(path) &&
+		    (json_string_length(path) == 0 || json_string_length(path) > WIRE_PATH_MAX))
+			return bad_member(member, err,
+			                  "must hold paths of at most %d bytes, or null",
+			                  WIRE_PATH_MAX);
 		output->name = copy_bytes(name, strlen(name));
 		if (!output->name)
 			return no_memory(err);
