@@ -25,7 +25,8 @@ int reading_keep_error(struct reading *in, const struct error *err)
 	return -err->code;
 }
 
-static int keep_at(struct reading *in, const size_t *at, int code, const char *fmt, va_list ap)
+__attribute__((format(printf, 4, 0))) static int keep_at(struct reading *in, const size_t *at,
+                                                         int code, const char *fmt, va_list ap)
 {
 	char what[ERROR_TEXT_MAX];
 	struct error err;

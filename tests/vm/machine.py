@@ -473,7 +473,8 @@ class Machine:
         would: the count of systemd's start limit begins anew."""
         if not pathlib.Path("/usr/lib/systemd/system/hatchd.socket").exists():
             return False
-        self.run(["systemctl", "reset-failed", "hatchd.socket"]).ok()
+        # Refused where systemd has forgotten the unit, and its count with it.
+        self.run(["systemctl", "reset-failed", "hatchd.socket"])
         if self.run(["systemctl", "is-active", "--quiet", "hatchd.socket"]).code == 0:
             return False
         self.run(["systemctl", "start", "hatchd.socket"]).ok()

@@ -94,6 +94,29 @@ def test_a_build_user_is_used_again_and_finds_nothing_of_the_one_before(m):
     check_equal(first[1], b"0", "files that the first finds")
 
 
+# Mounts and unmounts as fast as it can, where nobody sees it.
+CHURN = """import ctypes, os
+libc = ctypes.CDLL(None)
+os.unshare(os.CLONE_NEWNS)
+libc.mount(None, b"/", None, 0x44000, None)
+print("begun", flush=True)
+while True:
+    libc.mount(b"/mnt", b"/mnt", None, 0x1000, None)
+    libc.umount2(b"/mnt", 2)
+"""
+
+
+def test_mounting_elsewhere_on_the_machine_disturbs_no_request(m):
+    place = m.temporary_directory()
+    (place / "file").write_text("shown\n")
+    m.write_builder("shows", f"cat {place}/file", view={"read": [str(place)]})
+    churns = [m.start(["python3", "-c", CHURN]) for _ in range(2)]
+    m.wait_until(lambda: all(b"begun" in churn.stdout() for churn in churns), "mounts")
+    for _ in range(40):
+        result = m.request("shows")
+        check_equal((result.code, result.stdout), (0, b"shown\n"), repr(result))
+
+
 # --- the queue --------------------------------------------------------------------------------------------------------
 
 
