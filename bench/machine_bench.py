@@ -106,21 +106,31 @@ def bench_units(m):
     ping = b'{"type":"ping","version":1}\n'
     services.add("bare", BARE.format(command="/usr/sbin/hatchd"))
     services.add("shipped", shipped)
-    # Each directive of the shipped unit that is not there for its meaning alone, taken away.
-    single = [line for line in shipped.splitlines()
-              if "=" in line and line.split("=")[0] in ("SystemCallFilter", "SystemCallArchitectures", "RestrictAddressFamilies",
-                                                         "RestrictRealtime", "LockPersonality", "ProtectClock", "DevicePolicy",
-                                                         "ProtectSystem", "Delegate", "Slice", "KeyringMode", "NoNewPrivileges",
-                                                         "ProtectKernelModules", "ProtectKernelLogs", "ProtectHostname")]
+    # What each directive takes, those that are shipped and those that are not: see the comments in the unit.
+    single = [line for line in shipped.splitlines() if line.split("=")[0] in (
+        "Slice", "Delegate", "KeyringMode", "NoNewPrivileges", "DevicePolicy", "SystemCallArchitectures", "SystemCallFilter",
+        "RestrictAddressFamilies", "RestrictRealtime", "CapabilityBoundingSet")]
+    absent = ["ProtectSystem=strict", "ProtectHome=yes", "PrivateTmp=yes", "PrivateDevices=yes", "PrivateNetwork=yes",
+              "ProtectKernelTunables=yes", "ProtectKernelModules=yes", "ProtectKernelLogs=yes", "ProtectProc=invisible",
+              "PrivateIPC=yes"]
     for i, line in enumerate(single):
         services.add(f"without{i}", shipped.replace(line + "\n", ""))
+    for i, line in enumerate(absent):
+        services.add(f"with{i}", shipped + line + "\n")
+    services.add("all", shipped + "\n".join(absent) + "\nReadWritePaths=/var/lib/hatch\n")
     services.start()
     paths = {name: (f"/run/hatch-bench/{name}", ping) for name in services.names}
     times = measure(paths, RUNS)
     print_ratio("start of an instance: the shipped unit / a bare unit", times["shipped"], times["bare"],
                 f", exposure {exposure(m, 'bench-shipped@.service')} over {exposure(m, 'bench-bare@.service')}")
     for i, line in enumerate(single):
-        print_ratio(f"  of it {line.split('=')[0]}", times["shipped"], times[f"without{i}"])
+        print_ratio(f"  with / without {line.split('=')[0]}=", times["shipped"], times[f"without{i}"],
+                    f", exposure without {exposure(m, f'bench-without{i}@.service')}")
+    for i, line in enumerate(absent):
+        print_ratio(f"  with {line}, which is not shipped", times[f"with{i}"], times["shipped"],
+                    f", exposure {exposure(m, f'bench-with{i}@.service')}")
+    print_ratio("  with all that is not shipped", times["all"], times["shipped"],
+                f", exposure {exposure(m, 'bench-all@.service')}")
     services.stop()
 
 

@@ -20,6 +20,7 @@ enum order_type {
 	ORDER_ACCEPTED = 1,
 	ORDER_QUEUED,
 	ORDER_STARTED,
+	ORDER_DRAIN,  /* the builder is gone: read both streams to their end, then NOTE_DRAINED */
 	ORDER_OUTPUT, /* relay one output from the tree pipe */
 	ORDER_EXIT,
 	ORDER_ERROR,
@@ -51,6 +52,7 @@ enum note_type {
 	NOTE_BAD_REQUEST, /* the client broke the protocol and was told so; the speaker ends */
 	NOTE_HANGUP,      /* the client is gone; the speaker ends */
 	NOTE_SILENT,      /* nothing written for silence_sec */
+	NOTE_DRAINED,     /* the whole log was relayed, or dropped beyond its limit */
 	NOTE_LOG_FULL,    /* more than log_bytes written; the rest is dropped */
 	NOTE_FINISHED,    /* everything was said; the speaker ends */
 };

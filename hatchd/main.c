@@ -95,6 +95,7 @@ static void open_standard_streams(void)
 {
 	for (int fd = 0; fd < 3; fd++)
 		while (fcntl(fd, F_GETFD) < 0)
+			/* It is to stay open. NOLINTNEXTLINE(android-cloexec-open) */
 			if (open("/dev/null", O_RDWR) < 0)
 				_exit(EX_OSERR);
 }

@@ -454,6 +454,33 @@ static int drop_privileges(struct job *job, struct error *err)
 	return r < 0 ? r : landlock_write_beneath(writable, ARRAY_SIZE(writable), err);
 }
 
+/*
+ * Have the rest of the log relayed, now that nobody writes to it any more. What the speaker says of
+ * it counts: a builder that ended well with more log than it may write has not ended well.
+ */
+static void drain_log(struct job *job)
+{
+	struct order order = make_order(job, ORDER_DRAIN);
+	struct note note = { .type = NOTE_DRAINED };
+
+	if (job->watch.started_ms == 0 || job->watch.ending == ENDING_CANCELLED)
+		return;
+	send_order(job, &order);
+	while (!job->gone && receive_note(job, &note) && note.type != NOTE_DRAINED) {
+		if (note.type == NOTE_LOG_FULL && job->watch.ending == ENDING_EXITED)
+			job->watch.ending = ENDING_LOG;
+		if (note.type == NOTE_HANGUP || note.type == NOTE_BAD_REQUEST) {
+			job->watch.ending = ENDING_CANCELLED;
+			job->watch.note = note;
+			return;
+		}
+	}
+	if (job->gone) {
+		job->watch.ending = ENDING_CANCELLED;
+		job->watch.note = (struct note){ .type = NOTE_HANGUP };
+	}
+}
+
 static int run_builder(struct job *job, struct error *err)
 {
 	const struct sandbox_plan plan = {
@@ -488,6 +515,8 @@ static int run_builder(struct job *job, struct error *err)
 	};
 	r = watch_run(&job->watch, err);
 	killed = kill_sandbox(job, r < 0 ? NULL : err);
+	if (r == 0 && killed == 0)
+		drain_log(job);
 	if (job->watch.started_ms)
 		job->receipt.run_ms = (uint64_t)(job->watch.ended_ms - job->watch.started_ms);
 	return r < 0 ? r : killed;

@@ -278,19 +278,15 @@ static enum step read_log(struct talk *talk, struct stream *stream)
 	return relay_log(talk, stream, (size_t)n) < 0 ? end_hangup(talk) : STEP_GO_ON;
 }
 
-/* The builder is gone, so both streams end: nothing of the log comes after the outputs. */
+/* The builder is gone, so both streams end: nothing of the log comes after the outputs, and whether
+ * it kept its limit is known before anybody calls it a success. */
 static enum step drain_logs(struct talk *talk)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(talk->streams); i++)
-		while (talk->started && talk->streams[i].fd >= 0) {
-			struct pollfd p = { .fd = talk->streams[i].fd, .events = POLLIN };
-
-			if (poll(&p, 1, -1) < 0 && errno != EINTR)
-				return end_hangup(talk);
+		while (talk->streams[i].fd >= 0)
 			if (read_log(talk, &talk->streams[i]) == STEP_END)
 				return STEP_END;
-		}
-	return STEP_GO_ON;
+	return talk_tell(talk, NOTE_DRAINED, DELIVERY_UNKNOWN, NULL) < 0 ? STEP_END : STEP_GO_ON;
 }
 
 /* Move len bytes from the tree pipe to the client without looking at them. */
@@ -511,17 +507,13 @@ static enum step obey(struct talk *talk, const struct order *order)
 		return end_finished(talk, say_items(talk, false));
 	case ORDER_PONG:
 		return end_finished(talk, say_pong(talk));
+	case ORDER_DRAIN:
+		return drain_logs(talk);
 	case ORDER_OUTPUT:
-		if (drain_logs(talk) == STEP_END)
-			return STEP_END;
 		return relay_output(talk, order->name);
 	case ORDER_EXIT:
-		if (drain_logs(talk) == STEP_END)
-			return STEP_END;
 		return say_exit(talk, order);
 	case ORDER_ERROR:
-		if (drain_logs(talk) == STEP_END)
-			return STEP_END;
 		return end_finished(talk,
 		                    say_error(talk, order->code_name, order->text, order->hint));
 	default:

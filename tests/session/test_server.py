@@ -218,6 +218,12 @@ def test_log_limit_ends_the_builder():
     assert "limits.log" in result.last["hint"], result.last
 
 
+def test_a_builder_that_ends_at_once_with_too_much_log_is_no_success():
+    # All of it fits the pipe, so the builder has ended before anybody counts.
+    for _ in range(5):
+        assert server.request("brief").error == "limit"
+
+
 def test_a_child_that_keeps_the_pipe_open_does_not_delay_the_answer():
     begun = time.monotonic()
     result = server.request("background")
@@ -476,6 +482,7 @@ BUILDERS = {
     "stubborn": ("trap '' TERM; while :; do sleep 1; done", {"limits": {"grace_sec": 1}}),
     "silent": ("sleep 50", {"limits": {"silence_sec": 1}}),
     "chatty": ("yes | head -c 1000000", {"limits": {"log": "64K"}}),
+    "brief": ("head -c 40000 /dev/zero", {"limits": {"log": "32K"}}),
     "background": ("sleep 30 & setsid sleep 30 & echo done", {}),
     "slow": ("echo begun; sleep 1; echo over", {}),
     # No shell in between: it would add to what it was given.

@@ -153,7 +153,7 @@ def write_drop_in(m, text):
 
 def write_wrapper(m, script):
     """Have systemd start hatchd through a script of bash, which is to end with: exec "$@"."""
-    path = pathlib.Path("/run/hatchd-wrapper")
+    path = pathlib.Path("/opt/hatch-test/wrapper")
     path.write_text(f"#!/bin/bash\n{script}\n")
     path.chmod(0o755)
     m.after_test(path.unlink)
@@ -166,6 +166,8 @@ def write_small_pool(m):
     m.after_test(lambda: m.run(["groupdel", "onebuild"]).ok())
     m.run(["useradd", "--no-create-home", "--gid", "onebuild", "--groups", "onebuild", "--shell", "/usr/sbin/nologin", "onebuild1"]).ok()
     m.after_test(lambda: m.run(["userdel", "onebuild1"]).ok())
+    # An account that runs something cannot be removed: undone first, before the two above.
+    m.after_test(lambda: m.wait_until(lambda: not m.instances(), "the end of all requests"))
     m.run(["gpasswd", "--add", "onebuild1", "onebuild"]).ok()
     m.write_config(build_users_group="onebuild")
     return "onebuild1"

@@ -66,7 +66,7 @@ def test_hatchd_may_be_started_without_standard_streams(m):
     attack.write_wrapper(m, "")
     for closed in ((0,), (1,), (2,), (0, 1), (0, 1, 2)):
         words = " ".join(f"{fd}>&-" for fd in closed)
-        pathlib.Path("/run/hatchd-wrapper").write_text(f'#!/bin/bash\nexec "$@" {words}\n')
+        pathlib.Path("/opt/hatch-test/wrapper").write_text(f'#!/bin/bash\nexec "$@" {words}\n')
         with attack.live(m, "say") as (client, i):
             for process in (i.monitor, i.speaker):
                 found = {fd: process.descriptors()[fd] for fd in closed}

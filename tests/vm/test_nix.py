@@ -182,10 +182,8 @@ def test_a_reference_to_itself_is_right_registered_and_verified(m):
 
 def test_a_reference_to_an_input_is_registered(m):
     m.write_builder("needs", 'cat "$1/file" && ln -s "$1" "$out"')
-    text = m.derivation("input", args=["-c", "/bin/busybox mkdir $out 2>/dev/null || mkdir $out; echo input > $out/file"])
-    expression = f"let input = {text}; in {m.hatch_derivation('needing', 'needs')[:-2]} args = [ \"run\" \"needs\" \"--\" input ]; }}"
-    expression = expression.replace('args = [ "run" "needs" "--" ]; ', "", 1)
-    built = m.nix_build(expression).ok()
+    needing = m.hatch_derivation("needing", "needs", ["INPUT"]).replace('"INPUT"', "input")
+    built = m.nix_build(f"let input = {m.derivation('input', args=['-c', 'mkdir $out; echo input > $out/file'])}; in {needing}").ok()
     check_in("input", built.stderr, "build log")
     out = built.lines()[-1]
     check_equal(references(m, out), {os.readlink(out)}, "references")

@@ -165,14 +165,15 @@ def test_garbage_of_many_clients_is_answered_and_leaves_the_socket_in_order(m):
     clients = [m.client() for _ in range(48)]
     for client in clients:
         m.after_test(client.close)
-    for number, client in enumerate(clients):
+    garbage = GARBAGE * (len(clients) // len(GARBAGE))
+    for client, data in zip(clients, garbage, strict=True):
         client.receive_type("hello")
-        client.send_raw(GARBAGE[number % len(GARBAGE)])
-        if not GARBAGE[number % len(GARBAGE)].endswith(b"\n"):
+        client.send_raw(data)
+        if not data.endswith(b"\n"):
             client.half_close()
-    for number, client in enumerate(clients):
+    for client, data in zip(clients, garbage, strict=True):
         answer = client.receive()
-        check_equal((answer["type"], answer.get("code")), ("error", "bad-request"), f"answer to {GARBAGE[number % len(GARBAGE)][:40]}")
+        check_equal((answer["type"], answer.get("code")), ("error", "bad-request"), f"answer to {data[:40]}")
     check_serving(m)
 
 

@@ -1,5 +1,6 @@
 """Several requests at once: each has a build user and a scratch of its own, and who finds none free waits in line."""
 
+import contextlib
 import os
 import pathlib
 import time
@@ -39,8 +40,9 @@ def check_apart(m, count):
     check_equal(len({w[1] for w in words}), count, f"different /build of {words}")
     check_equal(len({w[2] for w in words}), count, f"different /tmp of {words}")
     check_equal(len(list((STATE / "scratch").iterdir())), count, "directories in scratch")
-    by_group = {pathlib.Path(f"/proc/{pid}/cgroup").read_text(): uid for pid, uid in builders(m).items()}
-    check_equal(len(by_group), count, f"different cgroups of {by_group}")
+    users = users_of_cgroups(m)
+    check_equal(len(users), count, f"different cgroups of {users}")
+    check(all(len(uids) == 1 for uids in users.values()), f"users of one cgroup: {users}")
     (place / "go").touch()
     for number, client in enumerate(clients):
         result = hatchwire.Result(client.receive_until("exit", "error"))
@@ -48,15 +50,14 @@ def check_apart(m, count):
         check_equal(result.stdout.decode().splitlines()[-4:-1], [str(number)] * 3, "what the builder finds in its files")
 
 
-def builders(m):
-    """Processes inside of the cgroup of a builder: pid to uid."""
+def users_of_cgroups(m):
+    """Each cgroup of a builder to the users of the processes in it."""
     found = {}
     for pid, uid in m.build_processes().items():
-        try:
-            if "/build" in pathlib.Path(f"/proc/{pid}/cgroup").read_text():
-                found[pid] = uid
-        except OSError:
-            pass  # it has ended
+        with contextlib.suppress(OSError):  # it has ended
+            group = pathlib.Path(f"/proc/{pid}/cgroup").read_text()
+            if "/build" in group:
+                found.setdefault(group, set()).add(uid)
     return found
 
 
@@ -86,8 +87,11 @@ def test_two_builders_at_once_do_not_see_each_other(m):
         two.send({"type": "received"})
 
 
+COUNT_FILES = "find /build /tmp /dev/shm -mindepth 1 | grep -vc ^/build/outputs"
+
+
 def test_a_build_user_is_used_again_and_finds_nothing_of_the_one_before(m):
-    m.write_builder("litter", "id -u; find /build /tmp /dev/shm -mindepth 1 | grep -vc ^/build/outputs; touch /build/a /tmp/b /dev/shm/c")
+    m.write_builder("litter", f"id -u; {COUNT_FILES}; touch /build/a /tmp/b /dev/shm/c")
     first = m.request("litter").stdout.split()
     m.wait_until(lambda: not m.instances(), "the end of the first")
     check_equal(m.request("litter").stdout.split(), first, "what the second finds")
