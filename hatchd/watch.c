@@ -68,6 +68,7 @@ static int hear_init(struct state *state, struct error *err)
 	struct watch *watch = state->watch;
 	struct sandbox_report report;
 	ssize_t n = recv(watch->sandbox->report_fd, &report, sizeof(report), 0);
+	int r;
 
 	if (n < 0 && errno == EINTR)
 		return 0;
@@ -76,6 +77,7 @@ static int hear_init(struct state *state, struct error *err)
 		return 0;
 	}
 	report.text[sizeof(report.text) - 1] = '\0';
+	report.hint[sizeof(report.hint) - 1] = '\0';
 	switch (report.kind) {
 	case SANDBOX_STARTED:
 		watch->started_ms = clock_now_ms();
@@ -97,8 +99,10 @@ static int hear_init(struct state *state, struct error *err)
 	default:
 		watch->ending = ENDING_SETUP;
 		state->over = true;
-		return error_set(err, BLAME_HOST, report.code > 0 ? report.code : EIO,
-		                 "cannot set up the sandbox: %s", report.text);
+		r = error_set(err, BLAME_HOST, report.code > 0 ? report.code : EIO,
+		              "cannot set up the sandbox: %s", report.text);
+		(void)error_hint(err, "%s", report.hint);
+		return r;
 	}
 }
 

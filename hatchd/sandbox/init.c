@@ -32,15 +32,17 @@ enum {
 	WORD_TERMINATE = 't',
 };
 
-static void report(int report_fd, enum sandbox_report_kind kind, int code, const char *text)
+static void report(int report_fd, enum sandbox_report_kind kind, int code, const struct error *err)
 {
 	struct sandbox_report message;
 
 	memset(&message, 0, sizeof(message));
 	message.kind = kind;
 	message.code = code;
-	if (text)
-		(void)snprintf(message.text, sizeof(message.text), "%s", text);
+	if (err) {
+		(void)snprintf(message.text, sizeof(message.text), "%s", err->text);
+		(void)snprintf(message.hint, sizeof(message.hint), "%s", err->hint);
+	}
 	(void)send(report_fd, &message, sizeof(message), MSG_NOSIGNAL);
 }
 
@@ -301,13 +303,13 @@ void init_run(const struct sandbox_plan *plan, int report_fd)
 	if (r == 0)
 		r = privilege_become(plan->account, &err);
 	if (r < 0) {
-		report(report_fd, SANDBOX_FAILED, -r, err.text);
+		report(report_fd, SANDBOX_FAILED, -r, &err);
 		_exit(1);
 	}
 	signal_fd = open_child_signals();
 	r = start_builder(plan, env, &builder, &err);
 	if (r < 0 || signal_fd < 0) {
-		report(report_fd, err.text[0] ? SANDBOX_FAILED : SANDBOX_EXEC_FAILED, -r, err.text);
+		report(report_fd, err.text[0] ? SANDBOX_FAILED : SANDBOX_EXEC_FAILED, -r, &err);
 		_exit(1);
 	}
 	/* Only what init needs: above all no end of the builder's pipes, whose closing must be
@@ -356,7 +358,7 @@ __attribute__((noreturn)) static void child_main(const struct sandbox_plan *plan
 		r = view_enter(plan, &err);
 	if (r == 0)
 		init_run(plan, report_fd);
-	report(report_fd, SANDBOX_FAILED, -r, err.text);
+	report(report_fd, SANDBOX_FAILED, -r, &err);
 	_exit(1);
 }
 

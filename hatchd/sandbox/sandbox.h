@@ -34,7 +34,7 @@ enum sandbox_report_kind {
 struct sandbox_report {
 	enum sandbox_report_kind kind;
 	int code;
-	char text[256];
+	char text[ERROR_TEXT_MAX], hint[ERROR_HINT_MAX];
 };
 
 /* The monitor's hold on it. */

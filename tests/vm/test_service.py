@@ -549,3 +549,12 @@ def test_a_hung_server_process_is_killed_with_all_that_it_started(m):
     except Failure:
         os.kill(pid, signal.SIGKILL)
         raise
+
+
+def test_a_view_that_is_missing_on_the_host_is_told_with_file_and_key(m):
+    m.write_builder("sees", "true", allow={"users": ["root"]}, view={"read": ["/var/lib/not-there"]})
+    cursor = m.journal_cursor()
+    check_equal(m.request("sees").error, "server-failed", "answer")
+    line = m.journal_wait(cursor, HATCH_BUILDER="sees")[0]
+    check_in("/var/lib/not-there", line["HATCH_ERROR"], "HATCH_ERROR")
+    check_in("/etc/hatch/builders.d/sees.json", line["HATCH_HINT"], "HATCH_HINT")
