@@ -81,7 +81,7 @@ under_sanitizers() {
 }
 
 machine_trees() {
-        tests/vm/tree.sh trixie && tests/vm/tree.sh trixie kernel
+        tests/vm/tree.sh trixie && tests/vm/tree.sh trixie kernel && tests/vm/tree.sh bookworm
 }
 
 machine_container() {
@@ -92,6 +92,18 @@ machine_container() {
                 [ "$file" = tests/vm/test_virtual_machine.py ] || set -- "$@" "$file"
         done
         tests/vm/run-machine -b "$release" -l "$logs/machine_container.journal" trixie nspawn "$@"
+}
+
+# The oldest systemd and Nix that are supported, and the newest that there are; the latter changes every day, so it is run
+# on request only.
+machine_oldest() {
+        tests/vm/run-machine -b "$release" -l "$logs/machine_oldest.journal" bookworm nspawn \
+                tests/vm/test_readme_example.py tests/vm/test_unit_effects.py
+}
+
+machine_newest() {
+        tests/vm/run-machine -b "$release" -l "$logs/machine_newest.journal" sid nspawn \
+                tests/vm/test_readme_example.py tests/vm/test_unit_effects.py
 }
 
 machine_emulator() {
@@ -231,6 +243,8 @@ stage build_sanitized work packages
 stage under_sanitizers tests build_sanitized
 stage machine_trees work root packages
 stage machine_container tests root build_release machine_trees
+stage machine_oldest tests root build_release machine_trees
+[ -z "$chosen" ] || stage machine_newest tests root build_release
 stage machine_emulator tests root build_release machine_trees
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -293,21 +293,21 @@ class Snapshot:
     @staticmethod
     def _locks():
         inodes = {}
-        for path in STATE.rglob("*") if STATE.exists() else ():
+        for path in below(STATE):
             with contextlib.suppress(OSError):
-                inodes[path.lstat().st_ino] = path
+                inodes[os.lstat(path).st_ino] = path
         for line in pathlib.Path("/proc/locks").read_text().splitlines():
             inode = int(line.split()[-3].split(":")[-1])
             if inode in inodes:
-                yield str(inodes[inode])
+                yield inodes[inode]
 
     @staticmethod
     def _files():
         # Lock files of the pool stay; they are made once and hold nothing.
         for place in (STATE, pathlib.Path("/run/hatch"), pathlib.Path("/dev/shm"), pathlib.Path("/dev/mqueue")):
-            for path in place.rglob("*") if place.exists() else ():
-                if path.parent != STATE / "pool":
-                    yield str(path)
+            for path in below(place):
+                if os.path.dirname(path) != str(STATE / "pool"):
+                    yield path
 
     @staticmethod
     def _ipc():
@@ -315,6 +315,13 @@ class Snapshot:
             path = pathlib.Path("/proc/sysvipc") / kind
             if path.exists():
                 yield from (f"{kind} {line.split()[1]}" for line in path.read_text().splitlines()[1:])
+
+
+def below(place):
+    """All paths below a directory that may change meanwhile: the server may still be cleaning up."""
+    for directory, directories, files in os.walk(place):
+        for name in directories + files:
+            yield os.path.join(directory, name)
 
 
 def own_processes():
