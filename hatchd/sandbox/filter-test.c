@@ -181,6 +181,43 @@ static void refuses_a_builder_to_type_into_a_terminal(void)
 	check_calls(filter_builder, calls, ARRAY_SIZE(calls));
 }
 
+/* ES14: families that a network namespace does not hold, or no build needs */
+static void refuses_a_builder_unusual_sockets(void)
+{
+	enum { VSOCK = 40, UEVENT = 15, AUDIT = 9 };
+	static const struct call calls[] = {
+		{ "AF_VSOCK", SYS_socket, { VSOCK, SOCK_STREAM, 0 }, EAFNOSUPPORT },
+		{ "AF_ALG", SYS_socket, { AF_ALG, SOCK_SEQPACKET, 0 }, EAFNOSUPPORT },
+		{ "AF_PACKET", SYS_socket, { AF_PACKET, SOCK_RAW, 0 }, EAFNOSUPPORT },
+		{ "AF_PACKET with a high bit",
+		  SYS_socket,
+		  { (long)(AF_PACKET | 1UL << 32), SOCK_RAW, 0 },
+		  EAFNOSUPPORT },
+		{ "kernel events", SYS_socket, { AF_NETLINK, SOCK_RAW, UEVENT }, EAFNOSUPPORT },
+		{ "audit", SYS_socket, { AF_NETLINK, SOCK_RAW, AUDIT }, EAFNOSUPPORT },
+		{ "routes", SYS_socket, { AF_NETLINK, SOCK_RAW, 0 }, 0 },
+		{ "AF_UNIX", SYS_socket, { AF_UNIX, SOCK_STREAM, 0 }, 0 },
+		{ "AF_INET", SYS_socket, { AF_INET, SOCK_STREAM, 0 }, 0 },
+	};
+
+	check_calls(filter_builder, calls, ARRAY_SIZE(calls));
+}
+
+/* ES10: init is of the same user */
+static void refuses_a_builder_to_limit_init(void)
+{
+	static const struct call calls[] = {
+		{ "prlimit64 of init", SYS_prlimit64, { 1, -1, 0, 0 }, EPERM },
+		{ "prlimit64 of init, high bits",
+		  SYS_prlimit64,
+		  { 1L | 1L << 32, -1, 0, 0 },
+		  EPERM },
+		{ "prlimit64 of itself", SYS_prlimit64, { 0, -1, 0, 0 }, EINVAL },
+	};
+
+	check_calls(filter_builder, calls, ARRAY_SIZE(calls));
+}
+
 /* OP7: each call that takes a mode, each set-id bit */
 static void refuses_a_builder_set_id_files(void)
 {
@@ -393,6 +430,8 @@ static const struct unit_case cases[] = {
 	CASE(refuses_a_builder_what_no_build_needs),
 	CASE(refuses_a_builder_every_new_namespace),
 	CASE(refuses_a_builder_to_type_into_a_terminal),
+	CASE(refuses_a_builder_unusual_sockets),
+	CASE(refuses_a_builder_to_limit_init),
 	CASE(refuses_a_builder_set_id_files),
 	CASE(lets_a_builder_do_what_programs_do),
 	CASE(lets_a_builder_have_children),

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdint.h>
@@ -176,7 +177,13 @@ static const struct argument_refusal {
 	/* two commands that type into a terminal; the kernel looks at the low 32 bits only */
 	{ SCMP_SYS(ioctl), EPERM, 1, UINT32_MAX, TIOCSTI },
 	{ SCMP_SYS(ioctl), EPERM, 1, UINT32_MAX, TIOCLINUX },
+	/* init is of the same user: with its time used up it would fall, and look like our fault */
+	{ SCMP_SYS(prlimit64), EPERM, 0, UINT32_MAX, 1 },
 };
+
+/* What sockets a builder may make. A network namespace does not hold all others: AF_VSOCK, for one,
+ * reaches the host of a virtual machine. */
+static const int builder_families[] = { AF_UNIX, AF_INET, AF_INET6, AF_NETLINK };
 
 /* Calls that take a mode, and where: set-id bits are refused one by one. open(2) looks at the mode
  * only if its flags create something; without that the argument is what the register held. */
@@ -240,11 +247,45 @@ static int refuse_namespaces(scmp_filter_ctx ctx)
 	return r;
 }
 
+static bool is_builder_family(int family)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(builder_families); i++)
+		if (builder_families[i] == family)
+			return true;
+	return false;
+}
+
+/* Of netlink only what lists interfaces and addresses. What is above all of the list has one rule
+ * for all: each costs microseconds at the start of a request. */
+static int refuse_sockets(scmp_filter_ctx ctx)
+{
+	enum { LAST = AF_NETLINK };
+	struct scmp_arg_cmp above = { .arg = 0, .op = SCMP_CMP_GT, .datum_a = LAST };
+	struct scmp_arg_cmp netlink[] = {
+		{ 0, SCMP_CMP_MASKED_EQ, UINT32_MAX, AF_NETLINK },
+		{ 2, SCMP_CMP_NE, NETLINK_ROUTE },
+	};
+	int r = 0;
+
+	for (int family = 0; r == 0 && family < LAST; family++)
+		if (!is_builder_family(family))
+			r = refuse_argument(ctx, EAFNOSUPPORT, SCMP_SYS(socket), 0, UINT32_MAX,
+			                    (uint64_t)family);
+	if (r == 0)
+		r = seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1,
+		                           &above);
+	return r < 0 ? r
+	             : seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket),
+	                                      ARRAY_SIZE(netlink), netlink);
+}
+
 static int add_builder_rules(scmp_filter_ctx ctx)
 {
 	static const uint64_t set_id_bits[] = { S_ISUID, S_ISGID };
 	int r = refuse_namespaces(ctx);
 
+	if (r == 0)
+		r = refuse_sockets(ctx);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(builder_refusals); i++)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO((uint32_t)builder_refusals[i].error),
 		                     builder_refusals[i].call, 0);

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -289,6 +290,7 @@ static void init_cannot_be_looked_into(void)
 	static const char *const files[] = { "mem",       "environ", "maps",   "auxv",   "io",
 		                             "map_files", "fd/0",    "fdinfo", "ns/mnt", "exe",
 		                             "cwd",       "root",    NULL };
+	const struct rlimit no_time = { 0, 0 };
 	char byte, path[64], target[64];
 	struct iovec local = { &byte, 1 }, remote = { (void *)0x400000, 1 };
 	long pid_fd = syscall(SYS_pidfd_open, 1, 0);
@@ -301,6 +303,7 @@ static void init_cannot_be_looked_into(void)
 		(void)snprintf(path, sizeof(path), "/proc/1/%s", files[i]);
 		refused(path, open(path, O_RDONLY | O_CLOEXEC));
 	}
+	refused("limits of init", prlimit(1, RLIMIT_CPU, &no_time, NULL));
 	refused("readlink of /proc/1/exe", readlink("/proc/1/exe", target, sizeof(target)));
 	for (int fd = 0; fd < 16 && pid_fd >= 0; fd++)
 		refused("pidfd_getfd", syscall(SYS_pidfd_getfd, pid_fd, fd, 0));

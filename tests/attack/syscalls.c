@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -58,6 +59,18 @@ static void large_parts_of_the_kernel_are_closed(void)
 	refused("reboot", syscall(SYS_reboot, 0, 0, 0, NULL));
 	refused("swapon", syscall(SYS_swapon, "/tmp/file", 0));
 	refused("acct", syscall(SYS_acct, "/tmp/file"));
+}
+
+/* ES14: families that a network namespace does not hold, or no build needs */
+static void unusual_sockets_cannot_be_made(void)
+{
+	enum { VSOCK = 40, UEVENT = 15 };
+
+	refused("AF_VSOCK", socket(VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	refused("AF_ALG", socket(AF_ALG, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+	refused("AF_PACKET", socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
+	refused("kernel events", socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, UEVENT));
+	expect(close(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0)) == 0, "routes can be listed");
 }
 
 static void expect_plain(const char *path, const char *what)
@@ -184,6 +197,7 @@ static const struct attack attacks[] = {
 	ATTACK(keyrings_are_out_of_reach),
 	ATTACK(no_key_of_the_service_is_seen),
 	ATTACK(large_parts_of_the_kernel_are_closed),
+	ATTACK(unusual_sockets_cannot_be_made),
 	ATTACK(set_id_files_cannot_be_made),
 	ATTACK(extended_attributes_cannot_be_set),
 	ATTACK(no_terminal_can_be_typed_into),

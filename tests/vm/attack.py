@@ -70,6 +70,7 @@ class Process:
         self.uids = {int(uid) for uid in self.status["Uid"].split()}
         self.gids = {int(gid) for gid in self.status["Gid"].split()}
         self.groups = [int(gid) for gid in self.status["Groups"].split()]
+        self.filters = int(self.status["Seccomp_filters"])
         # In its own namespaces: more than one number for what is inside of a sandbox.
         self.numbers = [int(pid) for pid in self.status["NSpid"].split()]
         self.started = int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19])

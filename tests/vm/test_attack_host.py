@@ -101,6 +101,19 @@ def test_running_out_of_descriptors_at_any_point_is_a_clean_failure(m):
     check(0 in ends and len(ends) > 1, f"only these ends were seen: {ends}")
 
 
+# PR1
+def test_a_client_that_says_nothing_is_ended_without_a_slot_and_logged(m):
+    cursor = m.journal_cursor()
+    with m.client("alice") as client:
+        client.receive_type("hello")
+        m.wait_until(m.instances, "an instance")
+        check_equal([p for p in pathlib.Path("/var/lib/hatch/scratch").glob("*")], [], "scratch of a silent client")
+        check_equal(client.receive_until("error")[-1]["code"], "bad-request", "answer")
+    line = m.journal_wait(cursor, HATCH_VERDICT="bad-request")[0]
+    check_equal(line["HATCH_PEER_UID"], "1000", "HATCH_PEER_UID")
+    check("HATCH_USER" not in line, f"a slot was taken: {line}")
+
+
 # --- configuration ----------------------------------------------------------------------------------------------------
 
 

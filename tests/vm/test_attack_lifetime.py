@@ -311,10 +311,11 @@ def test_words_of_a_client_cannot_forge_lines_of_the_journal(m):
     check_equal(result.error, "refused", "error")
     lines = m.journal_wait(cursor, HATCH_BUILDER="strict")
     check_equal(len(lines), 1, "journal lines")
-    message = lines[0]["MESSAGE"]
-    check(isinstance(message, str) and message.isprintable(), f"the message is not clean: {message!r}")
+    # journalctl gives what is not clean text as a list of bytes.
+    for field, value in lines[0].items():
+        if field == "MESSAGE" or field.startswith("HATCH_"):
+            check(isinstance(value, str) and value.isprintable(), f"{field} is not clean: {value!r}")
     check_equal(m.journal(cursor, HATCH_BUILDER="forged"), [], "forged fields")
-    check("\n" not in str(lines[0].get("HATCH_ERROR")), "a field has a line break")
     cursor = m.journal_cursor()
     result = m.request("strict", ["abc", secret.replace("3", "e").replace("-", "")], env={"TOP": secret})
     check_equal(result.code, 0, "exit code")
