@@ -103,7 +103,10 @@ static int failed(const struct exchange *x, struct error *err)
 	char request[WIRE_ID_LEN + 16];
 
 	(void)mark(x, request);
-	if (end->exit.timed_out)
+	if (end->exit.silent)
+		(void)error_set(err, BLAME_BUILD, ETIMEDOUT,
+		                "builder %s was silent for longer than it may%s", builder, request);
+	else if (end->exit.timed_out)
 		(void)error_set(err, BLAME_BUILD, ETIMEDOUT,
 		                "builder %s went over its time limit of %llu s%s", builder,
 		                (unsigned long long)x->time_limit_sec, request);

@@ -43,6 +43,7 @@ struct order {
 	uint64_t time_limit_sec, silence_sec, log_bytes;
 	uint32_t exit_code, exit_signal;
 	bool timed_out;
+	bool silent; /* timed_out: by limits.silence_sec, not by limits.time_sec */
 	uint32_t peer_uid, peer_gid;
 	uint64_t queued_ms, run_ms, total_ms, outputs;
 };
@@ -50,6 +51,7 @@ struct order {
 enum note_type {
 	NOTE_RECORD = 1,  /* the sealed record is complete */
 	NOTE_BAD_REQUEST, /* the client broke the protocol and was told so; the speaker ends */
+	NOTE_BROKEN,      /* the speaker cannot do its work: the host is at fault, not the client */
 	NOTE_HANGUP,      /* the client is gone; the speaker ends */
 	NOTE_SILENT,      /* nothing written for silence_sec */
 	NOTE_DRAINED,     /* the whole log was relayed, or dropped beyond its limit */

@@ -29,6 +29,7 @@
 #include "receipt.h"
 #include "record.h"
 #include "request.h"
+#include "sandbox/filter.h"
 #include "sandbox/landlock.h"
 #include "sandbox/sandbox.h"
 #include "scratch.h"
@@ -37,9 +38,13 @@
 
 enum {
 	KILL_TIMEOUT_MS = 10000,
+	LEFTOVER_KILL_TIMEOUT_MS = 2000, /* each request tries again */
+	CLEAN_EXPECT_SEC = 900,          /* to remove what a builder made */
 	QUEUE_POLL_MS = 250,
-	QUEUE_EXPECT_SEC = 60,    /* asked for anew, half-way, while a request waits */
-	RETURN_EXPECT_SEC = 3600, /* for outputs to reach a slow client */
+	DRAIN_LIMIT_MS = 5000,  /* for a client to take the rest of a log that a limit ended */
+	QUEUE_EXPECT_SEC = 60,  /* asked for anew, half-way, while a request waits */
+	RETURN_LIMIT_SEC = 600, /* for outputs, and a second for each mebibyte they may have */
+	RETURN_EXPECT_SEC = 60, /* the same, while outputs go to a slow client */
 };
 
 struct job {
@@ -69,6 +74,7 @@ struct job {
 
 	struct receipt receipt;
 	const char *code_name; /* overrides the word of the error's blame */
+	bool stopping;         /* SIGTERM came */
 	bool gone;             /* the client, or the speaker: nobody is left to tell */
 	int exit_status;       /* of hatchd, if the host or its configuration is at fault */
 };
@@ -88,12 +94,39 @@ static const struct verdict {
 /* --- talking to the speaker ----------------------------------------------------------------------
  */
 
+/*
+ * Wait for a descriptor, but not longer than until the service is stopped. Returns 1 ready, 0 after
+ * timeout_ms (-1: never), -ECANCELED when SIGTERM has come, now or before.
+ */
+static int wait_for(struct job *job, int fd, short events, int timeout_ms)
+{
+	struct pollfd p[] = { { .fd = fd, .events = events },
+		              { .fd = job->signal_fd, .events = POLLIN } };
+	int r;
+
+	do
+		r = poll(p, ARRAY_SIZE(p), job->stopping ? 0 : timeout_ms);
+	while (r < 0 && errno == EINTR);
+	if (p[0].revents)
+		return 1;
+	job->stopping |= p[1].revents != 0;
+	return job->stopping || r < 0 ? -ECANCELED : 0;
+}
+
+/* The speaker ends when its channel does, and with it the pipes that others may be waiting for. */
+static void give_up_client(struct job *job)
+{
+	job->gone = true;
+	fd_closep(&job->speaker.control_fd);
+}
+
 static void send_order(struct job *job, const struct order *order)
 {
 	if (job->gone || job->speaker.control_fd < 0)
 		return;
-	if (send(job->speaker.control_fd, order, sizeof(*order), MSG_NOSIGNAL) < 0)
-		job->gone = true;
+	if (wait_for(job, job->speaker.control_fd, POLLOUT, -1) != 1 ||
+	    send(job->speaker.control_fd, order, sizeof(*order), MSG_NOSIGNAL) < 0)
+		give_up_client(job);
 }
 
 static void take_note(struct job *job, const struct note *note)
@@ -125,6 +158,8 @@ static int receive_note(struct job *job, struct note *ret)
 static int end_by_note(struct job *job, const struct note *note, struct error *err)
 {
 	job->gone = true;
+	if (note->type == NOTE_BROKEN)
+		return error_set(err, BLAME_HOST, EIO, "%s", note->text);
 	if (note->type == NOTE_BAD_REQUEST) {
 		job->code_name = "bad-request";
 		return error_set(err, BLAME_PEER, EBADMSG, "%s", note->text);
@@ -175,10 +210,9 @@ static int receive_record(struct job *job, struct error *err)
 	fd_closep(&job->speaker.record_fd);
 	if (r < 0)
 		return r;
-	(void)snprintf(job->receipt.builder, sizeof(job->receipt.builder), "%s",
-	               job->record.kind == RECORD_REQUEST ? job->record.builder.data
-	               : job->record.kind == RECORD_LIST  ? "list"
-	                                                  : "ping");
+	if (job->record.kind == RECORD_REQUEST)
+		(void)snprintf(job->receipt.builder, sizeof(job->receipt.builder), "%s",
+		               job->record.builder.data);
 	(void)snprintf(job->receipt.client_id, sizeof(job->receipt.client_id), "%s",
 	               job->record.request_id.data ? job->record.request_id.data : "");
 	return 0;
@@ -228,10 +262,11 @@ static int clear_leftover(void *context, const struct build_user *user, int scra
 		                   .change = job->options->privileged };
 	int r = 0;
 
+	receipt_expect(CLEAN_EXPECT_SEC);
 	if (record->cgroup[0])
 		r = cgroup_open(record->cgroup, &cgroup, err);
 	if (r == 1) {
-		r = cgroup_kill(&cgroup, KILL_TIMEOUT_MS, err);
+		r = cgroup_kill(&cgroup, LEFTOVER_KILL_TIMEOUT_MS, err);
 		if (r == 0)
 			r = cgroup_remove(&cgroup, err);
 	}
@@ -451,7 +486,9 @@ static int drop_privileges(struct job *job, struct error *err)
 	if (!job->options->privileged)
 		return 0;
 	r = privilege_drop_all(err);
-	return r < 0 ? r : landlock_write_beneath(writable, ARRAY_SIZE(writable), err);
+	if (r == 0)
+		r = landlock_write_beneath(writable, ARRAY_SIZE(writable), err);
+	return r < 0 ? r : filter_monitor(err);
 }
 
 /*
@@ -461,24 +498,31 @@ static int drop_privileges(struct job *job, struct error *err)
 static void drain_log(struct job *job)
 {
 	struct order order = make_order(job, ORDER_DRAIN);
-	struct note note = { .type = NOTE_DRAINED };
+	bool well = job->watch.ending == ENDING_EXITED;
+	int64_t deadline_ms = clock_now_ms() + DRAIN_LIMIT_MS;
+	struct note note = { 0 };
 
 	if (job->watch.started_ms == 0 || job->watch.ending == ENDING_CANCELLED)
 		return;
 	send_order(job, &order);
-	while (!job->gone && receive_note(job, &note) && note.type != NOTE_DRAINED) {
-		if (note.type == NOTE_LOG_FULL && job->watch.ending == ENDING_EXITED)
+	while (!job->gone && note.type != NOTE_DRAINED) {
+		int64_t left_ms = deadline_ms - clock_now_ms();
+		int r = wait_for(job, job->speaker.control_fd, POLLIN,
+		                 well          ? -1
+		                 : left_ms > 0 ? (int)left_ms
+		                               : 0);
+
+		if (r != 1 || receive_note(job, &note) == 0 || note.type == NOTE_HANGUP ||
+		    note.type == NOTE_BAD_REQUEST)
+			give_up_client(job);
+		else if (note.type == NOTE_LOG_FULL && job->watch.ending == ENDING_EXITED)
 			job->watch.ending = ENDING_LOG;
-		if (note.type == NOTE_HANGUP || note.type == NOTE_BAD_REQUEST) {
-			job->watch.ending = ENDING_CANCELLED;
-			job->watch.note = note;
-			return;
-		}
 	}
-	if (job->gone) {
-		job->watch.ending = ENDING_CANCELLED;
-		job->watch.note = (struct note){ .type = NOTE_HANGUP };
-	}
+	/* Only an end that would have been good is spoilt by a client that is gone. */
+	if (!job->gone || job->watch.ending != ENDING_EXITED)
+		return;
+	job->watch.ending = job->stopping ? ENDING_STOPPED : ENDING_CANCELLED;
+	job->watch.note = note;
 }
 
 static int run_builder(struct job *job, struct error *err)
@@ -551,6 +595,7 @@ static int judge(struct job *job, struct error *err)
 	case ENDING_TIME:
 	case ENDING_SILENCE:
 		receipt->timed_out = true;
+		receipt->silent = watch->ending == ENDING_SILENCE;
 		receipt->exit_code = 124;
 		break;
 	default:
@@ -566,11 +611,34 @@ static int judge(struct job *job, struct error *err)
 	return 0;
 }
 
+/* How long outputs may take: a client that takes less than a mebibyte a second for so long holds a
+ * build user for no good reason. */
+static int64_t return_limit_ms(const struct job *job)
+{
+	return (RETURN_LIMIT_SEC + (int64_t)(job->builder.limits.output_bytes >> 20)) * 1000;
+}
+
+/*
+ * Until the packer has a result. It may wait for the speaker, and that for a client; when the
+ * service is stopped or the client too slow the speaker ends, so the packer's pipe breaks.
+ */
+static void await_packer(struct job *job)
+{
+	int64_t deadline_ms = clock_now_ms() + return_limit_ms(job);
+	int r;
+
+	do {
+		receipt_expect(RETURN_EXPECT_SEC);
+		r = wait_for(job, job->packer.result_fd, POLLIN, RETURN_EXPECT_SEC * 1000 / 2);
+	} while (r == 0 && clock_now_ms() < deadline_ms);
+	if (r != 1)
+		give_up_client(job);
+}
+
 static int return_outputs(struct job *job, struct error *err)
 {
 	int r;
 
-	receipt_expect(RETURN_EXPECT_SEC);
 	receipt_status("%s for uid %u returns its outputs", job->receipt.builder, job->peer.uid);
 	for (size_t i = 0; i < job->request.n_outputs; i++) {
 		struct order order = make_order(job, ORDER_OUTPUT);
@@ -581,14 +649,16 @@ static int return_outputs(struct job *job, struct error *err)
 	r = helper_go(&job->packer);
 	if (r < 0)
 		return error_errno(err, BLAME_HOST, -r, "cannot start the packer");
+	await_packer(job);
 	r = helper_finish(&job->packer, err);
 	if (r == -EFBIG || r == -E2BIG)
 		job->code_name = "limit";
 	/* A packer whose pipe broke has done nothing wrong: the client left while it read. */
 	if (r == -EPIPE) {
 		job->gone = true;
-		job->code_name = "cancelled";
-		return error_set(err, BLAME_PEER, ECANCELED, "the client hung up");
+		job->code_name = job->stopping ? "stopping" : "cancelled";
+		return error_set(err, BLAME_PEER, ECANCELED, "%s",
+		                 job->stopping ? "the service is stopped" : "the client hung up");
 	}
 	if (r == 0)
 		job->receipt.outputs = job->request.n_outputs;
@@ -613,6 +683,7 @@ static int conclude(struct job *job, struct error *err)
 	order.exit_code = job->receipt.exit_code;
 	order.exit_signal = job->receipt.exit_signal;
 	order.timed_out = job->receipt.timed_out;
+	order.silent = job->receipt.silent;
 	order.queued_ms = job->receipt.queued_ms;
 	order.run_ms = job->receipt.run_ms;
 	order.total_ms = (uint64_t)(clock_now_ms() - job->receipt.begun_ms);
@@ -711,7 +782,8 @@ static void tell_failure(struct job *job, const struct error *err)
 {
 	const struct verdict *verdict = &verdicts[err->blame];
 	struct order order = make_order(job, ORDER_ERROR);
-	bool tell = verdict->tell_peer || job->code_name;
+	/* Without root the client's user is the administrator. */
+	bool tell = verdict->tell_peer || job->code_name || !job->options->privileged;
 
 	job->receipt.verdict = job->code_name ? job->code_name : verdict->code;
 	job->receipt.level = verdict->level;
@@ -743,6 +815,7 @@ static int job_clean(struct job *job, struct error *err)
 
 	sandbox_done(&job->sandbox);
 	helper_done(&job->packer);
+	receipt_expect(CLEAN_EXPECT_SEC);
 	if (r == 0 && job->cleaner.pid > 0) {
 		struct error unclean = { 0 };
 
@@ -768,16 +841,20 @@ static int job_clean(struct job *job, struct error *err)
  * more. */
 static void await_speaker(struct job *job)
 {
-	struct note note;
+	bool stopped = job->stopping || job->watch.ending == ENDING_STOPPED;
+	struct note note = { 0 };
 
-	while (!job->gone && receive_note(job, &note)) {
-		if (note.type == NOTE_HANGUP || note.type == NOTE_BAD_REQUEST)
+	while (!job->gone && note.type != NOTE_FINISHED) {
+		if (wait_for(job, job->speaker.control_fd, POLLIN, stopped ? DRAIN_LIMIT_MS : -1) !=
+		            1 ||
+		    receive_note(job, &note) == 0 || note.type == NOTE_HANGUP ||
+		    note.type == NOTE_BAD_REQUEST)
 			job->gone = true;
-		if (note.type == NOTE_FINISHED)
-			break;
 	}
 	fd_closep(&job->speaker.control_fd);
-	while (job->speaker.pid > 0 && waitpid(job->speaker.pid, NULL, 0) < 0 && errno == EINTR)
+	/* One that still waits for its client dies with us. */
+	while (!stopped && !job->stopping && job->speaker.pid > 0 &&
+	       waitpid(job->speaker.pid, NULL, 0) < 0 && errno == EINTR)
 		;
 }
 

@@ -110,7 +110,7 @@ int helper_finish(struct helper *helper, struct error *err)
 	fd_closep(&helper->result_fd);
 	helper_reap(helper);
 	if (r != 1)
-		return error_set(err, BLAME_HOST, EPIPE, "a helper process died");
+		return error_set(err, BLAME_HOST, ECHILD, "a helper process died");
 	if (result.ok)
 		return 0;
 	/* It has read hostile trees: its words are taken as bytes, its blame only as far as it

@@ -38,7 +38,8 @@ int helper_go(const struct helper *helper);
 /*
  * helper_finish - take its result, after go, and reap it; blocks until it ends
  *
- * Errors  what the helper met; BLAME_HOST -EPIPE if it died without a result
+ * Errors  what the helper met; BLAME_HOST -ECHILD if it died without a result, -EPIPE if nobody
+ * read what it sent
  */
 int helper_finish(struct helper *helper, struct error *err);
 

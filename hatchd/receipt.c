@@ -74,7 +74,7 @@ static void add_result(struct fields *fields, const struct receipt *receipt)
 	if (receipt->exit_signal)
 		add(fields, "HATCH_SIGNAL=%u", receipt->exit_signal);
 	if (receipt->timed_out)
-		add(fields, "HATCH_TIMED_OUT=1");
+		add(fields, "HATCH_TIMED_OUT=%s", receipt->silent ? "silence" : "time");
 	if (receipt->error.text[0])
 		add(fields, "HATCH_ERROR=%s", receipt->error.text);
 	if (receipt->error.hint[0])
@@ -103,7 +103,7 @@ static void add_who(struct fields *fields, const struct receipt *receipt)
 /* The sentence for people. */
 static int print_message(const struct receipt *receipt, struct buffer *buf)
 {
-	int r = buffer_printf(buf, "%s", receipt->builder[0] ? receipt->builder : "no request");
+	int r = buffer_printf(buf, "%s", receipt->builder[0] ? receipt->builder : receipt->phase);
 
 	if (r == 0 && receipt->peer)
 		r = buffer_printf(buf, " for uid %u", receipt->peer->uid);

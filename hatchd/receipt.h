@@ -25,6 +25,7 @@ struct receipt {
 	bool has_exit;
 	uint32_t exit_code, exit_signal;
 	bool timed_out;
+	bool silent; /* timed_out by the limit on silence */
 	uint64_t stdout_bytes, stderr_bytes, output_bytes, outputs;
 	enum delivery delivery;
 	struct error error; /* text empty: none */

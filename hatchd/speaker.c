@@ -66,7 +66,7 @@ __attribute__((noreturn)) static void speaker_main(int conn_fd, const struct acc
 	    privilege_become(account, &err) < 0 ||
 	    fcntl(conn_fd, F_SETFL, fcntl(conn_fd, F_GETFL) | O_NONBLOCK) < 0 ||
 	    wire_init(&talk.wire, conn_fd, WIRE_REQUEST_MAX, &err) < 0 || filter_speaker(&err) < 0)
-		(void)talk_tell(&talk, NOTE_BAD_REQUEST, DELIVERY_UNKNOWN,
+		(void)talk_tell(&talk, NOTE_BROKEN, DELIVERY_UNKNOWN,
 		                err.text[0] ? err.text : "the speaker cannot start");
 	else
 		talk_run(&talk);

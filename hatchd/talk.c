@@ -55,22 +55,25 @@ static bool order_waits(const struct talk *talk)
 
 /*
  * Wait until the client takes bytes again. While the builder runs that may be for ever: the builder
- * then waits too, and its time limit ends it. Once the monitor has something new to say there is no
- * reason to wait for longer than STALL_MS.
+ * then waits too, and its time limit ends it. Otherwise there is no reason to wait for longer than
+ * STALL_MS, and none at all once the monitor has closed the channel.
  */
 static int wait_for_client(const struct talk *talk, int64_t *stalled_since_ms)
 {
-	struct pollfd p = { .fd = talk->wire.fd, .events = POLLOUT };
+	struct pollfd p[] = { { .fd = talk->wire.fd, .events = POLLOUT },
+		              { .fd = talk->control_fd } };
 	int r;
 
 	do
-		r = poll(&p, 1, 1000);
+		r = poll(p, ARRAY_SIZE(p), 1000);
 	while (r < 0 && errno == EINTR);
 	if (r < 0)
 		return -errno;
+	if ((p[0].revents & (POLLERR | POLLHUP)) || p[1].revents)
+		return -EPIPE;
 	if (r > 0)
-		return p.revents & (POLLERR | POLLHUP) ? -EPIPE : 0;
-	if (!order_waits(talk) && talk->started)
+		return 0;
+	if (talk->started && !talk->ended && !order_waits(talk))
 		return 0;
 	if (*stalled_since_ms == 0)
 		*stalled_since_ms = clock_now_ms();
@@ -275,7 +278,10 @@ static enum step read_log(struct talk *talk, struct stream *stream)
 		talk->log_full = true;
 		return STEP_GO_ON;
 	}
-	return relay_log(talk, stream, (size_t)n) < 0 ? end_hangup(talk) : STEP_GO_ON;
+	if (relay_log(talk, stream, (size_t)n) < 0)
+		return end_hangup(talk);
+	talk->last_log_ms = clock_now_ms();
+	return STEP_GO_ON;
 }
 
 /* The builder is gone, so both streams end: nothing of the log comes after the outputs, and whether
@@ -395,6 +401,7 @@ static enum step say_exit(struct talk *talk, const struct order *order)
 	m.exit.code = order->exit_code;
 	m.exit.signal = order->exit_signal;
 	m.exit.timed_out = order->timed_out;
+	m.exit.silent = order->silent;
 	m.exit.receipt = (struct wire_receipt){
 		.id = (char *)order->id,
 		.builder = (char *)order->name,
@@ -508,6 +515,7 @@ static enum step obey(struct talk *talk, const struct order *order)
 	case ORDER_PONG:
 		return end_finished(talk, say_pong(talk));
 	case ORDER_DRAIN:
+		talk->ended = true;
 		return drain_logs(talk);
 	case ORDER_OUTPUT:
 		return relay_output(talk, order->name);
@@ -590,7 +598,9 @@ static enum step talk_once(struct talk *talk)
 	for (size_t i = 0; i < 2; i++)
 		if (p[i + 1].revents && read_log(talk, &talk->streams[i]) == STEP_END)
 			return STEP_END;
-	watch_silence(talk);
+	/* Silent is only who had the chance to be heard: a relay may have waited for the client. */
+	if (!p[1].revents && !p[2].revents)
+		watch_silence(talk);
 	if (p[3].revents)
 		return receive_order(talk);
 	return STEP_GO_ON;

@@ -27,7 +27,8 @@ struct talk {
 	struct stream streams[2];
 	bool client_done; /* the client has half-closed: nothing more comes from it */
 	bool inline_reply;
-	bool started;
+	bool started;          /* the builder runs, or has run */
+	bool ended;            /* it is gone */
 	bool log_full, silent; /* told once */
 	uint64_t log_max;
 	int64_t silence_ms, last_log_ms;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/btrfs.h>
 #include <linux/netlink.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -10,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "lib/base/cleanup.h"
 
@@ -28,24 +30,46 @@ static void release_filter(scmp_filter_ctx *ctx)
 
 /* Memory, time and the end: what libc itself does in any process. */
 static const int common_calls[] = {
-	SCMP_SYS(brk),       SCMP_SYS(mremap),        SCMP_SYS(munmap),          SCMP_SYS(madvise),
-	SCMP_SYS(futex),     SCMP_SYS(clock_gettime), SCMP_SYS(exit_group),      SCMP_SYS(exit),
-	SCMP_SYS(getrandom), SCMP_SYS(rt_sigreturn),  SCMP_SYS(rt_sigprocmask),  SCMP_SYS(gettid),
-	SCMP_SYS(getpid),    SCMP_SYS(tgkill),        SCMP_SYS(restart_syscall), SCMP_SYS(read),
-	SCMP_SYS(write),     SCMP_SYS(readv),         SCMP_SYS(writev),          SCMP_SYS(close),
-	SCMP_SYS(poll),      SCMP_SYS(ppoll),
+	SCMP_SYS(brk),
+	SCMP_SYS(mremap),
+	SCMP_SYS(munmap),
+	SCMP_SYS(madvise),
+	SCMP_SYS(futex),
+	SCMP_SYS(clock_gettime),
+	SCMP_SYS(exit_group),
+	SCMP_SYS(exit),
+	SCMP_SYS(getrandom),
+	SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(rt_sigprocmask),
+	SCMP_SYS(gettid),
+	SCMP_SYS(getpid),
+	SCMP_SYS(restart_syscall),
+	SCMP_SYS(read),
+	SCMP_SYS(write),
+	SCMP_SYS(readv),
+	SCMP_SYS(writev),
+	SCMP_SYS(close),
+	SCMP_SYS(poll),
+	SCMP_SYS(ppoll),
+	/* libc asks how large the machine is when it sorts (2.36 and older) or runs out of memory
+	 */
+	SCMP_SYS(sysinfo),
+	SCMP_SYS(sched_getaffinity),
 };
 
 /* A descriptor handed over is taken by recvmsg(2) alone, and it is not here. */
 static const int speaker_calls[] = {
-	SCMP_SYS(sendto), SCMP_SYS(recvfrom), SCMP_SYS(splice), SCMP_SYS(fcntl), SCMP_SYS(shutdown),
+	SCMP_SYS(sendto),
+	SCMP_SYS(recvfrom),
+	SCMP_SYS(splice),
+	SCMP_SYS(shutdown),
 };
 
 static const int packer_calls[] = {
-	SCMP_SYS(openat),    SCMP_SYS(openat2),    SCMP_SYS(fstat), SCMP_SYS(newfstatat),
-	SCMP_SYS(statx),     SCMP_SYS(getdents64), SCMP_SYS(lseek), SCMP_SYS(readlinkat),
-	SCMP_SYS(fadvise64), SCMP_SYS(pread64),    SCMP_SYS(fcntl), SCMP_SYS(fchmod),
-	SCMP_SYS(fchmodat),  SCMP_SYS(sendfile),   SCMP_SYS(dup),
+	SCMP_SYS(openat),    SCMP_SYS(openat2),    SCMP_SYS(fstat),  SCMP_SYS(newfstatat),
+	SCMP_SYS(statx),     SCMP_SYS(getdents64), SCMP_SYS(lseek),  SCMP_SYS(readlinkat),
+	SCMP_SYS(fadvise64), SCMP_SYS(pread64),    SCMP_SYS(fchmod), SCMP_SYS(fchmodat),
+	SCMP_SYS(sendfile),  SCMP_SYS(dup),
 };
 
 static int allow_all(scmp_filter_ctx ctx, const int *calls, size_t n_calls)
@@ -72,6 +96,20 @@ static int allow_data_memory(scmp_filter_ctx ctx)
 	                        SCMP_A2(SCMP_CMP_MASKED_EQ, EXEC, 0));
 }
 
+/* Of fcntl(2) nothing that has the kernel send a signal to whom one likes; a signal only to
+ * oneself. */
+static int allow_harmless_forms(scmp_filter_ctx ctx)
+{
+	static const int commands[] = { F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC, F_ADD_SEALS };
+	int r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+	                         SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(commands); i++)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
+		                     SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)commands[i]));
+	return r;
+}
+
 static int load(scmp_filter_ctx ctx, struct error *err)
 {
 	int r = seccomp_load(ctx);
@@ -91,6 +129,8 @@ static int filter_allowlist(const int *calls, size_t n_calls, struct error *err)
 	r = allow_all(ctx, common_calls, ARRAY_SIZE(common_calls));
 	if (r == 0)
 		r = allow_data_memory(ctx);
+	if (r == 0)
+		r = allow_harmless_forms(ctx);
 	if (r == 0)
 		r = allow_all(ctx, calls, n_calls);
 	if (r < 0)
@@ -134,6 +174,7 @@ static const struct refusal {
 	{ SCMP_SYS(fsmount), EPERM },
 	{ SCMP_SYS(fspick), EPERM },
 	{ SCMP_SYS(mount_setattr), EPERM },
+	{ 467 /* open_tree_attr, Linux 6.15 */, EPERM },
 	{ SCMP_SYS(open_by_handle_at), EPERM },
 	/* keyrings outlive processes and are shared by all of one uid */
 	{ SCMP_SYS(keyctl), EPERM },
@@ -156,6 +197,7 @@ static const struct refusal {
 	{ SCMP_SYS(swapoff), EPERM },
 	{ SCMP_SYS(acct), EPERM },
 	{ SCMP_SYS(quotactl), EPERM },
+	{ 443 /* quotactl_fd, Linux 5.14 */, EPERM },
 	{ SCMP_SYS(syslog), EPERM },
 	{ SCMP_SYS(vhangup), EPERM },
 	{ SCMP_SYS(iopl), EPERM },
@@ -165,6 +207,7 @@ static const struct refusal {
 	{ SCMP_SYS(lsetxattr), ENOTSUP },
 	{ SCMP_SYS(fsetxattr), ENOTSUP },
 	{ 463 /* setxattrat, Linux 6.13 */, ENOTSUP },
+	{ 469 /* file_setattr, Linux 6.17 */, ENOTSUP },
 };
 
 /* The same, if an argument says so. */
@@ -177,6 +220,11 @@ static const struct argument_refusal {
 	/* two commands that type into a terminal; the kernel looks at the low 32 bits only */
 	{ SCMP_SYS(ioctl), EPERM, 1, UINT32_MAX, TIOCSTI },
 	{ SCMP_SYS(ioctl), EPERM, 1, UINT32_MAX, TIOCLINUX },
+	/* a subvolume of btrfs that is made read-only cannot be removed, not even by root: the
+	 * scratch would stay, and its slot with it */
+	{ SCMP_SYS(ioctl), EPERM, 1, UINT32_MAX, BTRFS_IOC_SNAP_CREATE_V2 },
+	{ SCMP_SYS(ioctl), EPERM, 1, UINT32_MAX, BTRFS_IOC_SUBVOL_CREATE_V2 },
+	{ SCMP_SYS(ioctl), EPERM, 1, UINT32_MAX, BTRFS_IOC_SUBVOL_SETFLAGS },
 	/* init is of the same user: with its time used up it would fall, and look like our fault */
 	{ SCMP_SYS(prlimit64), EPERM, 0, UINT32_MAX, 1 },
 };
@@ -298,6 +346,29 @@ static int add_builder_rules(scmp_filter_ctx ctx)
 		for (size_t k = 0; r == 0 && k < ARRAY_SIZE(set_id_bits); k++)
 			r = refuse_mode(ctx, &builder_mode_refusals[i], set_id_bits[k]);
 	return r;
+}
+
+/* With no capability uid 0 still owns what is root's. What the monitor has no business with: */
+static const int monitor_refusals[] = {
+	SCMP_SYS(execve),    SCMP_SYS(execveat),  SCMP_SYS(ptrace),     SCMP_SYS(process_vm_writev),
+	SCMP_SYS(truncate),  SCMP_SYS(setxattr),  SCMP_SYS(lsetxattr),  SCMP_SYS(fsetxattr),
+	SCMP_SYS(mount),     SCMP_SYS(open_tree), SCMP_SYS(move_mount), SCMP_SYS(setns),
+	SCMP_SYS(link),      SCMP_SYS(linkat),    SCMP_SYS(bpf),        SCMP_SYS(keyctl),
+	SCMP_SYS(utimensat), SCMP_SYS(chown),     SCMP_SYS(fchownat),   SCMP_SYS(lchown),
+};
+
+int filter_monitor(struct error *err)
+{
+	cleanup_filter scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
+	int r = 0;
+
+	if (!ctx)
+		return error_set(err, BLAME_HOST, ENOMEM, "no memory for a seccomp filter");
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(monitor_refusals); i++)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), monitor_refusals[i], 0);
+	if (r < 0)
+		return error_errno(err, BLAME_HOST, -r, "cannot make a seccomp filter");
+	return load(ctx, err);
 }
 
 int filter_builder(struct error *err)

@@ -18,6 +18,10 @@ int filter_speaker(struct error *err);
 /* filter_packer - what reading a tree by descriptors needs; anything else kills */
 int filter_packer(struct error *err);
 
+/* filter_monitor - for the time when a builder runs: no programs, no attributes, no links, no
+ * mounts, no other processes */
+int filter_monitor(struct error *err);
+
 /*
  * filter_builder - everything that ordinary programs do, but no namespaces, mounts, keyrings,
  * kernel interfaces without business in a build, set-id files or terminal injection

@@ -381,16 +381,15 @@ static int write_maps(pid_t pid, const struct account *account)
 
 int sandbox_start(const struct sandbox_plan *plan, struct sandbox *ret, struct error *err)
 {
-	cleanup_(sandbox_done) struct sandbox sandbox = { .pid_fd = -1, .report_fd = -1 };
 	bool own_user_ns = !plan->account->change;
+	int pair[2], pid_fd = -1, r;
 	const char go = WORD_GO;
 	struct clone_args args = {
 		.flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS |
 		         CLONE_NEWCGROUP | CLONE_PIDFD,
-		.pidfd = (uint64_t)(uintptr_t)&sandbox.pid_fd,
+		.pidfd = (uint64_t)(uintptr_t)&pid_fd,
 		.exit_signal = SIGCHLD,
 	};
-	int pair[2], r;
 	long pid;
 
 	if (!plan->request->builder->network_host)
@@ -410,19 +409,18 @@ int sandbox_start(const struct sandbox_plan *plan, struct sandbox *ret, struct e
 	}
 	r = errno;
 	(void)close(pair[1]);
-	sandbox.report_fd = pair[0];
 	if (pid < 0) {
+		(void)close(pair[0]);
 		error_errno(err, BLAME_HOST, r, "cannot make the sandbox's namespaces");
 		return error_hint(err, "run hatchd --check on the host: it says which are missing");
 	}
-	sandbox.pid = (pid_t)pid;
-	r = own_user_ns ? write_maps(sandbox.pid, plan->account) : 0;
+	/* From here on there is a process, and the caller ends it whatever happens next. */
+	*ret = (struct sandbox){ .pid = (pid_t)pid, .pid_fd = pid_fd, .report_fd = pair[0] };
+	r = own_user_ns ? write_maps(ret->pid, plan->account) : 0;
 	if (r < 0)
 		return error_errno(err, BLAME_HOST, -r, "cannot map ids into the sandbox");
-	if (send(sandbox.report_fd, &go, 1, MSG_NOSIGNAL) != 1)
+	if (send(ret->report_fd, &go, 1, MSG_NOSIGNAL) != 1)
 		return error_errno(err, BLAME_HOST, errno, "cannot start the sandbox");
-	*ret = sandbox;
-	sandbox = (struct sandbox){ .pid_fd = -1, .report_fd = -1 };
 	return 0;
 }
 

@@ -1,5 +1,4 @@
-/* Raw calls: libc has no wrappers. Only rights of the first ABI are used, so any Landlock will do.
- */
+/* Raw calls: libc has no wrappers. Any Landlock will do; a newer one also holds truncate(2). */
 #include "landlock.h"
 
 #include <errno.h>
@@ -9,6 +8,9 @@
 #include <unistd.h>
 
 #include "lib/base/cleanup.h"
+
+/* Linux 6.2; younger than the headers of some that we build with. */
+enum { ACCESS_FS_TRUNCATE = 1 << 14 };
 
 enum {
 	READ_RIGHTS = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR,
@@ -46,6 +48,8 @@ static int restrict_self(uint64_t handled, uint64_t allowed, const int *dir_fds,
 
 	if (landlock_version() == 0)
 		return 0;
+	if (landlock_version() >= 3)
+		attr.handled_access_fs |= ACCESS_FS_TRUNCATE;
 	ruleset_fd = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
 	if (ruleset_fd < 0)
 		return error_errno(err, BLAME_HOST, errno, "cannot make a Landlock ruleset");

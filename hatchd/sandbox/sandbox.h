@@ -49,6 +49,7 @@ struct sandbox {
  * of it
  *
  * Everything here needs the monitor's capabilities; afterwards it can drop them.
+ * On failure *ret may hold a process already, for the caller to kill and reap.
  */
 int sandbox_start(const struct sandbox_plan *plan, struct sandbox *ret, struct error *err);
 void sandbox_done(struct sandbox *sandbox);

@@ -259,6 +259,9 @@ int tree_remove_children(int dir_fd, struct error *err)
 
 	if (result == 0) {
 		r.mount = st.stx_mnt_id;
+		/* By the descriptor, because finding "." needs the x bit of the directory itself.
+		 * What is not ours stays as it is, and the next line says so. */
+		(void)fchmod(dir_fd, (st.stx_mode & 07777) | S_IRWXU);
 		result = walk_open_dir(dir_fd, ".", r.mount, S_IRWXU, &r.fd, &st);
 	}
 	if (result < 0)

@@ -789,6 +789,7 @@ static const struct member exit_members[] = {
 	{ "code", &u32_kind, AT(exit.code), .max = EXIT_CODE_MAX, .must = true },
 	{ "signal", &u32_kind, AT(exit.signal), .min = 1, .max = SIGNAL_MAX },
 	{ "timed_out", &bool_kind, AT(exit.timed_out) },
+	{ "silent", &bool_kind, AT(exit.silent) },
 	{ "receipt", &receipt_kind, AT(exit.receipt), .must = true },
 };
 
@@ -858,6 +859,9 @@ static int check_output(const struct message *message, struct error *err)
 
 static int check_exit(const struct message *message, struct error *err)
 {
+	if (message->exit.silent && !message->exit.timed_out)
+		return error_set(err, BLAME_PEER, EBADMSG,
+		                 "member \"silent\" goes together with \"timed_out\"");
 	if (message->exit.code != 0 || (message->exit.signal == 0 && !message->exit.timed_out))
 		return 0;
 	return error_set(err, BLAME_PEER, EBADMSG,

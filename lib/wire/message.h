@@ -110,6 +110,7 @@ struct message {
 			uint32_t code;
 			uint32_t signal; /* 0: none */
 			bool timed_out;
+			bool silent; /* timed_out by the limit on silence */
 			struct wire_receipt receipt;
 		} exit;
 		struct {

@@ -168,6 +168,13 @@ def test_real_client_unpacks_what_the_builder_made():
     shutil.rmtree(target)
 
 
+def test_returns_a_directory_of_many_names():
+    # Enough that libc's qsort() takes memory, and asks the kernel how much there is.
+    result = server.request("crowd", outputs={"out": None})
+    assert result.code == 0, result
+    assert len(tar_names(result.output("out"))) == 1001
+
+
 def test_inline_reply_has_no_attachments():
     result = server.request("echo", ["é"], reply="inline")
     assert result.code == 0, result
@@ -363,6 +370,13 @@ def test_an_output_that_is_a_fifo_is_refused_by_name():
     assert result.error == "output" and "pipe" in result.last["message"], result
 
 
+def test_directories_that_a_builder_closes_are_removed_all_the_same():
+    result = server.request("closes", outputs={"out": None})
+    assert result.code == 0 and tar_names(result.output("out")) == ["output", "output/a", "output/a/b"], result
+    server.wait_idle()
+    assert not server.leftovers(), server.leftovers()
+
+
 def test_too_many_entries_are_refused():
     assert server.request("many", outputs={"out": None}).error == "limit"
 
@@ -476,6 +490,8 @@ BUILDERS = {
     "tree": ('mkdir -p $out/bin; echo content > $out/file; ln -s file $out/link; echo x > $out/bin/run; '
              'chmod +x $out/bin/run', {}),
     "two": ("echo 1 > $out; mkdir $dev; echo 2 > $dev/f", {}),
+    "crowd": ("mkdir $out; cd $out; touch $(seq 1000)", {}),
+    "closes": ("mkdir -p $out/a/b; chmod 0 $out/a $out /build", {}),
     "exit": ("exit $1", {"args": {"max": 1}}),
     "kill": ("kill -$1 $$", {"args": {"max": 1}}),
     "sleep": ("echo sleeping; sleep $1", {"args": {"max": 1}}),

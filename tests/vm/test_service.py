@@ -436,14 +436,17 @@ def test_every_request_leaves_exactly_one_line_and_says_how_it_ended(m):
             ("leave", "done", "0", "", "", "6"),
             ("leave", "failed", "3", "", "", "6"),
             ("die", "failed", "139", "11", "", "6"),
-            ("slow", "timed-out", "124", "", "1", "6"),
+            ("slow", "timed-out", "124", "", "time", "6"),
             ("private", "refused", "", "", "", "5"),
-            ("ping", "done", "", "", "", "6"),
-            ("list", "done", "", "", "", "6"),
+            ("", "done", "", "", "", "6"),
+            ("", "done", "", "", "", "6"),
             ("leave", "output", "0", "", "", "6"),
         ]
     )
     check_equal(told, expected, "lines")
+    # No builder was asked for: one may even be called so.
+    others = sorted(line["HATCH_PHASE"] for line in lines if "HATCH_BUILDER" not in line)
+    check_equal(others, ["list", "ping"], "phases without a builder")
 
 
 def test_a_refusal_says_in_the_journal_what_would_allow_it(m):
@@ -558,3 +561,61 @@ def test_a_view_that_is_missing_on_the_host_is_told_with_file_and_key(m):
     line = m.journal_wait(cursor, HATCH_BUILDER="sees")[0]
     check_in("/var/lib/not-there", line["HATCH_ERROR"], "HATCH_ERROR")
     check_in("/etc/hatch/builders.d/sees.json", line["HATCH_HINT"], "HATCH_HINT")
+
+
+def stop_all(m):
+    """Stop every instance; returns how long that took."""
+    begun = time.monotonic()
+    m.run(["systemctl", "stop", "hatchd@*.service"]).ok()
+    return time.monotonic() - begun
+
+
+def check_stopped_with_a_stalled_client(m, builder, until, **members):
+    cursor = m.journal_cursor()
+    with m.client() as client:
+        client.request(builder, **members)
+        client.receive_until(until)
+        time.sleep(1.5)  # by now nothing fits into the socket any more
+        seconds = stop_all(m)
+        check(seconds < 9 * m.slow, f"stopping took {seconds:.1f} s")
+        line = m.journal_wait(cursor, HATCH_BUILDER=builder)[0]
+        check_in(line["HATCH_VERDICT"], ("stopping", "cancelled"), "verdict")
+
+
+def test_an_instance_whose_client_takes_no_log_can_be_stopped(m):
+    m.write_builder("floods", "yes", allow={"users": ["root"]}, limits={"log": "10G", "grace_sec": 1})
+    check_stopped_with_a_stalled_client(m, "floods", "stdout")
+
+
+def test_an_instance_whose_client_takes_no_outputs_can_be_stopped(m):
+    m.write_builder("big", 'head -c 50000000 /dev/zero >"$out"', allow={"users": ["root"]})
+    check_stopped_with_a_stalled_client(m, "big", "output", outputs={"out": None})
+
+
+def test_a_time_limit_frees_the_slot_though_the_client_takes_nothing(m):
+    m.write_builder("floods", "yes", allow={"users": ["root"]}, limits={"log": "10G", "grace_sec": 1, "time_sec": 1})
+    cursor = m.journal_cursor()
+    begun = time.monotonic()
+    with m.client() as client:
+        client.request("floods")
+        client.receive_until("stdout")
+        line = m.journal_wait(cursor, seconds=20 * m.slow, HATCH_BUILDER="floods")[0]
+    check(time.monotonic() - begun < 15 * m.slow, "the slot was held for too long")
+    check_equal((line["HATCH_VERDICT"], line["HATCH_EXIT"], line["HATCH_TIMED_OUT"]), ("timed-out", "124", "time"), "record")
+
+
+def test_a_limit_on_silence_is_told_apart_from_one_on_time(m):
+    m.write_builder("hushed", "sleep 60", allow={"users": ["root"]}, limits={"silence_sec": 1, "grace_sec": 1})
+    cursor = m.journal_cursor()
+    result = m.request("hushed")
+    check_equal((result.code, result.last.get("silent")), (124, True), repr(result))
+    check_equal(m.journal_wait(cursor, HATCH_BUILDER="hushed")[0]["HATCH_TIMED_OUT"], "silence", "HATCH_TIMED_OUT")
+
+
+def test_a_client_that_pauses_does_not_make_its_builder_silent(m):
+    m.write_builder("floods", "yes | head -c 30000000", allow={"users": ["root"]}, limits={"log": "10G", "silence_sec": 2})
+    with m.client() as client:
+        client.request("floods")
+        client.receive_until("stdout")
+        time.sleep(4)
+        check_equal(hatchwire.Result(client.receive_until("exit", "error")).code, 0, "exit status")
