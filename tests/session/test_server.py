@@ -319,7 +319,7 @@ def test_the_session_of_the_protocol_document_works_as_printed():
     blocks = re.findall(r"```console\n\$ (.*)\n((?:.*\n)*?)```", document)
     assert len(blocks) == 2, blocks
     for command, printed in blocks:
-        command = command.replace("/run/hatch/hatch.sock", server.socket)
+        command = command.replace("/run/hatch/s/hatch.sock", server.socket)
         run = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60)
         assert shape_of(run.stdout) == shape_of(printed), run.stdout
 

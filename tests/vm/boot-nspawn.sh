@@ -54,7 +54,7 @@ trap 'exit 130' INT TERM HUP
                 mount -t cgroup2 cgroup2 /sys/fs/cgroup || exit
                 TERM=dumb SYSTEMD_LOG_LEVEL=warning systemd-nspawn --directory="$1" --boot --quiet --register=no --keep-unit \
                         --private-network --resolv-conf=off --timezone=off --link-journal=no --console=read-only \
-                        --system-call-filter=@keyring -- systemd.show_status=no --log-level=err |
+                        --system-call-filter="@keyring landlock_create_ruleset landlock_add_rule landlock_restrict_self" -- systemd.show_status=no --log-level=err |
                         sed --unbuffered "s/\\r$//"
         ' sh "$root" </dev/null
 ) &

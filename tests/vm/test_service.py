@@ -162,7 +162,7 @@ GARBAGE = [
 
 
 def test_garbage_of_many_clients_is_answered_and_leaves_the_socket_in_order(m):
-    clients = [m.client() for _ in range(48)]
+    clients = [m.client() for _ in range(24)]
     for client in clients:
         m.after_test(client.close)
     garbage = GARBAGE * (len(clients) // len(GARBAGE))
@@ -187,7 +187,7 @@ def test_a_request_above_its_cap_is_refused_without_being_kept(m):
 
 
 def test_clients_that_say_nothing_are_sent_away_and_the_others_served_meanwhile(m):
-    idle = [m.client() for _ in range(40)]
+    idle = [m.client() for _ in range(24)]
     for client in idle:
         m.after_test(client.close)
     check_serving(m)
@@ -206,6 +206,17 @@ def test_a_full_server_keeps_a_client_waiting_and_then_serves_it(m):
     m.write_builder("quick", "echo done")
     check_equal(m.run(["hatch", "run", "quick"], seconds=30).ok().stdout, "done\n", "log")
     check_equal(state_of(m, "hatchd.socket"), "active", "state of hatchd.socket")
+
+
+def test_one_user_cannot_have_all_connections(m):
+    idle = [socket.socket(socket.AF_UNIX) for _ in range(64)]
+    for connection in idle:
+        m.after_test(connection.close)
+        connection.connect(SOCKET)
+    m.write_builder("quick", "echo done")
+    begun = time.monotonic()
+    check_equal(m.request("quick", user="alice").code, 0, "exit status for another user")
+    check(time.monotonic() - begun < 4 * m.slow, "the other user had to wait until the idle ones were sent away")
 
 
 # --- wrong configuration ----------------------------------------------------------------------------------------------

@@ -1,0 +1,148 @@
+/* Landlock's two uses, each in a child that it confines. The kernel may lack it: then that is said.
+ */
+#include "landlock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/base/cleanup.h"
+#include "tests/unit.h"
+
+static char place[] = "/tmp/hatch-landlock-XXXXXX";
+
+/* Run confine() and then try() in a child; true if try() says so. */
+static bool holds(int (*confine)(int dir_fd), bool (*try)(void))
+{
+	int status, dir_fd = open("inside", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(confine(dir_fd) == 0 && try() ? 0 : 1);
+	(void)close(dir_fd);
+	return waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+static int confine_reading(int dir_fd)
+{
+	struct error err = { 0 };
+
+	return landlock_read_only(&dir_fd, 1, &err);
+}
+
+static int confine_writing(int dir_fd)
+{
+	struct error err = { 0 };
+	const int fds[] = { dir_fd, -1 };
+
+	return landlock_write_beneath(fds, ARRAY_SIZE(fds), &err);
+}
+
+static bool opens(const char *path, int flags)
+{
+	cleanup_fd int fd = open(path, flags | O_CLOEXEC, 0600);
+
+	return fd >= 0;
+}
+
+static bool is_refused(const char *path, int flags)
+{
+	return !opens(path, flags) && errno == EACCES;
+}
+
+static bool only_inside_is_read(void)
+{
+	return opens("inside/file", O_RDONLY) && is_refused("outside/file", O_RDONLY);
+}
+
+static bool nothing_is_written(void)
+{
+	return is_refused("inside/file", O_WRONLY) && is_refused("inside/new", O_WRONLY | O_CREAT);
+}
+
+static bool only_inside_is_written(void)
+{
+	return opens("inside/file", O_WRONLY) && opens("inside/made", O_WRONLY | O_CREAT) &&
+	       is_refused("outside/file", O_WRONLY) &&
+	       is_refused("outside/new", O_WRONLY | O_CREAT) && unlink("outside/file") < 0 &&
+	       mkdir("outside/dir", 0700) < 0;
+}
+
+static bool outside_is_read(void)
+{
+	return opens("outside/file", O_RDONLY);
+}
+
+static bool outside_keeps_its_length(void)
+{
+	return truncate("outside/file", 0) < 0 && errno == EACCES;
+}
+
+static void a_reader_sees_its_directory_and_no_other(void)
+{
+	check(holds(confine_reading, only_inside_is_read));
+}
+
+static void a_reader_writes_nothing(void)
+{
+	check(holds(confine_reading, nothing_is_written));
+}
+
+static void a_writer_changes_its_directories_and_nothing_else(void)
+{
+	check(holds(confine_writing, only_inside_is_written));
+}
+
+static void a_writer_reads_as_before(void)
+{
+	check(holds(confine_writing, outside_is_read));
+}
+
+static void a_writer_cuts_no_file_elsewhere(void)
+{
+	check(landlock_version() < 3 || holds(confine_writing, outside_keeps_its_length));
+}
+
+static const struct unit_case cases[] = {
+	CASE(a_reader_sees_its_directory_and_no_other),
+	CASE(a_reader_writes_nothing),
+	CASE(a_writer_changes_its_directories_and_nothing_else),
+	CASE(a_writer_reads_as_before),
+	CASE(a_writer_cuts_no_file_elsewhere),
+};
+
+static int make_file(const char *path)
+{
+	cleanup_fd int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	return fd < 0 || write(fd, "x", 1) != 1 ? -1 : 0;
+}
+
+int main(void)
+{
+	int status;
+
+	if (landlock_version() == 0) {
+		for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+			printf("SKIP %s: this kernel has no Landlock\n", cases[i].name);
+		return EXIT_SUCCESS;
+	}
+	if (!mkdtemp(place) || chdir(place) < 0 || mkdir("inside", 0700) < 0 ||
+	    mkdir("outside", 0700) < 0 || make_file("inside/file") < 0 ||
+	    make_file("outside/file") < 0) {
+		perror(place);
+		return EXIT_FAILURE;
+	}
+	status = unit_run(cases, ARRAY_SIZE(cases));
+	(void)unlink("inside/file");
+	(void)unlink("inside/made");
+	(void)unlink("outside/file");
+	(void)rmdir("inside");
+	(void)rmdir("outside");
+	(void)rmdir(place);
+	return status;
+}
