@@ -72,9 +72,9 @@ class Server:
             json.dump(keys, file)
         self._own()
 
-    def start(self):
+    def start(self, wrapper=()):
         self.process = subprocess.Popen(
-            ["systemd-socket-activate", "--accept", "-l", self.socket, "--",
+            ["systemd-socket-activate", "--accept", "-l", self.socket, "--", *wrapper,
              f"{self.dir}/bin/hatchd", "--unprivileged", "--config", self.config, "--state", self.state],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, preexec_fn=demote, cwd="/")
         deadline = time.monotonic() + 10
@@ -465,6 +465,60 @@ def test_a_client_that_never_reads_is_ended_by_the_time_limit():
         assert peak < 64 * 1024 * 1024, peak
     server.wait_idle()
     assert not server.leftovers()
+
+
+# Numbers of system calls that are the same on every architecture.
+CLONE3, MOUNT_SETATTR, FSOPEN = 435, 442, 430
+
+
+def check_on_old_kernel(number, word):
+    """A host without one call: --check names it, and a request fails with a clear word and leaves nothing."""
+    python, lacking = sys.executable, str(pathlib.Path(__file__).with_name("without_calls.py"))
+    old = Server()
+    try:
+        shutil.copy(lacking, f"{old.dir}/bin/without_calls.py")
+        os.chmod(f"{old.dir}/bin/without_calls.py", 0o755)
+        old.builder("echo", "echo hello")
+        wrapper = ["/usr/bin/python3" if os.path.exists("/usr/bin/python3") else python,
+                   f"{old.dir}/bin/without_calls.py", str(number)]
+        checked = subprocess.run([*wrapper, f"{old.dir}/bin/hatchd", "--unprivileged", "--check", "--config", old.config],
+                                 capture_output=True, text=True, preexec_fn=demote, cwd="/", timeout=30)
+        assert checked.returncode == 71 and "MISSING" in checked.stdout and word in checked.stdout, checked
+        old.start(wrapper)
+        result = old.request("echo")
+        assert result.error == "server-failed", result
+        # Without root the caller is the administrator and may read why.
+        assert "sandbox" in result.last["message"] or word in result.last["message"], result
+        old.wait_idle()
+        assert not old.leftovers(), old.leftovers()
+    finally:
+        old.stop()
+
+
+def test_a_kernel_without_clone3_is_told_and_leaves_nothing():
+    check_on_old_kernel(CLONE3, "clone3")
+
+
+def test_a_kernel_without_the_mount_api_is_told_and_leaves_nothing():
+    check_on_old_kernel(FSOPEN, "fsopen")
+    check_on_old_kernel(MOUNT_SETATTR, "mount_setattr")
+
+
+def test_a_host_without_user_namespaces_is_told_and_leaves_nothing():
+    # unshare(2) for --check and clone3(2) for the sandbox are what makes one: a limit of 0 is their ENOSPC.
+    limited = ["unshare", "--user", "--map-current-user", "--keep-caps", "sh", "-c",
+               'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"', "sh"]
+    probe = subprocess.run([*limited, "true"], preexec_fn=demote, cwd="/", capture_output=True)
+    if probe.returncode != 0:
+        raise Skip(f"cannot limit user namespaces here: {probe.stderr.decode().strip()}")
+    none = Server()
+    try:
+        none.builder("echo", "echo hello")
+        checked = subprocess.run([*limited, f"{none.dir}/bin/hatchd", "--unprivileged", "--check", "--config", none.config],
+                                 capture_output=True, text=True, preexec_fn=demote, cwd="/", timeout=30)
+        assert "user namespaces: MISSING" in checked.stdout and "max_user_namespaces" in checked.stdout, checked
+    finally:
+        none.stop()
 
 
 def memory_of(pid):
