@@ -17,10 +17,11 @@ static void fill_standard_fds(void)
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
 		if (fcntl(fd, F_GETFD) >= 0)
 			continue;
-		/* It is to stay open. NOLINTNEXTLINE(android-cloexec-open) */
+		/* They are to stay open. NOLINTBEGIN(android-cloexec-open) */
 		if (open("/dev/null", fd == STDIN_FILENO ? O_RDONLY : O_WRONLY) < 0 &&
 		    open("/", O_RDONLY | O_DIRECTORY) < 0)
 			_exit(EXIT_STATUS_FAILED);
+		/* NOLINTEND(android-cloexec-open) */
 	}
 }
 
