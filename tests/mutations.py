@@ -23,6 +23,8 @@ FILTER = "hatchd/sandbox/filter.c"
 INIT = "hatchd/sandbox/init.c"
 VIEW = "hatchd/sandbox/view.c"
 MONITOR = "hatchd/monitor.c"
+LANDLOCK = "hatchd/sandbox/landlock.c"
+UNPACK = "lib/tree/unpack.c"
 SANDBOX = "machine:test_attack_sandbox.py:"
 LIFETIME = "machine:test_attack_lifetime.py:"
 HOST = "machine:test_attack_host.py:"
@@ -115,8 +117,27 @@ ROWS = [
      ["unit:filter:kills_a_builder_that_calls_as_another_architecture"]),
     ("code_in_memory", [(FILTER, "SCMP_A2(SCMP_CMP_MASKED_EQ, EXEC, 0)", "SCMP_A2(SCMP_CMP_MASKED_EQ, 0, 0)")],
      ["unit:filter:kills_a_speaker_that_does_more_than_talk"]),
-    ("recvmsg_of_the_speaker", [(FILTER, "\tSCMP_SYS(sendto), SCMP_SYS(recvfrom),", "\tSCMP_SYS(recvmsg), SCMP_SYS(sendto), SCMP_SYS(recvfrom),")],
+    ("recvmsg_of_the_speaker", [(FILTER, "\tSCMP_SYS(splice),\n", "\tSCMP_SYS(splice),\n\tSCMP_SYS(recvmsg),\n")],
      ["unit:filter:kills_a_speaker_that_does_more_than_talk"]),
+    ("landlock_of_the_packer",
+     [(LANDLOCK, "return restrict_self(ALL_RIGHTS, READ_RIGHTS, dir_fds, n_dir_fds, err);", "return 0;")],
+     ["unit:landlock:a_reader_sees_its_directory_and_no_other", "unit:landlock:a_reader_writes_nothing"]),
+    ("landlock_of_the_monitor",
+     [(LANDLOCK, "return restrict_self(WRITE_RIGHTS, WRITE_RIGHTS, dir_fds, n_dir_fds, err);", "return 0;")],
+     ["unit:landlock:a_writer_changes_its_directories_and_nothing_else"]),
+    ("landlock_of_truncate", [(LANDLOCK, "attr.handled_access_fs |= ACCESS_FS_TRUNCATE;", "{}")],
+     ["unit:landlock:a_writer_cuts_no_file_elsewhere"]),
+    ("filter_of_the_monitor", [(MONITOR, "return r < 0 ? r : filter_monitor(err);", "return r;")],
+     [SANDBOX + "processes_of_a_request_have_no_rights_and_cannot_be_looked_into"]),
+    # --- trees, both ways
+    ("order_of_a_stream", [(UNPACK, "if (strcmp(name, u->levels[level].last) <= 0)", "if (0)")],
+     ["unit:unpack:refuses_each_stream_that_leads_elsewhere"]),
+    ("dots_in_a_stream", [(UNPACK, "strcmp(name, \".\") != 0 &&\n\t       strcmp(name, \"..\") != 0", "true")],
+     ["unit:unpack:refuses_each_stream_that_leads_elsewhere"]),
+    ("root_of_a_stream", [(UNPACK, "level == 0 && strcmp(name, TREE_ROOT_NAME) != 0", "0")],
+     ["unit:unpack:refuses_each_stream_that_leads_elsewhere"]),
+    ("digest_of_an_output", [("hatch-client/exchange.c", "strcmp(end->output.sha256, totals->sha256) == 0", "true")],
+     ["session:test_client.py:refuses_an_output_that_is_not_what_its_record_says"]),
     # --- what a builder sees
     ("nosuid", [(VIEW, "ATTR_DATA = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV", "ATTR_DATA = MOUNT_ATTR_NODEV")],
      [SANDBOX + "mounts_of_a_builder_are_restricted"]),
@@ -221,7 +242,8 @@ class Tree:
         return re.search(rf"^{word} {name}\b", results[kind, file], re.M) is not None
 
     def _unit(self, file, _names):
-        return output([self.build / "hatchd" / f"{file}-test"], 120)
+        [program] = self.build.glob(f"**/{file}-test")
+        return output([program], 120)
 
     def _session(self, file, names):
         env = {**os.environ, "HATCHD": self.build / "hatchd/hatchd", "HATCH": self.build / "hatch-client/hatch", "SOURCE": self.sources}
