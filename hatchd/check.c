@@ -259,7 +259,7 @@ int check_run(const char *config_dir, bool privileged)
 	int host = check_host(privileged);
 	struct config_check found = config_check_all(config_dir, privileged, print_error, NULL);
 
-	printf("config: %s: %zu builders, %zu errors\n", config_dir, found.n_builders,
+	printf("config: %s: definitions: %zu, errors: %zu\n", config_dir, found.n_builders,
 	       found.n_errors);
 	return found.n_errors > 0 ? EX_CONFIG : host;
 }

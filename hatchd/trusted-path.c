@@ -49,8 +49,13 @@ static int check_owner(const struct walk *walk, const struct stat *st, struct er
 		return 0;
 	(void)snprintf(what, sizeof(what), "belongs to uid %u, not to root", st->st_uid);
 	(void)fail(walk, EPERM, what, err);
-	(void)error_hint(err, "look at what it says; if it is right: chown -h root:root '%s'",
-	                 walk->seen);
+	if (st->st_uid == geteuid())
+		(void)error_hint(err, "that is you: --unprivileged believes your own files, the "
+		                      "service only root's");
+	else
+		(void)error_hint(err,
+		                 "look at what it says; if it is right: chown -h root:root '%s'",
+		                 walk->seen);
 	return -EPERM;
 }
 
