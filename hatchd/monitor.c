@@ -126,7 +126,7 @@ static void send_order(struct job *job, const struct order *order)
 		return;
 	if (wait_for(job, job->speaker.control_fd, POLLOUT, -1) != 1 ||
 	    send(job->speaker.control_fd, order, sizeof(*order), MSG_NOSIGNAL) < 0)
-		give_up_client(job);
+		job->gone = true; /* its last note is still to be read */
 }
 
 static void take_note(struct job *job, const struct note *note)
@@ -183,8 +183,7 @@ static struct order make_order(const struct job *job, enum order_type type)
 	return order;
 }
 
-/* --- the phases
- * ------------------------------------------------------------------------------------ */
+/* --- the phases --- */
 
 static int receive_record(struct job *job, struct error *err)
 {
@@ -508,9 +507,7 @@ static void drain_log(struct job *job)
 	while (!job->gone && note.type != NOTE_DRAINED) {
 		int64_t left_ms = deadline_ms - clock_now_ms();
 		int r = wait_for(job, job->speaker.control_fd, POLLIN,
-		                 well          ? -1
-		                 : left_ms > 0 ? (int)left_ms
-		                               : 0);
+		                 well ? -1 : (int)(left_ms > 0 ? left_ms : 0));
 
 		if (r != 1 || receive_note(job, &note) == 0 || note.type == NOTE_HANGUP ||
 		    note.type == NOTE_BAD_REQUEST)
@@ -692,8 +689,7 @@ static int conclude(struct job *job, struct error *err)
 	return 0;
 }
 
-/* --- answers without a builder
- * ----------------------------------------------------------------------- */
+/* --- answers without a builder --- */
 
 static int answer_list(struct job *job, struct error *err)
 {
@@ -732,8 +728,7 @@ static int answer_ping(struct job *job, struct error *err)
 	return 0;
 }
 
-/* --- the life of a request, in order
- * ------------------------------------------------------------------ */
+/* --- the life of a request, in order --- */
 
 struct phase {
 	const char *name; /* in the journal: the phase that was reached */
@@ -775,8 +770,7 @@ static int serve_record(struct job *job, struct error *err)
 	}
 }
 
-/* --- the end
- * ------------------------------------------------------------------------------------------- */
+/* --- the end --- */
 
 static void tell_failure(struct job *job, const struct error *err)
 {

@@ -16,7 +16,7 @@
 
 _Static_assert(sizeof(((struct chunk_totals *)0)->sha256) == DIGEST_HEX_LEN + 1, "one digest");
 
-/* --- helpers in general --------------------------------------------------------------------- */
+/* --- helpers in general --- */
 
 struct helper_work {
 	int (*prepare)(void *context, struct error *err); /* confine; after becoming the user */

@@ -78,7 +78,7 @@ static void check_calls(int (*load)(struct error *err), const struct call *calls
 	}
 }
 
-/* --- the builder ------------------------------------------------------------------------------ */
+/* --- the builder --- */
 
 /* ES2, ES3, ES14 */
 static void refuses_a_builder_what_no_build_needs(void)
@@ -327,7 +327,7 @@ static void kills_a_builder_that_calls_as_another_architecture(void)
 }
 #endif
 
-/* --- the speaker and the packer --------------------------------------------------------------- */
+/* --- the speaker and the packer --- */
 
 /* PR10, FD1: files, sockets, processes, and above all the call that takes descriptors */
 static void kills_a_speaker_that_does_more_than_talk(void)

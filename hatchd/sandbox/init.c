@@ -46,7 +46,7 @@ static void report(int report_fd, enum sandbox_report_kind kind, int code, const
 	(void)send(report_fd, &message, sizeof(message), MSG_NOSIGNAL);
 }
 
-/* --- the builder's process ------------------------------------------------------------------ */
+/* --- the builder's process --- */
 
 static const struct rlimit_row {
 	__rlimit_resource_t resource;
@@ -177,7 +177,7 @@ __attribute__((noreturn)) static void builder_main(const struct sandbox_plan *pl
 	_exit(127);
 }
 
-/* --- init ------------------------------------------------------------------------------------ */
+/* --- init --- */
 
 /* Reap whatever has ended; 1 with the status when the builder itself has. */
 static int reap(pid_t builder, int *ret_status)
@@ -325,7 +325,7 @@ void init_run(const struct sandbox_plan *plan, int report_fd)
 	_exit(0);
 }
 
-/* --- the monitor's side ----------------------------------------------------------------------- */
+/* --- the monitor's side --- */
 
 static int bring_up_loopback(struct error *err)
 {

@@ -35,7 +35,7 @@ struct view {
 	int root_fd; /* the new root */
 };
 
-/* --- small steps ------------------------------------------------------------------------- */
+/* --- small steps --- */
 
 static int open_resolved(int dir_fd, const char *path, uint64_t flags, uint64_t resolve)
 {
@@ -234,7 +234,7 @@ static int copy_or_bind(const struct view *view, const char *path, struct error 
 	return 0;
 }
 
-/* --- the parts of the view, in the order they are made ------------------------------------- */
+/* --- the parts of the view, in the order they are made --- */
 
 static int make_root(struct view *view, struct error *err)
 {
