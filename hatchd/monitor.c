@@ -91,8 +91,7 @@ static const struct verdict {
 	[BLAME_BUILD] = { "output", true, LOG_INFO },
 };
 
-/* --- talking to the speaker ----------------------------------------------------------------------
- */
+/* --- talking to the speaker --- */
 
 /*
  * Wait for a descriptor, but not longer than until the service is stopped. Returns 1 ready, 0 after

@@ -132,8 +132,7 @@ void helper_done(struct helper *helper)
 	helper_reap(helper);
 }
 
-/* --- the packer --------------------------------------------------------------------------------
- */
+/* --- the packer --- */
 
 struct packing {
 	const struct request *request;
@@ -250,8 +249,7 @@ int packer_start(const struct request *request, const struct scratch *scratch,
 	return helper_start(&work, account, ret, err);
 }
 
-/* --- the cleaner -------------------------------------------------------------------------------
- */
+/* --- the cleaner --- */
 
 static int cleaner_prepare(void *context, struct error *err)
 {

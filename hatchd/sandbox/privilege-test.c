@@ -61,8 +61,7 @@ static bool has_no_capability(void)
 	       status_of("CapEff", 16) == 0 && status_of("CapAmb", 16) == 0;
 }
 
-/* --- without root -------------------------------------------------------------------------------
- */
+/* --- without root --- */
 
 static bool become_self(void)
 {
@@ -222,8 +221,7 @@ static void closes_every_descriptor_that_is_not_kept(void)
 	check(holds(keeps_all));
 }
 
-/* --- with root ----------------------------------------------------------------------------------
- */
+/* --- with root --- */
 
 static bool become(const gid_t *groups, size_t n_groups, uid_t uid, gid_t gid)
 {
