@@ -99,8 +99,10 @@ static const struct verdict {
  */
 static int wait_for(struct job *job, int fd, short events, int timeout_ms)
 {
+	/* One that ends because of SIGTERM already tells its client so, whatever else comes. */
+	bool heed = job->watch.ending != ENDING_STOPPED;
 	struct pollfd p[] = { { .fd = fd, .events = events },
-		              { .fd = job->signal_fd, .events = POLLIN } };
+		              { .fd = heed ? job->signal_fd : -1, .events = POLLIN } };
 	int r;
 
 	do
@@ -508,8 +510,13 @@ static void drain_log(struct job *job)
 		int r = wait_for(job, job->speaker.control_fd, POLLIN,
 		                 well ? -1 : (int)(left_ms > 0 ? left_ms : 0));
 
-		if (r != 1 || receive_note(job, &note) == 0 || note.type == NOTE_HANGUP ||
-		    note.type == NOTE_BAD_REQUEST)
+		if (r == -ECANCELED && well) {
+			/* Stopped now: its client is told so, if it listens. */
+			well = job->stopping = false;
+			job->watch.ending = ENDING_STOPPED;
+			deadline_ms = clock_now_ms() + DRAIN_LIMIT_MS;
+		} else if (r != 1 || receive_note(job, &note) == 0 || note.type == NOTE_HANGUP ||
+		           note.type == NOTE_BAD_REQUEST)
 			give_up_client(job);
 		else if (note.type == NOTE_LOG_FULL && job->watch.ending == ENDING_EXITED)
 			job->watch.ending = ENDING_LOG;
@@ -517,7 +524,7 @@ static void drain_log(struct job *job)
 	/* Only an end that would have been good is spoilt by a client that is gone. */
 	if (!job->gone || job->watch.ending != ENDING_EXITED)
 		return;
-	job->watch.ending = job->stopping ? ENDING_STOPPED : ENDING_CANCELLED;
+	job->watch.ending = ENDING_CANCELLED;
 	job->watch.note = note;
 }
 

@@ -152,13 +152,14 @@ int watch_run(struct watch *watch, struct error *err)
 				continue;
 			return error_errno(err, BLAME_HOST, errno, "cannot wait");
 		}
-		/* The builder's own end first: what it did in time counts. */
+		/* systemd sends SIGTERM to the builder too, and its end by that is not its own.
+		 * Otherwise the builder's end comes first: what it did in time counts. */
+		if (p[2].revents)
+			hear_signal(&state);
 		if (p[0].revents)
 			r = hear_init(&state, err);
 		if (r == 0 && p[1].revents && !state.over)
 			hear_speaker(&state);
-		if (r == 0 && p[2].revents && !state.over)
-			hear_signal(&state);
 		if (r == 0)
 			check_deadline(&state);
 	}
