@@ -79,8 +79,10 @@ static int make_directories(int root_fd, const char *path)
 
 		*end = '\0';
 		fd = open_inside(root_fd, copy, O_DIRECTORY);
-		if (fd == -ENOENT && mkdirat(dir_fd, name, 0755) == 0)
-			fd = open_inside(root_fd, copy, O_DIRECTORY);
+		if (fd == -ENOENT)
+			fd = mkdirat(dir_fd, name, 0755) < 0
+			             ? -errno
+			             : open_inside(root_fd, copy, O_DIRECTORY);
 		fd_closep(&dir_fd);
 		dir_fd = fd;
 		if (more)
