@@ -125,12 +125,11 @@ static int make_clean(struct error *err)
 	return fds_close_except(keep, ARRAY_SIZE(keep), err);
 }
 
-/* Exactly one connected Unix stream socket, passed by systemd to this very process. */
+/* Exactly one accepted Unix stream socket, passed by systemd to this very process. */
 static int take_connection(int *ret_fd, char **ret_class, struct error *err)
 {
 	char **names = NULL;
-	int type, r = sd_listen_fds_with_names(1, &names);
-	socklen_t len = sizeof(type);
+	int r = sd_listen_fds_with_names(1, &names);
 
 	if (r < 0)
 		return error_errno(err, BLAME_HOST, -r, "cannot read LISTEN_FDS");
@@ -144,10 +143,9 @@ static int take_connection(int *ret_fd, char **ret_class, struct error *err)
 	}
 	*ret_class = names ? names[0] : NULL;
 	free(names);
-	if (sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_STREAM, 0, NULL, 0) <= 0 ||
-	    getsockopt(SD_LISTEN_FDS_START, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
+	if (sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_STREAM, 0, NULL, 0) <= 0)
 		return error_set(err, BLAME_HOST, EINVAL,
-		                 "what hatchd was passed is not a connected Unix stream socket");
+		                 "what hatchd was passed is not an accepted Unix stream socket");
 	*ret_fd = SD_LISTEN_FDS_START;
 	return 0;
 }

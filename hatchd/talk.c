@@ -136,7 +136,7 @@ static int say_error(const struct talk *talk, const char *code, const char *text
 static enum step end_bad_request(struct talk *talk, const char *text)
 {
 	(void)say_error(talk, "bad-request", text,
-	                "see docs/protocol.md for what a client may say");
+	                "a client of the same release speaks this protocol");
 	(void)talk_tell(talk, NOTE_BAD_REQUEST, DELIVERY_UNKNOWN, text);
 	return STEP_END;
 }
