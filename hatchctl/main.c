@@ -7,8 +7,8 @@
 #include <sysexits.h>
 
 #include "build-config.h"
-#include "hatchd/config-check.h"
-#include "hatchd/config.h"
+#include "hatchd/config/check.h"
+#include "hatchd/config/config.h"
 #include "lib/base/log.h"
 #include "print.h"
 

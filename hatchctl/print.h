@@ -3,7 +3,7 @@
 
 #include <stddef.h>
 
-#include "hatchd/config.h"
+#include "hatchd/config/config.h"
 
 /* print_builders - for a person, to stdout; 0 or -EIO */
 int print_builders(const struct builder *builders, size_t n_builders);

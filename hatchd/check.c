@@ -22,11 +22,11 @@
 #include <systemd/sd-bus.h>
 #include <unistd.h>
 
-#include "cgroup.h"
-#include "config-check.h"
+#include "hatchd/config/check.h"
+#include "hatchd/sandbox/filter.h"
+#include "hatchd/sandbox/landlock.h"
+#include "hatchd/slot/cgroup.h"
 #include "lib/base/cleanup.h"
-#include "sandbox/filter.h"
-#include "sandbox/landlock.h"
 
 enum {
 	SO_PASSRIGHTS_ = 83, /* Linux 6.16 */

@@ -20,12 +20,12 @@
 
 #include "build-config.h"
 #include "check.h"
-#include "config.h"
+#include "hatchd/config/config.h"
+#include "hatchd/monitor/monitor.h"
+#include "hatchd/request/peer.h"
+#include "hatchd/sandbox/privilege.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/log.h"
-#include "monitor.h"
-#include "peer.h"
-#include "sandbox/privilege.h"
 
 static struct monitor_options opt = { .config_dir = CONFIG_DIR, .privileged = true };
 static bool opt_check;

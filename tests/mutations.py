@@ -22,7 +22,7 @@ PRIVILEGE = "hatchd/sandbox/privilege.c"
 FILTER = "hatchd/sandbox/filter.c"
 INIT = "hatchd/sandbox/init.c"
 VIEW = "hatchd/sandbox/view.c"
-MONITOR = "hatchd/monitor.c"
+MONITOR = "hatchd/monitor/monitor.c"
 LANDLOCK = "hatchd/sandbox/landlock.c"
 UNPACK = "lib/tree/unpack.c"
 SANDBOX = "machine:test_attack_sandbox.py:"
@@ -85,9 +85,9 @@ ROWS = [
     ("filter_of_the_builder", [(INIT, "r < 0 ? r : filter_builder(err)", "r")],
      [SANDBOX + "processes_of_a_request_have_no_rights_and_cannot_be_looked_into", SANDBOX + "a_builder_makes_no_namespace",
       SANDBOX + "set_id_files_cannot_be_made"]),
-    ("filter_of_the_speaker", [("hatchd/speaker.c", " || filter_speaker(&err) < 0", "")],
+    ("filter_of_the_speaker", [("hatchd/speaker/speaker.c", " || filter_speaker(&err) < 0", "")],
      [SANDBOX + "processes_of_a_request_have_no_rights_and_cannot_be_looked_into"]),
-    ("filter_of_the_packer", [("hatchd/packer.c", "r < 0 ? r : filter_packer(err)", "r")],
+    ("filter_of_the_packer", [("hatchd/monitor/packer.c", "r < 0 ? r : filter_packer(err)", "r")],
      [SANDBOX + "processes_of_a_request_have_no_rights_and_cannot_be_looked_into"]),
     ("clone3", [(FILTER, "\t{ SCMP_SYS(clone3), ENOSYS },\n", "")],
      ["unit:filter:refuses_a_builder_what_no_build_needs"]),
@@ -153,9 +153,9 @@ ROWS = [
      [SANDBOX + "mounts_of_a_builder_are_not_shared", SANDBOX + "mounts_of_a_request_never_show_on_the_host"]),
     ("proc_sys", [(VIEW, "\"proc/sys\",", "")], [SANDBOX + "system_and_proc_are_read_only"]),
     ("proc_pressure", [(VIEW, "\"proc/pressure\",", "")], [SANDBOX + "system_and_proc_are_read_only"]),
-    ("owner_of_the_layer", [("hatchd/scratch.c", "offsetof(struct scratch, upper_fd), 01775, OWNER_GROUP", "offsetof(struct scratch, upper_fd), 01775, OWNER_USER")],
+    ("owner_of_the_layer", [("hatchd/slot/scratch.c", "offsetof(struct scratch, upper_fd), 01775, OWNER_GROUP", "offsetof(struct scratch, upper_fd), 01775, OWNER_USER")],
      [SANDBOX + "the_store_below_the_outputs_stays", SANDBOX + "layers_belong_to_root_and_to_one_request"]),
-    ("mode_of_the_layer", [("hatchd/scratch.c", "offsetof(struct scratch, upper_fd), 01775", "offsetof(struct scratch, upper_fd), 0775")],
+    ("mode_of_the_layer", [("hatchd/slot/scratch.c", "offsetof(struct scratch, upper_fd), 01775", "offsetof(struct scratch, upper_fd), 0775")],
      [SANDBOX + "the_store_below_the_outputs_stays"]),
     ("session_keyring", [(INIT, "r = leave_keyrings(&err);", "(void)leave_keyrings;")],
      [SANDBOX + "keyrings_are_out_of_reach"]),
@@ -177,15 +177,15 @@ ROWS = [
     ("signal_of_a_death", [(MONITOR, "receipt->exit_code = 128 + receipt->exit_signal;", "receipt->exit_code = 0;")],
      [LIFETIME + "a_death_by_signal_is_told_as_such"]),
     # --- who asks, and what is believed
-    ("seals_of_the_record", [("hatchd/record.c", "seals < 0 || (seals & all_seals) != all_seals", "false")],
+    ("seals_of_the_record", [("hatchd/request/record.c", "seals < 0 || (seals & all_seals) != all_seals", "false")],
      ["unit:record:believes_only_what_is_sealed"]),
-    ("line_of_their_own", [("hatchd/policy.c", "bool own_name = needs_own_name(config, peer);", "bool own_name = false;\n\n\t(void)needs_own_name;")],
+    ("line_of_their_own", [("hatchd/request/policy.c", "bool own_name = needs_own_name(config, peer);", "bool own_name = false;\n\n\t(void)needs_own_name;")],
      [IDENTITY + "root_nobody_and_build_users_need_their_own_line"]),
-    ("many_groups", [("hatchd/peer.c", "errno != ERANGE || room == PEER_GROUPS_MAX", "true")],
+    ("many_groups", [("hatchd/request/peer.c", "errno != ERANGE || room == PEER_GROUPS_MAX", "true")],
      [IDENTITY + "a_peer_with_hundreds_of_groups_is_known_by_all_of_them"]),
-    ("owner_of_configuration", [("hatchd/trusted-path.c", "r = check_owner(walk, &st, err);", "r = 0;")],
+    ("owner_of_configuration", [("hatchd/config/trusted-path.c", "r = check_owner(walk, &st, err);", "r = 0;")],
      [HOST + "a_configuration_that_others_could_write_is_refused", HOST + "a_program_that_others_could_write_is_never_run"]),
-    ("escaping_of_words_of_a_client", [("hatchd/policy.c", "text_escape(text, len, buf, SHOWN_LEN);", "(void)snprintf(buf, SHOWN_LEN, \"%s\", text);")],
+    ("escaping_of_words_of_a_client", [("hatchd/request/policy.c", "text_escape(text, len, buf, SHOWN_LEN);", "(void)snprintf(buf, SHOWN_LEN, \"%s\", text);")],
      [LIFETIME + "words_of_a_client_cannot_forge_lines_of_the_journal"]),
     ("magic_links_to_a_bind", [(VIEW, ".resolve = RESOLVE_NO_MAGICLINKS | resolve", ".resolve = resolve"),
                                (VIEW, "strcmp(real, path) != 0 && i < ARRAY_SIZE(places)", "false")],

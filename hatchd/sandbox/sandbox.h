@@ -6,8 +6,8 @@
 
 #include <sys/types.h>
 
-#include "../request.h"
-#include "../scratch.h"
+#include "hatchd/request/request.h"
+#include "hatchd/slot/scratch.h"
 #include "privilege.h"
 
 /* What the sandbox is made from; everything borrowed. */

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "hatchd/config-read.h"
+#include "hatchd/config/read.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

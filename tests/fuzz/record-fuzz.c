@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "hatchd/record.h"
+#include "hatchd/request/record.h"
 #include "lib/base/fd.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);

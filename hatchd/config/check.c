@@ -1,0 +1,102 @@
+/* Walks the configuration like a request does, but goes on after each error. */
+#include "check.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "lib/base/fd.h"
+#include "read.h"
+
+/* Counts the errors and hands them on. */
+struct checking {
+	struct config_check found;
+	void (*error)(void *data, const struct error *err);
+	void *data;
+};
+
+static void count(void *data, const struct error *err)
+{
+	struct checking *checking = data;
+
+	checking->found.n_errors++;
+	if (checking->error)
+		checking->error(checking->data, err);
+}
+
+static void check_state(const struct config *config, struct checking *checking)
+{
+	cleanup_fd int fd = -1;
+	struct error err;
+	struct stat st;
+
+	if (config_open_state(config, &fd, &err) >= 0)
+		return;
+	/* Before the first start there is none: systemd makes it (StateDirectory=). */
+	if (err.code == ENOENT && lstat(config->state_dir, &st) < 0 && errno == ENOENT)
+		return;
+	count(checking, &err);
+}
+
+static void check_users(struct config *config, struct checking *checking)
+{
+	struct error err;
+
+	for (size_t i = 0; i < config->n_users; i++)
+		if (config_resolve_user(config, &config->users[i], &err) < 0)
+			count(checking, &err);
+}
+
+static void check_binds(const struct builder *builder, struct checking *checking)
+{
+	struct error err;
+	struct stat st;
+
+	for (size_t i = 0; i < builder->n_binds; i++)
+		if (stat(builder->binds[i].path, &st) < 0) {
+			(void)error_errno(&err, BLAME_HOST, errno,
+			                  "the view of builder `%s` (%s) holds %s", builder->name,
+			                  builder->file, builder->binds[i].path);
+			count(checking, &err);
+		}
+}
+
+static void check_builder(const struct config *config, const char *name, struct checking *checking)
+{
+	const struct config_report report = { count, checking };
+	cleanup_builder struct builder builder = { 0 };
+	cleanup_fd int fd = -1;
+	struct error err;
+
+	checking->found.n_builders++;
+	if (builder_load_reporting(config, name, &report, &builder, NULL) <= 0)
+		return;
+	if (builder_check_command(&builder, config->pool, &fd, &err) < 0)
+		count(checking, &err);
+	check_binds(&builder, checking);
+}
+
+static void check_builders(const struct config *config, struct checking *checking)
+{
+	const struct config_report report = { count, checking };
+	cleanup_(strv_freep) char **names = NULL;
+
+	(void)config_list_builders_reporting(config, &report, &names, NULL);
+	for (size_t i = 0; names && names[i]; i++)
+		check_builder(config, names[i], checking);
+}
+
+struct config_check config_check_all(const char *dir, bool pool,
+                                     void (*error)(void *data, const struct error *err), void *data)
+{
+	struct checking checking = { .error = error, .data = data };
+	const struct config_report report = { count, &checking };
+	cleanup_config struct config config = { 0 };
+
+	if (config_load_reporting(dir, pool, &report, &config, NULL) < 0)
+		return checking.found;
+	check_state(&config, &checking);
+	check_users(&config, &checking);
+	check_builders(&config, &checking);
+	return checking.found;
+}

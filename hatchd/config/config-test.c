@@ -1,0 +1,867 @@
+#include "config.h"
+
+#include <errno.h>
+#include <grp.h>
+
+#include "check.h"
+#include "hatchd/slot/test-place.h"
+#include "read.h"
+#include "tests/unit.h"
+
+static struct error err;
+static struct config base; /* defaults, no pool */
+
+static int parse_builder(const char *text, struct builder *ret)
+{
+	return builder_parse(&base, "b", text, strlen(text), NULL, ret, &err);
+}
+
+static int try_builder(const char *text)
+{
+	cleanup_builder struct builder builder = { 0 };
+
+	err.text[0] = '\0';
+	return parse_builder(text, &builder);
+}
+
+/* A definition with one key more than the command. */
+static int try_key(const char *member)
+{
+	char text[4096];
+
+	(void)snprintf(text, sizeof(text), "{\"command\": [\"/x\"], %s}", member);
+	return try_builder(text);
+}
+
+static int try_config(const char *text)
+{
+	cleanup_config struct config config = { 0 };
+
+	err.text[0] = '\0';
+	return config_parse("/etc/hatch", false, text, strlen(text), NULL, &config, &err);
+}
+
+/* Did the last one fail at this place, with these words? */
+static bool says(const char *place, const char *words)
+{
+	size_t len = strlen(place);
+	const char *file = strstr(err.text, ".json:");
+	bool right = file && strncmp(file + 6, place, len) == 0 && file[6 + len] == ':' &&
+	             strstr(file, words);
+
+	if (!right)
+		printf("# said: %s\n# not: %s: ... %s\n", err.text, place, words);
+	return right;
+}
+
+static void a_definition_may_say_everything(void)
+{
+	static const char text[] =
+		"{\n"
+		"  \"description\": \"Grüße\",\n"
+		"  \"command\": [\"/opt/run\", \"-x\", \"\"],\n"
+		"  \"allow\": {\"users\": [\"root\", 1000], \"groups\": [100, \"root\"],\n"
+		"    \"uid_ranges\": [{\"first\": 872415232, \"last\": 872480767}],\n"
+		"    \"derivations\": [\"*-bitstream\"], \"sockets\": [\"hatch\", \"ci\"]},\n"
+		"  \"args\": {\"max\": 16, \"match\": [\"[a-z]+\", \"x|y\"], \"dash\": true},\n"
+		"  \"environment\": {\"set\": {\"PATH\": \"/bin\", \"A\": \"\"}, \"accept\": [\"TOP\"]},\n"
+		"  \"groups\": [\"tty\"], \"network\": \"host\",\n"
+		"  \"view\": {\"base\": \"minimal\", \"read\": [\"/opt/z\", \"/opt\"],\n"
+		"    \"write\": [\"/opt/a\"]},\n"
+		"  \"limits\": {\"time_sec\": {\"default\": 60, \"max\": 7200}, \"silence_sec\": 30,\n"
+		"    \"grace_sec\": 1, \"log\": \"2M\", \"output\": 1234, \"output_entries\": 7}\n"
+		"}\n";
+	cleanup_builder struct builder b = { 0 };
+
+	check(parse_builder(text, &b) == 0);
+	if (unit_failed)
+		return;
+	check(strcmp(b.name, "b") == 0 && strcmp(b.description, "Grüße") == 0);
+	check(strcmp(b.file, "/etc/hatch/builders.d/b.json") == 0);
+	check(strcmp(b.command[0], "/opt/run") == 0 && strcmp(b.command[1], "-x") == 0);
+	check(strcmp(b.command[2], "") == 0 && !b.command[3]);
+	check(b.allow.n_uids == 2 && b.allow.uids[0] == 0 && b.allow.uids[1] == 1000);
+	check(b.allow.n_gids == 2 && b.allow.gids[0] == 100 && b.allow.gids[1] == 0);
+	check(b.allow.n_ranges == 1 && b.allow.ranges[0].first == 872415232 &&
+	      b.allow.ranges[0].last == 872480767);
+	check(b.allow.n_derivations == 1 && b.allow.n_sockets == 2);
+	check(strcmp(b.allow.sockets[1], "ci") == 0);
+	check(b.args.max == 16 && b.args.n_match == 2 && b.args.dash);
+	check(strcmp(b.args.match[1], "x|y") == 0);
+	check(b.environment.n_set == 2 && strcmp(b.environment.set[0].name, "PATH") == 0);
+	check(strcmp(b.environment.set[0].value, "/bin") == 0);
+	check(b.environment.n_accept == 1 && strcmp(b.environment.accept[0], "TOP") == 0);
+	check(b.n_groups == 1 && b.groups[0] == getgrnam("tty")->gr_gid &&
+	      strcmp(b.group_names[0], "tty") == 0);
+	check(b.network_host);
+	check(b.n_binds == 3 && strcmp(b.binds[0].path, "/opt") == 0 && !b.binds[0].writable);
+	check(strcmp(b.binds[1].path, "/opt/a") == 0 && b.binds[1].writable);
+	check(strcmp(b.binds[2].path, "/opt/z") == 0 && !b.binds[2].writable);
+	check(b.limits.time_default_sec == 60 && b.limits.time_max_sec == 7200);
+	check(b.limits.silence_sec == 30 && b.limits.grace_sec == 1);
+	check(b.limits.log_bytes == 2 << 20 && b.limits.output_bytes == 1234);
+	check(b.limits.output_entries == 7);
+}
+
+static void what_is_absent_has_the_most_restrictive_value(void)
+{
+	cleanup_builder struct builder b = { 0 };
+
+	check(parse_builder("{\"command\": [\"/x\"]}", &b) == 0);
+	check(b.allow.n_uids == 0 && b.allow.n_gids == 0 && b.allow.n_ranges == 0);
+	check(b.allow.n_derivations == 0);
+	check(b.allow.n_sockets == 1 && strcmp(b.allow.sockets[0], "hatch") == 0);
+	check(b.args.max == 0 && b.args.n_match == 0 && !b.args.dash);
+	check(b.environment.n_set == 0 && b.environment.n_accept == 0);
+	check(b.n_groups == 0 && b.group_names && !b.group_names[0]);
+	check(!b.network_host && b.n_binds == 0);
+	check(b.limits.time_default_sec == 600 && b.limits.time_max_sec == 600);
+	check(b.limits.silence_sec == 0 && b.limits.grace_sec == 5);
+	check(b.limits.log_bytes == 64 << 20 && b.limits.output_bytes == 1 << 30);
+	check(b.limits.output_entries == 100000);
+	check(strcmp(b.description, "") == 0);
+}
+
+static void hatchd_json_may_be_absent_or_empty(void)
+{
+	static const char *const texts[] = { NULL, "{}" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		cleanup_config struct config c = { 0 };
+
+		check(config_parse("/etc/hatch", false, texts[i], texts[i] ? 2 : 0, NULL, &c,
+		                   &err) == 0);
+		check(strcmp(c.store_dir, "/nix/store") == 0);
+		check(strcmp(c.state_dir, "/var/lib/hatch") == 0);
+		check(strcmp(c.build_group, "hatchbld") == 0);
+		check(strcmp(c.speaker_user, "hatch") == 0);
+		check(c.queue_max == 64 && c.n_users == 0 && !c.pool);
+		check(c.speaker_uid == (uid_t)-1 && c.build_gid == (gid_t)-1);
+		check(c.owner_uid == geteuid());
+	}
+}
+
+static void hatchd_json_may_say_everything(void)
+{
+	static const char text[] = "{\"store\": \"/s\", \"state\": \"/t\", \"queue_max\": 0,"
+				   "\"build_users_group\": \"g\", \"speaker_user\": \"u\"}";
+	cleanup_config struct config c = { 0 };
+
+	check(config_parse("/d", false, text, strlen(text), NULL, &c, &err) == 0);
+	check(strcmp(c.dir, "/d") == 0 && strcmp(c.file, "/d/hatchd.json") == 0);
+	check(strcmp(c.store_dir, "/s") == 0 && strcmp(c.state_dir, "/t") == 0);
+	check(strcmp(c.build_group, "g") == 0 && strcmp(c.speaker_user, "u") == 0);
+	check(c.queue_max == 0);
+}
+
+static void refuses_what_is_wrong_in_hatchd_json(void)
+{
+	static const struct {
+		const char *text, *place, *words;
+	} rows[] = {
+		{ "{\"store\": \"nix/store\"}", "1:11", "absolute path" },
+		{ "{\"store\": \"/nix/store/\"}", "1:11", "absolute path" },
+		{ "{\"state\": \"/var/../x\"}", "1:11", "absolute path" },
+		{ "{\"queue_max\": -1}", "1:15", "out of range; expected 0 to 65536" },
+		{ "{\"queue_max\": 65537}", "1:15", "out of range" },
+		{ "{\"queue_max\": \"64\"}", "1:15", "this is a string; expected an integer" },
+		{ "{\"speaker_user\": \"\"}", "1:18", "the text is empty" },
+		{ "{\"speaker_user\": \"a\\nb\"}", "1:18", "control character" },
+		{ "{\"uid\": 3}", "1:2", "unknown key \"uid\"; expected one of: store, state" },
+		{ "[]", "1:1", "this is a list; expected an object" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		check(try_config(rows[i].text) == -EINVAL);
+		check(says(rows[i].place, rows[i].words));
+	}
+	check(try_config("{\"queue_max\": 65536}") == 0);
+}
+
+static void says_where_the_text_is_no_json(void)
+{
+	static const struct {
+		const char *text, *place, *words;
+	} rows[] = {
+		{ "", "1:1", "not JSON" },
+		{ "{", "1:2", "not JSON" },
+		{ "{\n  \"command\" [\"/x\"]\n}", "2:13", "':' expected" },
+		{ "{\n  \"command\": [\"/x\"],\n}", "3:1", "expected" },
+		{ "{\"a\": 1 \"b\": 2}", "1:9", "'}' expected" },
+		{ "{\"a\": nul}", "1:7", "invalid token" },
+		{ "{\"a\": 01}", "1:7", "invalid token" },
+		{ "{'a': 1}", "1:2", "expected" },
+		{ "{\"a\": 1} x", "1:10", "follows the end" },
+		{ "{\"a\": 1}{}", "1:9", "follows the end" },
+		{ "{\"ä\": 1, \n \"b\": 2, \"b\": 3}", "2:10", "twice" },
+		{ "{\"allow\": {\"users\": [], \"users\": []}}", "1:25", "twice" },
+		{ "{\"a\": \"\\u0000\"}", "1:7", "\\u0000 in a string" },
+		{ "{\"a\\u0000b\": 1}", "1:2", "\\u0000 in a " },
+		{ "{\"a\": \"\\ud800\"}", "1:7", "Unicode" },
+		{ "{\"a\": \"\\ud800\\u0041\"}", "1:7", "Unicode" },
+		{ "{\"a\": 99999999999999999999}", "1:7", "too large" },
+		{ "{\"a\": 1e999}", "1:7", "too large" },
+		{ "\xef\xbb\xbf{}", "1:1", "expected" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		check(try_builder(rows[i].text) == -EINVAL);
+		check(says(rows[i].place, rows[i].words));
+	}
+}
+
+static void refuses_bytes_that_are_no_text(void)
+{
+	static const struct {
+		const char *bytes;
+		size_t len;
+	} rows[] = {
+		{ "{\"a\": \"\xff\"}", 10 }, { "{\"a\": \"\xc0\x80\"}", 11 },
+		{ "{\"a\": \"\0\"}", 10 },   { "{\"a\": 1}\0", 9 },
+		{ "{\"a\": \"\n\"}", 10 },   { "\0", 1 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		cleanup_builder struct builder b = { 0 };
+
+		check(builder_parse(&base, "b", rows[i].bytes, rows[i].len, NULL, &b, &err) ==
+		      -EINVAL);
+		check(strncmp(err.text, "/etc/hatch/builders.d/b.json:1:", 31) == 0);
+	}
+}
+
+static void refuses_deep_and_huge_texts(void)
+{
+	cleanup_free char *deep = malloc(2001), *huge = malloc(1 << 20);
+
+	memset(deep, '[', 1000);
+	memset(deep + 1000, ']', 1000);
+	deep[2000] = '\0';
+	check(try_builder(deep) == -EINVAL);
+	check(says("1:9", "nested too deep"));
+	memset(huge, 'x', 1 << 20);
+	memcpy(huge, "{\"description\": \"", 17);
+	memcpy(huge + (1 << 20) - 3, "\"}", 3);
+	check(try_builder(huge) == -EINVAL);
+	check(says("1:17", "1048556 bytes of text; expected at most 512"));
+	/* Brackets in a string are text. */
+	check(try_key("\"description\": \"[[[[[[[[[[[[[[[[[[[\\\"[[[\"") == 0);
+}
+
+static void says_where_a_value_is_wrong(void)
+{
+	static const struct {
+		const char *text, *place, *words;
+	} rows[] = {
+		{ "{\n  \"command\": [\"/x\"],\n  \"colour\": 1\n}", "3:3",
+		  "unknown key \"colour\"" },
+		{ "{\"description\": \"x\"}", "1:1", "\"command\" is missing" },
+		{ "{\"ü\\u0041\\n\": 1}", "1:2", "unknown key \"üA\\n\"" },
+		{ "{\n \"command\":\n  [\n   \"/x\",\n   7 ] }", "5:4",
+		  "this is an integer; expected a string" },
+		{ "{\"command\": [\"/x\"], \"allow\": {\n\"uid_ranges\": [\n{\"first\": 1, \"last\": 2},"
+		  "\n{\"first\": 3, \"lst\": 4}]}}",
+		  "4:14", "unknown key \"lst\"" },
+		{ "{\"limits\": {\"time_sec\": {\"default\": 1,\n \"max\": 1.5}}}", "2:9",
+		  "this is a fraction" },
+		{ "{\"a{[\": 1}", "1:2", "unknown key" },
+		{ "{\"command\":[\"/x\",\"]}\\\"\\\\\",[]]}", "1:27", "this is a list" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		check(try_builder(rows[i].text) == -EINVAL);
+		check(says(rows[i].place, rows[i].words));
+	}
+}
+
+/* Keys of the future are not ignored: who writes one wants what it says. */
+static void refuses_keys_that_do_not_exist_yet(void)
+{
+	static const char *const keys[] = {
+		"\"run_as\": \"peer\"",
+		"\"root\": null",
+		"\"uid_map\": \"self\"",
+		"\"seccomp\": \"default\"",
+		"\"resources\": {}",
+		"\"inputs\": false",
+		"\"workspace\": null",
+		"\"keep_failed\": []",
+		"\"allow\": {\"features\": []}",
+		"\"view\": {\"devices\": []}",
+		"\"view\": {\"overlay\": []}",
+		"\"view\": {\"credentials\": []}",
+		"\"view\": {\"store\": true}",
+		"\"limits\": {\"memory\": \"1G\"}",
+		"\"limits\": {\"cpus\": 1}",
+		"\"limits\": {\"tasks\": 1}",
+		"\"limits\": {\"scratch\": 1}",
+		"\"limits\": {\"input\": 1}",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		check(try_key(keys[i]) == -EINVAL);
+		check(strstr(err.text, "unknown key") != NULL);
+	}
+}
+
+static void takes_values_at_the_limit_and_none_beyond(void)
+{
+	static const struct {
+		const char *good, *bad;
+	} rows[] = {
+		{ "\"args\": {\"max\": 0}", "\"args\": {\"max\": -1}" },
+		{ "\"args\": {\"max\": 4096}", "\"args\": {\"max\": 4097}" },
+		{ "\"args\": {\"dash\": false}", "\"args\": {\"dash\": 0}" },
+		{ "\"args\": {\"dash\": true}", "\"args\": {\"dash\": \"true\"}" },
+		{ "\"args\": {\"match\": [\"a\"]}", "\"args\": {\"match\": []}" },
+		{ "\"args\": {\"match\": [\"(a)\"]}", "\"args\": {\"match\": [\"(a\"]}" },
+		{ "\"args\": {\"match\": [\"a\\\\)\"]}", "\"args\": {\"match\": [\"a)|b\"]}" },
+		{ "\"args\": {\"match\": [\"[)]\"]}", "\"args\": {\"match\": [\"[)\"]}" },
+		{ "\"args\": {\"match\": [\"[])]\"]}", "\"args\": {\"match\": [\"[]])\"]}" },
+		{ "\"args\": {\"match\": [\"[[:alpha:])]\"]}",
+		  "\"args\": {\"match\": [\"[[:alpha:]])\"]}" },
+		{ "\"args\": {\"match\": [\"(a)1\"]}", "\"args\": {\"match\": [\"(a)\\\\1\"]}" },
+		{ "\"args\": {\"match\": [\"(a)2\"]}", "\"args\": {\"match\": [\"(a)\\\\2\"]}" },
+		{ "\"args\": {\"match\": [\".{0,255}/.{0,255}\"]}",
+		  "\"args\": {\"match\": [\".{0,255}/.{0,257}\"]}" },
+		{ "\"args\": {\"match\": [\"a{511}\"]}", "\"args\": {\"match\": [\"a{513}\"]}" },
+		{ "\"args\": {\"match\": [\"[a]{510,}\"]}",
+		  "\"args\": {\"match\": [\"[a]{512,}\"]}" },
+		{ "\"args\": {\"match\": [\"((a{8}){8}){6}\"]}",
+		  "\"args\": {\"match\": [\"((a{8}){8}){8}\"]}" },
+		{ "\"args\": {\"match\": [\"(a*)?\"]}",
+		  "\"args\": {\"match\": [\"a***********+******\"]}" },
+		{ "\"args\": {\"match\": [\"((((a*)*)*)*)*\"]}",
+		  "\"args\": {\"match\": [\"((((((((a*)*)*)*)*)*)*)*)*\"]}" },
+		{ "\"args\": {\"match\": [\"a++++++++\"]}",
+		  "\"args\": {\"match\": [\"a++++++++++\"]}" },
+		{ "\"args\": {\"match\": [\"(a|b+){100}\"]}",
+		  "\"args\": {\"match\": [\"(a|b+|c+){100}\"]}" },
+		{ "\"args\": {\"match\": [\"\\\\{{9}\"]}",
+		  "\"args\": {\"match\": [\"a{9999999999999999999999}\"]}" },
+		{ "\"args\": {\"match\": [\"(((((((((((((((((((((((((((((((())))))))))))))))))))))))))))))))\"]}",
+		  "\"args\": {\"match\": [\"((((((((((((((((((((((((((((((((()))))))))))))))))))))))))))))))))\"]}" },
+		{ "\"args\": {\"match\": [\"a{2}\"]}", "\"args\": {\"match\": [\"a{2\"]}" },
+		{ "\"allow\": {\"users\": [1]}", "\"allow\": {\"users\": [0]}" },
+		{ "\"allow\": {\"users\": [4294967294]}", "\"allow\": {\"users\": [4294967295]}" },
+		{ "\"allow\": {\"users\": []}", "\"allow\": {\"users\": [-1]}" },
+		{ "\"allow\": {\"users\": [\"root\"]}", "\"allow\": {\"users\": [\"0\"]}" },
+		{ "\"allow\": {\"users\": [\"daemon\"]}", "\"allow\": {\"users\": [\" 1\"]}" },
+		{ "\"allow\": {\"users\": [10]}", "\"allow\": {\"users\": [\"10\"]}" },
+		{ "\"allow\": {\"users\": [16]}", "\"allow\": {\"users\": [\"0x10\"]}" },
+		{ "\"allow\": {\"users\": [17]}", "\"allow\": {\"users\": [\"1:0\"]}" },
+		{ "\"allow\": {\"users\": [18]}", "\"allow\": {\"users\": [\"\"]}" },
+		{ "\"allow\": {\"users\": [19]}", "\"allow\": {\"users\": [1.0]}" },
+		{ "\"allow\": {\"users\": [20]}", "\"allow\": {\"users\": [true]}" },
+		{ "\"allow\": {\"users\": [21]}", "\"allow\": {\"users\": [\"no-such-user\"]}" },
+		{ "\"allow\": {\"groups\": [1]}", "\"allow\": {\"groups\": [0]}" },
+		{ "\"allow\": {\"groups\": [\"root\"]}", "\"allow\": {\"groups\": [\"-1\"]}" },
+		{ "\"allow\": {\"groups\": []}", "\"allow\": {\"groups\": [\"no-such-group\"]}" },
+		{ "\"allow\": {\"groups\": []}", "\"allow\": {\"groups\": \"root\"}" },
+		{ "\"allow\": {\"uid_ranges\": [{\"first\": 1, \"last\": 1}]}",
+		  "\"allow\": {\"uid_ranges\": [{\"first\": 2, \"last\": 1}]}" },
+		{ "\"allow\": {\"uid_ranges\": [{\"first\": 1, \"last\": 4294967294}]}",
+		  "\"allow\": {\"uid_ranges\": [{\"first\": 1, \"last\": 4294967295}]}" },
+		{ "\"allow\": {\"uid_ranges\": []}",
+		  "\"allow\": {\"uid_ranges\": [{\"first\": 0, \"last\": 1}]}" },
+		{ "\"allow\": {\"uid_ranges\": []}",
+		  "\"allow\": {\"uid_ranges\": [{\"first\": 1}]}" },
+		{ "\"allow\": {\"uid_ranges\": []}", "\"allow\": {\"uid_ranges\": [[1, 2]]}" },
+		{ "\"allow\": {\"derivations\": [\"*\"]}", "\"allow\": {\"derivations\": []}" },
+		{ "\"allow\": {\"derivations\": [\"a?[b]\"]}",
+		  "\"allow\": {\"derivations\": [\"\"]}" },
+		{ "\"allow\": {\"derivations\": [\"a\"]}",
+		  "\"allow\": {\"derivations\": [\"a/b\"]}" },
+		{ "\"allow\": {\"sockets\": [\"a\"]}", "\"allow\": {\"sockets\": []}" },
+		{ "\"allow\": {\"sockets\": [\"a-1\"]}", "\"allow\": {\"sockets\": [\"A\"]}" },
+		{ "\"environment\": {\"set\": {\"A\": \"\"}}",
+		  "\"environment\": {\"set\": {\"A\": 1}}" },
+		{ "\"environment\": {\"set\": {\"_a1\": \"\"}}",
+		  "\"environment\": {\"set\": {\"1a\": \"\"}}" },
+		{ "\"environment\": {\"set\": {}}", "\"environment\": {\"set\": {\"\": \"\"}}" },
+		{ "\"environment\": {\"set\": {}}", "\"environment\": {\"set\": {\"A=B\": \"\"}}" },
+		{ "\"environment\": {\"set\": {\"PATH\": \"/bin\"}}",
+		  "\"environment\": {\"set\": {\"HATCH_ID\": \"\"}}" },
+		{ "\"environment\": {\"set\": {\"LD_LIBRARY_PATH\": \"/l\"}}",
+		  "\"environment\": {\"set\": {\"out\": \"/l\"}}" },
+		{ "\"environment\": {\"accept\": [\"A\"]}",
+		  "\"environment\": {\"accept\": [\"A\", \"A\"]}" },
+		{ "\"environment\": {\"set\": {\"B\": \"\"}, \"accept\": [\"A\"]}",
+		  "\"environment\": {\"set\": {\"A\": \"\"}, \"accept\": [\"A\"]}" },
+		{ "\"environment\": {\"accept\": []}", "\"environment\": {\"accept\": [\"A-B\"]}" },
+		{ "\"environment\": {\"accept\": []}", "\"environment\": {\"accept\": [3]}" },
+		{ "\"groups\": [\"tty\"]", "\"groups\": [\"root\"]" },
+		{ "\"groups\": []", "\"groups\": [\"nogroup\"]" },
+		{ "\"groups\": []", "\"groups\": [5]" },
+		{ "\"groups\": []", "\"groups\": [\"no-such-group\"]" },
+		{ "\"network\": \"none\"", "\"network\": \"None\"" },
+		{ "\"network\": \"host\"", "\"network\": true" },
+		{ "\"view\": {\"base\": \"minimal\"}", "\"view\": {\"base\": \"host\"}" },
+		{ "\"view\": {\"read\": []}", "\"view\": {\"read\": [\"opt\"]}" },
+		{ "\"view\": {\"read\": [\"/opt\"]}", "\"view\": {\"read\": [\"/opt/\"]}" },
+		{ "\"view\": {\"read\": [\"/o.p\"]}", "\"view\": {\"read\": [\"/opt/../etc\"]}" },
+		{ "\"view\": {\"read\": [\"/opt\", \"/opt/a\"]}",
+		  "\"view\": {\"read\": [\"/opt\", \"/opt\"]}" },
+		{ "\"view\": {\"read\": [\"/opt\"], \"write\": [\"/opt/a\"]}",
+		  "\"view\": {\"read\": [\"/opt\"], \"write\": [\"/opt\"]}" },
+		{ "\"view\": {\"read\": [\"/a\"]}", "\"view\": {\"read\": [\"/\"]}" },
+		{ "\"view\": {\"read\": [\"/process\"]}", "\"view\": {\"read\": [\"/proc/1\"]}" },
+		{ "\"view\": {\"read\": [\"/devices\"]}", "\"view\": {\"write\": [\"/dev/sda\"]}" },
+		{ "\"view\": {\"read\": [\"/tmp/x\"]}", "\"view\": {\"write\": [\"/tmp\"]}" },
+		{ "\"view\": {\"read\": [\"/var/lib/x\"]}",
+		  "\"view\": {\"read\": [\"/var/lib\"]}" },
+		{ "\"view\": {\"read\": [\"/var/lib/hatchery\"]}",
+		  "\"view\": {\"read\": [\"/var/lib/hatch/scratch\"]}" },
+		{ "\"view\": {\"read\": [\"/run/x\"]}", "\"view\": {\"read\": [\"/run\"]}" },
+		{ "\"view\": {\"read\": [\"/nix/var\"]}", "\"view\": {\"read\": [\"/nix\"]}" },
+		{ "\"view\": {\"read\": [\"/etc\"]}",
+		  "\"view\": {\"read\": [\"/etc/hatch/builders.d\"]}" },
+		{ "\"limits\": {\"time_sec\": 1}", "\"limits\": {\"time_sec\": 0}" },
+		{ "\"limits\": {\"time_sec\": 31536000}", "\"limits\": {\"time_sec\": 31536001}" },
+		{ "\"limits\": {\"time_sec\": {\"default\": 5, \"max\": 5}}",
+		  "\"limits\": {\"time_sec\": {\"default\": 6, \"max\": 5}}" },
+		{ "\"limits\": {}", "\"limits\": {\"time_sec\": {\"default\": 6}}" },
+		{ "\"limits\": {}", "\"limits\": {\"time_sec\": \"10m\"}" },
+		{ "\"limits\": {\"silence_sec\": 0}", "\"limits\": {\"silence_sec\": -1}" },
+		{ "\"limits\": {\"grace_sec\": 300}", "\"limits\": {\"grace_sec\": 301}" },
+		{ "\"limits\": {\"log\": 1}", "\"limits\": {\"log\": 0}" },
+		{ "\"limits\": {\"log\": \"1024G\"}", "\"limits\": {\"log\": \"1025G\"}" },
+		{ "\"limits\": {\"log\": \"1T\"}", "\"limits\": {\"log\": \"2T\"}" },
+		{ "\"limits\": {\"log\": \"1K\"}", "\"limits\": {\"log\": \"1k\"}" },
+		{ "\"limits\": {\"log\": \"1M\"}", "\"limits\": {\"log\": \"01M\"}" },
+		{ "\"limits\": {\"log\": \"3M\"}", "\"limits\": {\"log\": \"M\"}" },
+		{ "\"limits\": {\"log\": \"4M\"}", "\"limits\": {\"log\": \" 4M\"}" },
+		{ "\"limits\": {\"log\": \"5M\"}", "\"limits\": {\"log\": \"-5M\"}" },
+		{ "\"limits\": {\"log\": 12}", "\"limits\": {\"log\": \"12\"}" },
+		{ "\"limits\": {\"log\": \"9G\"}",
+		  "\"limits\": {\"log\": \"18014398509481985K\"}" },
+		{ "\"limits\": {\"output\": \"16T\"}", "\"limits\": {\"output\": \"17T\"}" },
+		{ "\"limits\": {\"output_entries\": 100000000}",
+		  "\"limits\": {\"output_entries\": 100000001}" },
+		{ "\"limits\": {\"output_entries\": 1}",
+		  "\"limits\": {\"output_entries\": \"1M\"}" },
+		{ "\"description\": \"\"", "\"description\": \"a\\tb\"" },
+		{ "\"description\": \"a\"", "\"description\": null" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		int good = try_key(rows[i].good);
+		int bad;
+
+		if (good < 0)
+			printf("# good: %s\n", err.text);
+		bad = try_key(rows[i].bad);
+		if (bad >= 0)
+			printf("# bad: %s\n", rows[i].bad);
+		check(good == 0);
+		check(bad == -EINVAL || bad == -ENOENT);
+		check(bad >= 0 || strncmp(err.text, "/etc/hatch/builders.d/b.json:1:", 31) == 0);
+	}
+}
+
+/* Even where an account has such a name: a number in quotes may be meant as either. */
+static void a_number_in_quotes_is_no_name(void)
+{
+	check(try_key("\"allow\": {\"users\": [\"0\"]}") == -EINVAL);
+	check(strstr(err.text, "\"0\" is no name; expected a name, or an integer without quotes"));
+	check(try_key("\"allow\": {\"groups\": [\"1000\"]}") == -EINVAL);
+	check(strstr(err.text, "\"1000\" is no name"));
+}
+
+static void refuses_commands_that_are_none(void)
+{
+	static const char *const texts[] = {
+		"{\"command\": []}",     "{\"command\": \"/x\"}",        "{\"command\": [\"x\"]}",
+		"{\"command\": [\"\"]}", "{\"command\": [\"/x/../y\"]}", "{\"command\": [\"//x\"]}",
+		"{\"command\": [null]}", "{\"command\": {\"/x\": 1}}",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		check(try_builder(texts[i]) == -EINVAL);
+}
+
+static void long_texts_stop_at_what_the_kernel_takes(void)
+{
+	cleanup_free char *text = malloc(140000);
+	int len = snprintf(text, 140000, "{\"command\": [\"/x\", \"");
+
+	memset(text + len, 'a', 131071);
+	strcpy(text + len + 131071, "\"]}");
+	check(try_builder(text) == 0);
+	strcpy(text + len + 131071, "a\"]}");
+	check(try_builder(text) == -EINVAL);
+}
+
+static void an_expression_has_1024_bytes_at_most(void)
+{
+	char text[2048];
+	int len = snprintf(text, sizeof(text),
+	                   "{\"command\": [\"/x\"], \"args\": {\"match\": [\"[");
+
+	memset(text + len, 'a', 1022);
+	strcpy(text + len + 1022, "]\"]}}");
+	check(try_builder(text) == 0);
+	strcpy(text + len + 1022, "a]\"]}}");
+	check(try_builder(text) == -EINVAL);
+	check(strstr(err.text, "more than 1024 bytes") != NULL);
+}
+
+static void a_list_holds_4096_items_and_no_more(void)
+{
+	cleanup_free char *text = malloc(40000);
+	char *p = text + sprintf(text, "{\"command\": [\"/x\"");
+
+	for (int i = 1; i < 4096; i++)
+		p += sprintf(p, ",\"a\"");
+	strcpy(p, "]}");
+	check(try_builder(text) == 0);
+	strcpy(p, ",\"a\"]}");
+	check(try_builder(text) == -EINVAL);
+	check(says("1:13", "4097 items"));
+}
+
+static void a_client_may_not_set_what_decides_which_code_runs(void)
+{
+	static const char *const names[] = {
+		"LD_PRELOAD",
+		"LD_AUDIT",
+		"GLIBC_TUNABLES",
+		"BASH_ENV",
+		"ENV",
+		"IFS",
+		"PATH",
+		"HOME",
+		"TMPDIR",
+		"PYTHONPATH",
+		"PERL5LIB",
+		"NODE_OPTIONS",
+		"MAKEFLAGS",
+		"GIT_DIR",
+		"RUSTC_WRAPPER",
+		"GCONV_PATH",
+		"LOCPATH",
+		"BASH_FUNC_a",
+		"JAVA_TOOL_OPTIONS",
+		"HATCH_BUILDER",
+		"out",
+		"outputs",
+		"MALLOC_TRACE",
+	};
+	static const char *const harmless[] = { "TOP",  "PART", "LDFLAGS", "PATHS", "ENVIRONMENT",
+		                                "outs", "LANG", "LC_ALL",  "HATCH", "MAKE" };
+	char member[128];
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		(void)snprintf(member, sizeof(member), "\"environment\": {\"accept\": [\"%s\"]}",
+		               names[i]);
+		check(try_key(member) == -EINVAL);
+		check(strstr(err.text, names[i]) != NULL);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(harmless); i++) {
+		(void)snprintf(member, sizeof(member), "\"environment\": {\"accept\": [\"%s\"]}",
+		               harmless[i]);
+		check(try_key(member) == 0);
+	}
+}
+
+/* Files */
+
+static int load(const char *name, struct builder *ret)
+{
+	cleanup_config struct config config = { 0 };
+	int r = config_load(place_dir, false, &config, &err);
+
+	if (r < 0)
+		return r;
+	/* As root the directory is a trusted one all the same. */
+	return builder_load(&config, name, ret, &err);
+}
+
+static int try_load(const char *name)
+{
+	cleanup_builder struct builder builder = { 0 };
+
+	err.text[0] = '\0';
+	return load(name, &builder);
+}
+
+static const char plain[] = "{\"command\": [\"/x\"]}";
+
+static void loads_a_definition_or_says_that_there_is_none(void)
+{
+	make_file("builders.d/plain.json", 0644, plain);
+	make_file("builders.d/UPPER.json", 0644, plain);
+	check(try_load("plain") == 1);
+	check(try_load("absent") == 0);
+	check(try_load("UPPER") == 0);
+	check(try_load("") == 0);
+	check(try_load("../builders.d/plain") == 0);
+	check(try_load("..") == 0);
+	check(try_load("plain.json") == 0);
+	must(unlink(at("builders.d/UPPER.json")) == 0, "unlink");
+}
+
+static void follows_links_to_a_definition_and_notices_broken_ones(void)
+{
+	make_dir("store", 0755);
+	make_file("store/linked.json", 0644, plain);
+	make_link("builders.d/linked.json", "../store/linked.json");
+	make_link("builders.d/broken.json", "../store/gone.json");
+	check(try_load("linked") == 1);
+	check(try_load("broken") == -ENOENT);
+	must(unlink(at("builders.d/broken.json")) == 0, "unlink");
+}
+
+static void refuses_files_that_others_can_write(void)
+{
+	make_file("builders.d/open.json", 0664, plain);
+	check(try_load("open") == -EPERM);
+	check(strstr(err.text, "builders.d/open.json") && strstr(err.hint, "chmod go-w"));
+	must(unlink(at("builders.d/open.json")) == 0, "unlink");
+	must(chmod(at("builders.d"), 0775) == 0, "chmod");
+	check(try_load("plain") == -EPERM);
+	must(chmod(at("builders.d"), 0755) == 0, "chmod");
+	make_file("hatchd.json", 0646, "{}");
+	check(try_load("plain") == -EPERM);
+	check(strstr(err.text, "hatchd.json") != NULL);
+	must(unlink(at("hatchd.json")) == 0, "unlink");
+	must(chmod(place_dir, 0757) == 0, "chmod");
+	check(try_load("plain") == -EPERM);
+	must(chmod(place_dir, 0755) == 0, "chmod");
+}
+
+static void refuses_a_file_above_the_limit(void)
+{
+	cleanup_free char *text = malloc(CONFIG_FILE_MAX + 2);
+
+	memset(text, ' ', CONFIG_FILE_MAX + 1);
+	memcpy(text, plain, strlen(plain));
+	text[CONFIG_FILE_MAX + 1] = '\0';
+	make_file("builders.d/large.json", 0644, text);
+	check(try_load("large") == -EFBIG);
+	text[CONFIG_FILE_MAX] = '\0';
+	make_file("builders.d/large.json", 0644, text);
+	check(try_load("large") == 1);
+	must(unlink(at("builders.d/large.json")) == 0, "unlink");
+}
+
+static void a_configuration_needs_its_directory(void)
+{
+	cleanup_config struct config config = { 0 };
+
+	check(config_load(at("nowhere"), false, &config, &err) == -ENOENT);
+	check(config_load("etc/hatch", false, &config, &err) == -EINVAL);
+}
+
+static void lists_builders_in_order(void)
+{
+	cleanup_config struct config config = { 0 };
+	cleanup_(strv_freep) char **names = NULL;
+
+	make_file("builders.d/a-1.json", 0644, plain);
+	check(config_load(place_dir, false, &config, &err) == 0);
+	check(config_list_builders(&config, &names, &err) == 0);
+	check(names && names[0] && strcmp(names[0], "a-1") == 0);
+	check(names[1] && strcmp(names[1], "linked") == 0);
+	check(names[2] && strcmp(names[2], "plain") == 0 && !names[3]);
+}
+
+static void a_file_that_is_no_definition_is_an_error(void)
+{
+	static const char *const files[] = { "plain.json~", ".plain.json.swp", "UPPER.json",
+		                             ".json", "readme" };
+	cleanup_config struct config config = { 0 };
+	char name[64];
+
+	check(config_load(place_dir, false, &config, &err) == 0);
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		cleanup_(strv_freep) char **names = NULL;
+
+		(void)snprintf(name, sizeof(name), "builders.d/%s", files[i]);
+		make_file(name, 0644, plain);
+		check(config_list_builders(&config, &names, &err) == -EINVAL);
+		check(strstr(err.text, files[i]) != NULL);
+		must(unlink(at(name)) == 0, "unlink");
+	}
+}
+
+static void no_directory_means_no_builders(void)
+{
+	cleanup_config struct config config = { 0 };
+	cleanup_(strv_freep) char **names = NULL;
+
+	make_dir("bare", 0755);
+	check(config_load(at("bare"), false, &config, &err) == 0);
+	check(config_list_builders(&config, &names, &err) == 0);
+	check(names && !names[0]);
+}
+
+static void tells_a_missing_command_from_one_that_cannot_run(void)
+{
+	static const struct {
+		const char *name;
+		mode_t mode;
+		int expected;
+	} rows[] = {
+		{ "c-good", 0755, 0 },
+		{ "c-open", 0777, -EPERM },
+		{ "c-data", 0644, -EACCES },
+		{ "c-missing", 0, -ENOENT },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct builder builder = { .name = (char *)"b", .file = (char *)"F" };
+		char *command[] = { strdup(at(rows[i].name)), NULL };
+		cleanup_fd int fd = -1;
+
+		if (rows[i].mode)
+			make_file(rows[i].name, rows[i].mode, "");
+		builder.command = command;
+		check(builder_check_command(&builder, place_owner == 0, &fd, &err) ==
+		      rows[i].expected);
+		check((fd >= 0) == (rows[i].expected == 0));
+		check(rows[i].expected == 0 ||
+		      (err.blame == BLAME_HOST && strstr(err.text, "`b`")));
+		free(command[0]);
+	}
+}
+
+static void the_state_directory_must_be_out_of_reach(void)
+{
+	cleanup_config struct config config = { 0 };
+	cleanup_fd int fd = -1;
+
+	check(config_load(place_dir, false, &config, &err) == 0);
+	free(config.state_dir);
+	make_dir("public", 0777);
+	make_dir("public/state", 0700);
+	config.state_dir = strdup(at("public/state"));
+	check(config_open_state(&config, &fd, &err) == -EPERM && fd == -1);
+	must(chmod(at("public"), 0755) == 0, "chmod");
+	check(config_open_state(&config, &fd, &err) == 0 && fd >= 0);
+}
+
+/* Every error */
+
+struct seen {
+	size_t n;
+	char places[8][ERROR_TEXT_MAX];
+};
+
+static void note(void *data, const struct error *error)
+{
+	struct seen *seen = data;
+
+	if (seen->n < ARRAY_SIZE(seen->places))
+		(void)snprintf(seen->places[seen->n], sizeof(seen->places[0]), "%s", error->text);
+	seen->n++;
+}
+
+static void reports_every_error_of_a_definition(void)
+{
+	static const char text[] = "{\n\"command\": [\"x\", 3],\n\"colour\": 1,\n"
+				   "\"allow\": {\"users\": [0, 1, -1]}\n}";
+	cleanup_builder struct builder builder = { 0 };
+	struct seen seen = { 0 };
+	const struct config_report report = { note, &seen };
+
+	check(builder_parse(&base, "b", text, strlen(text), &report, &builder, &err) == -EINVAL);
+	check(seen.n == 5);
+	check(strstr(seen.places[0], "b.json:2:13:") != NULL);
+	check(strstr(seen.places[1], "b.json:2:18:") != NULL);
+	check(strstr(seen.places[2], "b.json:3:1:") != NULL);
+	check(strstr(seen.places[3], "b.json:4:21:") != NULL);
+	check(strstr(seen.places[4], "b.json:4:27:") != NULL);
+	check(strcmp(err.text, seen.places[0]) == 0);
+}
+
+static void checks_the_whole_configuration(void)
+{
+	struct seen seen = { 0 };
+	struct config_check found;
+	char text[1024];
+
+	make_dir("whole", 0755);
+	make_dir("whole/builders.d", 0755);
+	make_file("whole/tool", 0755, "");
+	(void)snprintf(text, sizeof(text), "{\"state\": \"%s\"}", at("whole/state"));
+	make_file("whole/hatchd.json", 0644, text);
+	(void)snprintf(text, sizeof(text), "{\"command\": [\"%s\"]}", at("whole/tool"));
+	make_file("whole/builders.d/good.json", 0644, text);
+	found = config_check_all(at("whole"), false, note, &seen);
+	check(found.n_builders == 1 && found.n_errors == 0 && seen.n == 0);
+
+	make_file("whole/builders.d/stray", 0644, "");
+	make_file("whole/builders.d/wrong.json", 0644, "{\"x\": 1}");
+	(void)snprintf(text, sizeof(text),
+	               "{\"command\": [\"%s\"], \"view\": {\"read\": [\"%s\"]}}", at("whole/gone"),
+	               at("nothing"));
+	make_file("whole/builders.d/lost.json", 0644, text);
+	make_dir("whole/state", 0777);
+	found = config_check_all(at("whole"), false, note, &seen);
+	check(found.n_builders == 3 && found.n_errors == 6 && seen.n == 6);
+	check(strstr(seen.places[0], "whole/state") != NULL);
+	check(strstr(seen.places[1], "stray") != NULL);
+	check(strstr(seen.places[2], "whole/gone") != NULL);
+	check(strstr(seen.places[3], "/nothing") != NULL);
+	check(strstr(seen.places[4], "wrong.json:1:2:") != NULL);
+	check(strstr(seen.places[5], "\"command\" is missing") != NULL);
+
+	make_file("whole/hatchd.json", 0644, "{\"a\": 1, \"b\": 2}");
+	seen.n = 0;
+	found = config_check_all(at("whole"), false, note, &seen);
+	check(found.n_builders == 0 && found.n_errors == 2 && seen.n == 2);
+}
+
+static const struct unit_case in_memory[] = {
+	CASE(a_definition_may_say_everything),
+	CASE(what_is_absent_has_the_most_restrictive_value),
+	CASE(hatchd_json_may_be_absent_or_empty),
+	CASE(hatchd_json_may_say_everything),
+	CASE(refuses_what_is_wrong_in_hatchd_json),
+	CASE(says_where_the_text_is_no_json),
+	CASE(refuses_bytes_that_are_no_text),
+	CASE(refuses_deep_and_huge_texts),
+	CASE(says_where_a_value_is_wrong),
+	CASE(refuses_keys_that_do_not_exist_yet),
+	CASE(takes_values_at_the_limit_and_none_beyond),
+	CASE(a_number_in_quotes_is_no_name),
+	CASE(refuses_commands_that_are_none),
+	CASE(long_texts_stop_at_what_the_kernel_takes),
+	CASE(an_expression_has_1024_bytes_at_most),
+	CASE(a_list_holds_4096_items_and_no_more),
+	CASE(a_client_may_not_set_what_decides_which_code_runs),
+	CASE(reports_every_error_of_a_definition),
+};
+
+static const struct unit_case on_disk[] = {
+	CASE(loads_a_definition_or_says_that_there_is_none),
+	CASE(follows_links_to_a_definition_and_notices_broken_ones),
+	CASE(refuses_files_that_others_can_write),
+	CASE(refuses_a_file_above_the_limit),
+	CASE(a_configuration_needs_its_directory),
+	CASE(lists_builders_in_order),
+	CASE(a_file_that_is_no_definition_is_an_error),
+	CASE(no_directory_means_no_builders),
+	CASE(tells_a_missing_command_from_one_that_cannot_run),
+	CASE(the_state_directory_must_be_out_of_reach),
+	CASE(checks_the_whole_configuration),
+};
+
+int main(void)
+{
+	int r;
+
+	must(config_parse("/etc/hatch", false, NULL, 0, NULL, &base, &err) == 0, "defaults");
+	r = unit_run(in_memory, ARRAY_SIZE(in_memory));
+	if (place_make()) {
+		make_dir("builders.d", 0755);
+		r |= unit_run(on_disk, ARRAY_SIZE(on_disk));
+		place_remove();
+	} else {
+		for (size_t i = 0; i < ARRAY_SIZE(on_disk); i++)
+			printf("SKIP %s: no private mount namespace\n", on_disk[i].name);
+	}
+	config_done(&base);
+	return r;
+}

@@ -1,0 +1,43 @@
+/*
+ * What one request was, cost and came to: gathered while it lives, written once as one journal line
+ * with fields. hatchd(8), "JOURNAL", lists them.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "hatchd/request/peer.h"
+#include "hatchd/speaker/channel.h"
+#include "lib/base/error.h"
+
+struct receipt {
+	char id[CHANNEL_NAME_MAX + 1];
+	char client_id[CHANNEL_NAME_MAX + 1]; /* request_id of the client */
+	char builder[CHANNEL_NAME_MAX + 1];
+	const struct peer *peer; /* borrowed; NULL: unknown */
+	char user[CHANNEL_NAME_MAX + 1];
+	const char *phase;   /* reached */
+	const char *verdict; /* "done", or the code of an error, or "cancelled" */
+	int64_t begun_ms;
+	uint64_t queued_ms, run_ms, total_ms;
+	bool has_exit;
+	uint32_t exit_code, exit_signal;
+	bool timed_out;
+	bool silent; /* timed_out by the limit on silence */
+	uint64_t stdout_bytes, stderr_bytes, output_bytes, outputs;
+	enum delivery delivery;
+	struct error error; /* text empty: none */
+	int level;          /* syslog */
+};
+
+/* receipt_log - the one line of a request, to the journal, or to stderr where no journal listens */
+void receipt_log(const struct receipt *receipt);
+
+/* receipt_status - what systemctl status shows of the running instance (sd_notify(3), STATUS=) */
+void receipt_status(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* receipt_expect - the request may take so long from now on: moves the service manager's
+ * TimeoutStartSec=, which is only a backstop (sd_notify(3), EXTEND_TIMEOUT_USEC=) */
+void receipt_expect(uint64_t seconds);

@@ -1,0 +1,550 @@
+/*
+ * The one place that decides: compares what the client said (a record), who it is (a peer) and what
+ * the administrator wrote (a builder), and makes a request of it or says no. What it allows stands
+ * in hatch-builder(5); everything else is refused. Only request_check() makes a struct request.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <fnmatch.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "hatchd/config/accounts.h"
+#include "hatchd/config/pattern.h"
+#include "lib/base/text.h"
+#include "request.h"
+
+enum {
+	SHOWN_LEN = 160,
+	ARGUMENT_MAX = 131071, /* MAX_ARG_STRLEN of the kernel, without the NUL */
+	STORE_HASH_LEN = 32,
+	STORE_NAME_MAX = 211,
+};
+
+/* How the answer looks to a peer that may not use a builder, and to one that named none. */
+static const char unusable_hint
+	[] = "`hatch list` shows which you may use; why this one is not among them stands in the "
+	     "journal of the host";
+
+static const char *shown(const char *text, size_t len, char buf[SHOWN_LEN])
+{
+	text_escape(text, len, buf, SHOWN_LEN);
+	return buf;
+}
+
+static int conceal(const char *name, size_t len, struct error *err)
+{
+	char text[ERROR_PEER_MAX], buf[SHOWN_LEN];
+
+	(void)snprintf(text, sizeof(text), "there is no builder `%s` that you may use",
+	               shown(name, len, buf));
+	(void)error_conceal(err, text, unusable_hint);
+	return -EACCES;
+}
+
+static int refuse_unknown(const struct config *config, const struct record *record,
+                          struct error *err)
+{
+	char buf[SHOWN_LEN];
+
+	(void)shown(record->builder.data, record->builder.len, buf);
+	(void)error_set(err, BLAME_POLICY, EACCES, "there is no builder `%s` in %s/builders.d", buf,
+	                config->dir);
+	(void)error_hint(err, "write its definition to %s/builders.d/%s.json, see hatch-builder(5)",
+	                 config->dir, buf);
+	return conceal(record->builder.data, record->builder.len, err);
+}
+
+static bool has_id(const uint32_t *ids, size_t n_ids, uint32_t id)
+{
+	for (size_t i = 0; i < n_ids; i++)
+		if (ids[i] == id)
+			return true;
+	return false;
+}
+
+static bool is_in_range(const struct builder *builder, uid_t uid)
+{
+	for (size_t i = 0; i < builder->allow.n_ranges; i++)
+		if (uid >= builder->allow.ranges[i].first && uid <= builder->allow.ranges[i].last)
+			return true;
+	return false;
+}
+
+/* A process of a builder: it runs as a build user, or is in their group. */
+static bool is_build_user(const struct config *config, const struct peer *peer)
+{
+	if (!config->pool)
+		return false;
+	for (size_t i = 0; i < config->n_users; i++)
+		if (config->users[i].uid == peer->uid)
+			return true;
+	return peer->gid == config->build_gid ||
+	       has_id(peer->groups, peer->n_groups, config->build_gid);
+}
+
+/*
+ * Some are meant only by those who write their name: root, ids that stand for nobody in particular,
+ * and builders, whose groups are given to them for other ends.
+ */
+static bool needs_own_name(const struct config *config, const struct peer *peer)
+{
+	return peer->uid == 0 || id_is_nobody(peer->uid) || is_build_user(config, peer);
+}
+
+static bool is_in_allowed_group(const struct builder *builder, const struct peer *peer)
+{
+	if (has_id(builder->allow.gids, builder->allow.n_gids, peer->gid))
+		return true;
+	for (size_t i = 0; i < peer->n_groups; i++)
+		if (has_id(builder->allow.gids, builder->allow.n_gids, peer->groups[i]))
+			return true;
+	return false;
+}
+
+static int allow_identity(const struct config *config, const struct builder *builder,
+                          const struct peer *peer, struct error *err)
+{
+	bool own_name = needs_own_name(config, peer);
+
+	if (has_id(builder->allow.uids, builder->allow.n_uids, peer->uid))
+		return 0;
+	if (!own_name && (is_in_range(builder, peer->uid) || is_in_allowed_group(builder, peer)))
+		return 0;
+	(void)error_set(err, BLAME_POLICY, EACCES,
+	                "uid %u (gid %u, %zu supplementary groups) may not use the builder `%s`: "
+	                "%s in %s",
+	                peer->uid, peer->gid, peer->n_groups, builder->name,
+	                own_name ? "root, nobody and build users need their own line in "
+	                           "allow.users"
+	                         : "not in allow.users, allow.groups or allow.uid_ranges",
+	                builder->file);
+	(void)error_hint(err,
+	                 own_name
+	                         ? "only its name or number in allow.users of %s would allow it"
+	                         : "add its name or number to allow.users, or one of its groups to "
+	                           "allow.groups, in %s",
+	                 builder->file);
+	return -EACCES;
+}
+
+static int allow_socket(const struct builder *builder, const char *socket_class, struct error *err)
+{
+	char buf[SHOWN_LEN];
+
+	for (size_t i = 0; i < builder->allow.n_sockets; i++)
+		if (strcmp(builder->allow.sockets[i], socket_class) == 0)
+			return 0;
+	(void)shown(socket_class, strlen(socket_class), buf);
+	(void)error_set(err, BLAME_POLICY, EACCES,
+	                "the builder `%s` is not reached by sockets of the class `%s`: not in "
+	                "allow.sockets in %s",
+	                builder->name, buf, builder->file);
+	(void)error_hint(err, "add \"%s\" to allow.sockets in %s", buf, builder->file);
+	return -EACCES;
+}
+
+/* "<hash>-<name>.drv" to "<name>". peer_identify() has checked the form. */
+static void name_of_derivation(const char *derivation, char ret[DERIVATION_MAX + 1])
+{
+	const char *name = derivation + STORE_HASH_LEN + 1;
+	size_t len = strlen(derivation);
+
+	assert(len > STORE_HASH_LEN + 1 + strlen(".drv"));
+	(void)snprintf(ret, DERIVATION_MAX + 1, "%.*s",
+	               (int)(len - STORE_HASH_LEN - 1 - strlen(".drv")), name);
+}
+
+static int allow_derivation(const struct builder *builder, const struct peer *peer,
+                            struct error *err)
+{
+	char name[DERIVATION_MAX + 1];
+
+	if (builder->allow.n_derivations == 0)
+		return 0;
+	if (!peer->derivation[0]) {
+		(void)error_set(err, BLAME_POLICY, EACCES,
+		                "the builder `%s` is for certain derivations (allow.derivations in "
+		                "%s), and which one asks is not known: %s",
+		                builder->name, builder->file,
+		                peer->derivation_why ? peer->derivation_why : "it is no Nix build");
+		(void)error_hint(err, "only without allow.derivations would it be allowed");
+		return -EACCES;
+	}
+	name_of_derivation(peer->derivation, name);
+	for (size_t i = 0; i < builder->allow.n_derivations; i++)
+		if (fnmatch(builder->allow.derivations[i], name, 0) == 0)
+			return 0;
+	(void)error_set(err, BLAME_POLICY, EACCES,
+	                "the derivation %s may not use the builder `%s`: no pattern of "
+	                "allow.derivations in %s matches its name",
+	                peer->derivation, builder->name, builder->file);
+	(void)error_hint(err, "add \"%s\" to allow.derivations in %s", name, builder->file);
+	return -EACCES;
+}
+
+int policy_allows(const struct config *config, const struct builder *builder,
+                  const struct peer *peer, const char *socket_class, struct error *err)
+{
+	int r = allow_socket(builder, socket_class, err);
+
+	if (r == 0)
+		r = allow_identity(config, builder, peer, err);
+	if (r == 0)
+		r = allow_derivation(builder, peer, err);
+	return r < 0 ? conceal(builder->name, strlen(builder->name), err) : 0;
+}
+
+/* From here on the peer may use the builder, and reads why its words were refused. */
+
+static int refuse_count(const struct builder *builder, const struct record *record,
+                        struct error *err)
+{
+	(void)error_set(err, BLAME_POLICY, EACCES,
+	                "the builder `%s` takes at most %" PRIu64
+	                " arguments (args.max in %s), %zu "
+	                "were given",
+	                builder->name, builder->args.max, builder->file, record->n_args);
+	(void)error_hint(err, "give fewer, or have args.max raised there");
+	return -EACCES;
+}
+
+static int refuse_argument(const struct builder *builder, const struct record *record, size_t i,
+                           const char *rule, const char *hint, struct error *err)
+{
+	char buf[SHOWN_LEN];
+
+	(void)error_set(err, BLAME_POLICY, EACCES, "argument %zu, `%s`, %s (builder `%s`, %s)",
+	                i + 1, shown(record->args[i].data, record->args[i].len, buf), rule,
+	                builder->name, builder->file);
+	(void)error_hint(err, "%s", hint);
+	return -EACCES;
+}
+
+static int check_argument(const struct builder *builder, struct patterns *patterns,
+                          const struct record *record, size_t i, struct error *err)
+{
+	const struct record_text *arg = &record->args[i];
+	int r;
+
+	if (arg->len > ARGUMENT_MAX)
+		return error_set(
+			err, BLAME_PEER, EINVAL,
+			"argument %zu is %zu bytes long; no program can be given more than %d",
+			i + 1, arg->len, ARGUMENT_MAX);
+	if (!builder->args.dash && arg->data[0] == '-')
+		return refuse_argument(
+			builder, record, i, "begins with a dash and args.dash is not true",
+			"if it is a file, write ./ before it; options are taken only "
+			"with \"dash\": true in \"args\" of the definition",
+			err);
+	if (builder->args.n_match == 0)
+		return 0;
+	if (arg->len > PATTERN_TEXT_MAX)
+		return refuse_argument(builder, record, i,
+		                       "is longer than the 4096 bytes that args.match can be "
+		                       "compared with",
+		                       "only a definition without args.match would allow it", err);
+	r = patterns_match(patterns, arg->data);
+	if (r < 0)
+		return error_set(err, BLAME_HOST, -r, "no memory to match argument %zu", i + 1);
+	if (r == 0)
+		return refuse_argument(
+			builder, record, i, "matches none of args.match",
+			"each argument must match one of these expressions as a whole; "
+			"another one there would allow it",
+			err);
+	return 0;
+}
+
+static int compile_patterns(const struct builder *builder, struct patterns *ret, struct error *err)
+{
+	char why[PATTERN_WHY_MAX];
+	size_t bad;
+	int r = patterns_compile(builder->args.match, builder->args.n_match, ret, &bad, why);
+
+	if (r == -ENOMEM)
+		return error_set(err, BLAME_HOST, ENOMEM, "no memory for args.match");
+	/* They were compiled once already, when the definition was read. */
+	assert(r == 0);
+	return 0;
+}
+
+static int check_arguments(const struct builder *builder, const struct record *record,
+                           struct error *err)
+{
+	cleanup_patterns struct patterns patterns = { 0 };
+	int r;
+
+	if (record->n_args > builder->args.max)
+		return refuse_count(builder, record, err);
+	r = record->n_args > 0 ? compile_patterns(builder, &patterns, err) : 0;
+	for (size_t i = 0; i < record->n_args && r == 0; i++)
+		r = check_argument(builder, &patterns, record, i, err);
+	return r;
+}
+
+static bool text_equals(const struct record_text *text, const char *string)
+{
+	return text->len == strlen(string) && memcmp(text->data, string, text->len) == 0;
+}
+
+static bool same_text(const struct record_text *a, const struct record_text *b)
+{
+	return a->len == b->len && memcmp(a->data, b->data, a->len) == 0;
+}
+
+static bool is_accepted(const struct builder *builder, const struct record_text *name)
+{
+	for (size_t i = 0; i < builder->environment.n_accept; i++)
+		if (text_equals(name, builder->environment.accept[i]))
+			return true;
+	return false;
+}
+
+static bool is_set(const struct builder *builder, const struct record_text *name)
+{
+	for (size_t i = 0; i < builder->environment.n_set; i++)
+		if (text_equals(name, builder->environment.set[i].name))
+			return true;
+	return false;
+}
+
+static int check_variable(const struct builder *builder, const struct record *record, size_t i,
+                          struct error *err)
+{
+	const struct record_variable *variable = &record->env[i];
+	char buf[SHOWN_LEN];
+
+	(void)shown(variable->name.data, variable->name.len, buf);
+	if (!is_accepted(builder, &variable->name)) {
+		(void)error_set(err, BLAME_POLICY, EACCES,
+		                "the builder `%s` does not take the variable %s: not in "
+		                "environment.accept in %s",
+		                builder->name, buf, builder->file);
+		(void)error_hint(err, "leave it out, or have it added there");
+		return -EACCES;
+	}
+	if (variable->name.len + variable->value.len + 1 > ARGUMENT_MAX)
+		return error_set(
+			err, BLAME_PEER, EINVAL,
+			"the variable %s is %zu bytes long; no program can be given more than "
+			"%d with its name",
+			buf, variable->value.len, ARGUMENT_MAX);
+	for (size_t k = 0; k < i; k++)
+		if (same_text(&record->env[k].name, &variable->name))
+			return error_set(err, BLAME_PEER, EINVAL, "the variable %s is given twice",
+			                 buf);
+	return 0;
+}
+
+static int check_environment(const struct builder *builder, const struct record *record,
+                             struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < record->n_env && r == 0; i++)
+		r = check_variable(builder, record, i, err);
+	return r;
+}
+
+static bool is_store_base(const char *base, size_t len)
+{
+	static const char hash_letters[] = "0123456789abcdfghijklmnpqrsvwxyz";
+	static const char name_letters[] = "0123456789abcdefghijklmnopqrstuvwxyz"
+					   "ABCDEFGHIJKLMNOPQRSTUVWXYZ+._?=-";
+	size_t name_at = STORE_HASH_LEN + 1;
+
+	return len > name_at && len <= name_at + STORE_NAME_MAX &&
+	       strspn(base, hash_letters) >= STORE_HASH_LEN && base[STORE_HASH_LEN] == '-' &&
+	       strspn(base + name_at, name_letters) == len - name_at;
+}
+
+/* The last component of a path that is exactly STORE/HASH-NAME, or NULL. */
+static const char *store_base(const struct config *config, const struct record_text *path)
+{
+	size_t dir_len = strlen(config->store_dir);
+	const char *base = path->data + dir_len + 1;
+
+	if (path->len <= dir_len + 1 || memcmp(path->data, config->store_dir, dir_len) != 0 ||
+	    path->data[dir_len] != '/')
+		return NULL;
+	return is_store_base(base, path->len - dir_len - 1) ? base : NULL;
+}
+
+/* The builder makes it in a layer over the store; what is there already would be in its way. */
+static int check_absent(const char *path, struct error *err)
+{
+	struct stat st;
+
+	if (lstat(path, &st) == 0) {
+		(void)error_set(err, BLAME_PEER, EINVAL, "%s is in the host's store already", path);
+		(void)error_hint(err, "an output must not exist; a rebuild by nix-build --check of "
+		                      "a path that the host has cannot be done through hatch");
+		return -EINVAL;
+	}
+	if (errno != ENOENT && errno != ENOTDIR)
+		return error_errno(err, BLAME_HOST, errno, "cannot look for %s", path);
+	return 0;
+}
+
+static int place_in_store(const struct config *config, const struct record_output *output,
+                          struct request_output *ret, struct error *err)
+{
+	char buf[SHOWN_LEN];
+	const char *base = store_base(config, &output->path);
+
+	if (!base) {
+		(void)error_set(err, BLAME_PEER, EINVAL,
+		                "the output %.64s is to be at `%s`, which is no store path",
+		                output->name.data, shown(output->path.data, output->path.len, buf));
+		(void)error_hint(err, "expected %s/<32 characters of base 32>-<name>, or no path",
+		                 config->store_dir);
+		return -EINVAL;
+	}
+	*ret = (struct request_output){
+		.name = output->name.data, .path = output->path.data, .base = base, .in_store = true
+	};
+	return check_absent(output->path.data, err);
+}
+
+static int place_outside(const struct record_output *output, struct request_output *ret,
+                         struct error *err)
+{
+	char *path;
+
+	if (asprintf(&path, "%s/%s", OUTPUT_DIR, output->name.data) < 0)
+		return error_set(err, BLAME_HOST, ENOMEM, "no memory for an output");
+	*ret = (struct request_output){ .name = output->name.data,
+		                        .path = path,
+		                        .base = path + strlen(OUTPUT_DIR "/") };
+	return 0;
+}
+
+/* The name becomes a variable of the builder, whose value is the path. */
+static int check_output_name(const struct builder *builder, const struct record *record, size_t i,
+                             struct error *err)
+{
+	const struct record_output *output = &record->outputs[i];
+
+	if (!text_is_output(output->name.data, output->name.len))
+		return error_set(err, BLAME_PEER, EINVAL, "output %zu has a name that is none",
+		                 i + 1);
+	/* This one names all of them. */
+	if (text_equals(&output->name, "outputs"))
+		return error_set(err, BLAME_PEER, EINVAL, "an output cannot be named outputs");
+	if (is_accepted(builder, &output->name) || is_set(builder, &output->name)) {
+		(void)error_set(err, BLAME_POLICY, EACCES,
+		                "the output %.64s has the name of a variable of the builder `%s` "
+		                "(environment in %s)",
+		                output->name.data, builder->name, builder->file);
+		(void)error_hint(err, "name one of the two differently");
+		return -EACCES;
+	}
+	for (size_t k = 0; k < i; k++)
+		if (same_text(&record->outputs[k].name, &output->name) ||
+		    (output->path.len > 0 && same_text(&record->outputs[k].path, &output->path)))
+			return error_set(err, BLAME_PEER, EINVAL,
+			                 "the outputs %.64s and %.64s are one and the same",
+			                 record->outputs[k].name.data, output->name.data);
+	return 0;
+}
+
+static int check_outputs(const struct record *record, struct request *request, struct error *err)
+{
+	if (record->n_outputs > 0 && record->inline_reply)
+		return error_set(err, BLAME_PEER, EINVAL,
+		                 "an inline reply cannot carry outputs; ask for a stream");
+	if (record->n_outputs == 0)
+		return 0;
+	request->outputs = calloc(record->n_outputs, sizeof(*request->outputs));
+	if (!request->outputs)
+		return error_set(err, BLAME_HOST, ENOMEM, "no memory for outputs");
+	for (size_t i = 0; i < record->n_outputs; i++) {
+		const struct record_output *output = &record->outputs[i];
+		struct request_output *place = &request->outputs[i];
+		int r = check_output_name(request->builder, record, i, err);
+
+		if (r < 0)
+			return r;
+		request->n_outputs++;
+		r = output->path.len > 0 ? place_in_store(request->config, output, place, err)
+		                         : place_outside(output, place, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int copy_words(const struct record *record, struct request *request, struct error *err)
+{
+	size_t n_command = 0;
+
+	while (request->builder->command[n_command])
+		n_command++;
+	request->argv = calloc(n_command + record->n_args + 1, sizeof(*request->argv));
+	request->env = calloc(record->n_env + 1, sizeof(*request->env));
+	if (!request->argv || !request->env)
+		return error_set(err, BLAME_HOST, ENOMEM, "no memory for a request");
+	for (size_t i = 0; i < n_command; i++)
+		request->argv[i] = request->builder->command[i];
+	for (size_t i = 0; i < record->n_args; i++)
+		request->argv[n_command + i] = (char *)record->args[i].data;
+	for (size_t i = 0; i < record->n_env; i++)
+		request->env[i] = (struct variable){ (char *)record->env[i].name.data,
+			                             (char *)record->env[i].value.data };
+	request->n_env = record->n_env;
+	return 0;
+}
+
+static uint64_t time_limit(const struct limits *limits, const struct record *record)
+{
+	uint64_t wanted = record->timeout_sec ? record->timeout_sec : limits->time_default_sec;
+
+	return wanted < limits->time_max_sec ? wanted : limits->time_max_sec;
+}
+
+int request_check(const struct config *config, const struct builder *builder,
+                  const struct peer *peer, const char *socket_class, const struct record *record,
+                  struct request *ret, struct error *err)
+{
+	cleanup_request struct request request = { config, builder, peer };
+	int r;
+
+	assert(record->kind == RECORD_REQUEST);
+	if (!builder)
+		return refuse_unknown(config, record, err);
+	/* Nothing about the builder is told before this. */
+	r = policy_allows(config, builder, peer, socket_class, err);
+	if (r < 0)
+		return r;
+	r = check_arguments(builder, record, err);
+	if (r < 0)
+		return r;
+	r = check_environment(builder, record, err);
+	if (r < 0)
+		return r;
+	r = check_outputs(record, &request, err);
+	if (r < 0)
+		return r;
+	r = copy_words(record, &request, err);
+	if (r < 0)
+		return r;
+	request.time_limit_sec = time_limit(&builder->limits, record);
+	*ret = request;
+	request = (struct request){ 0 };
+	return 0;
+}
+
+void request_done(struct request *request)
+{
+	free(request->argv);
+	free(request->env);
+	for (size_t i = 0; i < request->n_outputs; i++)
+		if (!request->outputs[i].in_store)
+			free((char *)request->outputs[i].path);
+	free(request->outputs);
+	*request = (struct request){ 0 };
+}

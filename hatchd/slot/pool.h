@@ -1,0 +1,96 @@
+/*
+ * Build users, one live request each, and the queue before them. All state is lock files below
+ * STATE/pool (0700): no daemon keeps it, and the kernel releases what a killed instance held.
+ *
+ *   STATE/pool/NAME         lock of the build user NAME; its content names what the holder made
+ *   STATE/pool/queue.lock   guards the numbering of tickets, held for microseconds
+ *   STATE/pool/queue/N      one waiting request; locked by it
+ *   STATE/scratch/RANDOM    what one request writes, named in the lock's content
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "hatchd/config/config.h"
+#include "lib/base/cleanup.h"
+#include "lib/base/error.h"
+
+enum {
+	SCRATCH_NAME_LEN = 16, /* hexadecimal digits, random */
+	CGROUP_PATH_MAX = 1024,
+};
+
+struct pool {
+	const struct build_user *users; /* borrowed */
+	size_t n_users;
+	int pool_fd, scratch_fd; /* directories; scratch_fd is opened O_RDONLY */
+	int queue_fd;            /* directory */
+	int change_fd; /* inotify: readable when a lock may have become free; -1 before pool_join()
+	                */
+	int ticket_fd; /* our place in the queue, -1: none */
+	uint64_t ticket;
+};
+
+/* What a request holds while it lives. */
+struct slot {
+	const struct build_user *user; /* borrowed */
+	int lock_fd; /* flock; init inherits it, so the slot stays taken until the last process is
+	                gone */
+};
+
+/* What the content of a lock says that its holder made. */
+struct slot_record {
+	char scratch[SCRATCH_NAME_LEN + 1]; /* empty: nothing */
+	char cgroup[CGROUP_PATH_MAX];       /* absolute below /sys/fs/cgroup, or empty */
+};
+
+#define cleanup_pool cleanup_(pool_done)
+#define cleanup_slot cleanup_(slot_done)
+
+/*
+ * pool_open - open, and where missing make, the directories below state_dir
+ *
+ * state_dir  exists; its whole path was checked by the caller (trusted_directory())
+ * users      the accounts, also used as names of the lock files: one component each
+ * Errors     BLAME_HOST: -EPERM a directory is not 0700 of our own uid, or what the file system
+ * says
+ */
+int pool_open(const char *state_dir, const struct build_user *users, size_t n_users,
+              struct pool *ret, struct error *err);
+void pool_done(struct pool *pool);
+
+/* pool_join - take a ticket, behind everybody who waits; -EBUSY (BLAME_HOST) if queue_max wait
+ * already */
+int pool_join(struct pool *pool, uint64_t queue_max, struct error *err);
+
+/*
+ * pool_try - take a free slot, if it is our turn
+ *
+ * Returns  1 and *ret, and the ticket is given back; 0 and *ret_ahead (how many live tickets stand
+ * before ours) when we must wait for pool->change_fd, or 250 ms at most: a change may be missed; or
+ * a negative errno
+ */
+int pool_try(struct pool *pool, struct slot *ret, uint64_t *ret_ahead, struct error *err);
+
+/* slot_done - forget everything recorded, then release the lock. An empty slot is fine. */
+void slot_done(struct slot *slot);
+
+/* slot_abandon - release the lock, but forget nothing: for one who could not clear up what he made.
+ * Nobody gets the slot before a sweep has. An empty slot is fine. */
+void slot_abandon(struct slot *slot);
+
+/* slot_write_record - say in the lock what will be made, before it is made; 0 or -errno */
+int slot_write_record(const struct slot *slot, const struct slot_record *record, struct error *err);
+
+/*
+ * pool_sweep - find slots whose holder died without cleaning up, and have them cleared
+ *
+ * For each lock that is free but has content: lock, clear(), and only if that returned 0 forget the
+ * content. Also called for a slot just taken whose content is not empty: pool_try() hands out only
+ * empty ones and leaves the others to the sweep. Errors   the first failure of clear() or of the
+ * file system; the others are tried all the same
+ */
+int pool_sweep(struct pool *pool,
+               int (*clear)(void *context, const struct build_user *user, int scratch_fd,
+                            const struct slot_record *record, struct error *err),
+               void *context, struct error *err);

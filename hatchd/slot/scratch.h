@@ -1,0 +1,61 @@
+/*
+ * The scratch directory of one request: everything a builder writes is in here, on disk, below a
+ * directory that only root can enter.
+ *
+ *   upper    root:build group 01775   the new part of the store
+ *   work     0700                     the overlay's own
+ *   outputs  root:build group 01775   /build/outputs: outputs that are no store paths
+ *   build    0700 of the build user   /build
+ *   tmp      01777                    /tmp
+ *   root     0700                     where the view's root is mounted while it is made
+ */
+#pragma once
+
+#include "hatchd/sandbox/privilege.h"
+#include "lib/base/cleanup.h"
+#include "lib/base/error.h"
+#include "pool.h"
+
+struct scratch {
+	char name[SCRATCH_NAME_LEN + 1];
+	int parent_fd; /* borrowed */
+	int dir_fd;
+	int upper_fd, work_fd, outputs_fd, build_fd, tmp_fd, root_fd;
+};
+
+#define cleanup_scratch cleanup_(scratch_done)
+
+/* scratch_choose_name - random, so that no builder can guess it and no old one comes back; 0 or
+ * -errno */
+int scratch_choose_name(char ret[SCRATCH_NAME_LEN + 1]);
+
+/* scratch_create - make parent_fd/name with everything in it. Errors: BLAME_HOST, what the file
+ * system says */
+int scratch_create(int parent_fd, const char *name, const struct account *account,
+                   struct scratch *ret, struct error *err);
+
+/* scratch_done - close the descriptors; the directory stays */
+void scratch_done(struct scratch *scratch);
+
+/*
+ * scratch_clear - remove what the builder made, as the builder, so that no privilege ever touches
+ * its inodes
+ *
+ * Called in a process that has become the build user.
+ */
+int scratch_clear(const struct scratch *scratch, struct error *err);
+
+/*
+ * scratch_remove - remove what is left of parent_fd/name after scratch_clear()
+ *
+ * Needs no capability: the builder's own directories are empty, and removed without being opened.
+ * Errors  BLAME_HOST, naming what stays; the caller keeps the name for the next instance
+ */
+int scratch_remove(int parent_fd, const char *name, struct error *err);
+
+/*
+ * scratch_clear_leftover - remove the scratch of an instance that died: a child becomes the build
+ * user and does what scratch_clear() does, then the rest is removed
+ */
+int scratch_clear_leftover(int parent_fd, const char *name, const struct account *account,
+                           struct error *err);

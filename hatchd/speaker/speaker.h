@@ -1,0 +1,37 @@
+/*
+ * The speaker: the one process that reads what a client sends. It has no capability, no file, and a
+ * seccomp filter that lets it read, write and allocate. Source: docs/protocol.md
+ */
+#pragma once
+
+#include <sys/types.h>
+
+#include "hatchd/sandbox/privilege.h"
+#include "lib/base/cleanup.h"
+#include "lib/base/error.h"
+
+/* The monitor's ends. -1: closed or never made. */
+struct speaker {
+	pid_t pid;                /* 0: none */
+	int control_fd;           /* orders out, notes in */
+	int record_fd;            /* memfd; the speaker fills and seals it */
+	int stdout_fd, stderr_fd; /* write ends, for the builder */
+	int tree_fd;              /* write end, for the packer */
+};
+
+/*
+ * speaker_start - fork the speaker; from here on it alone has the connection
+ *
+ * conn_fd  taken: closed in the monitor
+ * account  who it becomes
+ */
+int speaker_start(int conn_take_fd, const struct account *account, struct speaker *ret,
+                  struct error *err);
+void speaker_done(struct speaker *speaker);
+
+/*
+ * speaker_refuse - tell the client that there is no service, when no speaker can be started
+ *
+ * Greets and sends one fixed error; reads nothing and never blocks.
+ */
+void speaker_refuse(int conn_fd);

@@ -1,0 +1,619 @@
+/* See talk.h. Every function here runs under the speaker's seccomp filter. */
+#include "talk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "build-config.h"
+#include "hatchd/clock.h"
+#include "hatchd/config/config.h"
+#include "hatchd/request/record.h"
+#include "lib/base/cleanup.h"
+#include "lib/base/text.h"
+
+enum {
+	REQUEST_DEADLINE_MS = 5000,   /* greeting to whole request, in all */
+	RECEIVED_DEADLINE_MS = 10000, /* exit to "received" */
+	STALL_MS = 60000, /* a client that takes no byte for so long, once there is no builder to
+	                     wait for */
+};
+
+static const char server_name[] = "hatchd " VERSION;
+
+/* How the talk goes on after a step. */
+enum step {
+	STEP_GO_ON,
+	STEP_END,
+};
+
+int talk_tell(struct talk *talk, enum note_type type, enum delivery delivery, const char *text)
+{
+	struct note note;
+
+	memset(&note, 0, sizeof(note));
+	note.type = type;
+	note.delivery = delivery;
+	note.stdout_bytes = talk->streams[0].bytes;
+	note.stderr_bytes = talk->streams[1].bytes;
+	note.output_bytes = talk->output_bytes;
+	if (text)
+		(void)snprintf(note.text, sizeof(note.text), "%s", text);
+	return send(talk->control_fd, &note, sizeof(note), MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static bool order_waits(const struct talk *talk)
+{
+	struct pollfd p = { .fd = talk->control_fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0;
+}
+
+/*
+ * Wait until the client takes bytes again. While the builder runs that may be for ever: the builder
+ * then waits too, and its time limit ends it. Otherwise there is no reason to wait for longer than
+ * STALL_MS, and none at all once the monitor has closed the channel.
+ */
+static int wait_for_client(const struct talk *talk, int64_t *stalled_since_ms)
+{
+	struct pollfd p[] = { { .fd = talk->wire.fd, .events = POLLOUT },
+		              { .fd = talk->control_fd } };
+	int r;
+
+	do
+		r = poll(p, ARRAY_SIZE(p), 1000);
+	while (r < 0 && errno == EINTR);
+	if (r < 0)
+		return -errno;
+	if ((p[0].revents & (POLLERR | POLLHUP)) || p[1].revents)
+		return -EPIPE;
+	if (r > 0)
+		return 0;
+	if (talk->started && !talk->ended && !order_waits(talk))
+		return 0;
+	if (*stalled_since_ms == 0)
+		*stalled_since_ms = clock_now_ms();
+	return clock_now_ms() - *stalled_since_ms > STALL_MS ? -ETIMEDOUT : 0;
+}
+
+static int send_bytes(const struct talk *talk, const char *bytes, size_t len)
+{
+	int64_t stalled_since_ms = 0;
+
+	while (len > 0) {
+		ssize_t n = send(talk->wire.fd, bytes, len, MSG_NOSIGNAL);
+		int r;
+
+		if (n >= 0) {
+			bytes += n;
+			len -= (size_t)n;
+			stalled_since_ms = 0;
+			continue;
+		}
+		if (errno == EINTR)
+			continue;
+		if (errno != EAGAIN)
+			return -errno;
+		r = wait_for_client(talk, &stalled_since_ms);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* A message and its attachment. */
+static int say(const struct talk *talk, const struct message *message, const void *attachment)
+{
+	cleanup_(buffer_done) struct buffer buf = { 0 };
+	int r = message_print(message, &buf, NULL);
+
+	if (r == 0 && attachment)
+		r = buffer_add(&buf, attachment, message->size);
+	if (r < 0)
+		return r;
+	return send_bytes(talk, buf.data, buf.len);
+}
+
+/* Sentences may quote paths and words of any bytes; a message holds only text. */
+static int say_error(const struct talk *talk, const char *code, const char *text, const char *hint)
+{
+	struct message m = { .type = MESSAGE_ERROR };
+	char clean_text[2 * ERROR_TEXT_MAX], clean_hint[2 * ERROR_HINT_MAX];
+
+	text_escape(text, strlen(text), clean_text, sizeof(clean_text));
+	text_escape(hint, strlen(hint), clean_hint, sizeof(clean_hint));
+	m.error.code = (char *)code;
+	m.error.message = clean_text;
+	m.error.hint = clean_hint[0] ? clean_hint : NULL;
+	return say(talk, &m, NULL);
+}
+
+/* The client broke the protocol: it is told, the monitor is told, and that is all. */
+static enum step end_bad_request(struct talk *talk, const char *text)
+{
+	(void)say_error(talk, "bad-request", text,
+	                "a client of the same release speaks this protocol");
+	(void)talk_tell(talk, NOTE_BAD_REQUEST, DELIVERY_UNKNOWN, text);
+	return STEP_END;
+}
+
+static enum step end_hangup(struct talk *talk)
+{
+	(void)talk_tell(talk, NOTE_HANGUP, DELIVERY_LOST, NULL);
+	return STEP_END;
+}
+
+static int greet(const struct talk *talk)
+{
+	struct message m = { .type = MESSAGE_HELLO };
+
+	m.hello.version = WIRE_VERSION;
+	m.hello.version_min = WIRE_VERSION_MIN;
+	m.hello.server = (char *)server_name;
+	return say(talk, &m, NULL);
+}
+
+static struct record_text borrow_string(const char *s)
+{
+	return (struct record_text){ s ? s : "", s ? strlen(s) : 0 };
+}
+
+/* The record borrows everything from the message; only the arrays are its own. */
+static int record_from_message(const struct message *m, struct record *record)
+{
+	*record = (struct record){ .kind = RECORD_REQUEST };
+	record->builder = borrow_string(m->request.builder);
+	record->request_id = borrow_string(m->request.request_id);
+	record->timeout_sec = m->request.timeout_sec;
+	record->inline_reply = m->request.inline_reply;
+	record->args = calloc(m->request.n_args + 1, sizeof(*record->args));
+	record->env = calloc(m->request.n_env + 1, sizeof(*record->env));
+	record->outputs = calloc(m->request.n_outputs + 1, sizeof(*record->outputs));
+	if (!record->args || !record->env || !record->outputs)
+		return -ENOMEM;
+
+	for (size_t i = 0; i < m->request.n_args; i++)
+		record->args[record->n_args++] = (struct record_text){ m->request.args[i].data,
+			                                               m->request.args[i].len };
+	for (size_t i = 0; i < m->request.n_env; i++)
+		record->env[record->n_env++] = (struct record_variable){
+			borrow_string(m->request.env[i].name),
+			{ m->request.env[i].value.data, m->request.env[i].value.len },
+		};
+	for (size_t i = 0; i < m->request.n_outputs; i++)
+		record->outputs[record->n_outputs++] = (struct record_output){
+			borrow_string(m->request.outputs[i].name),
+			borrow_string(m->request.outputs[i].path),
+		};
+	return 0;
+}
+
+static int hand_over(struct talk *talk, const struct message *m, struct error *err)
+{
+	cleanup_record struct record record = { 0 };
+	int r;
+
+	if (m->type == MESSAGE_REQUEST)
+		r = record_from_message(m, &record);
+	else {
+		record.kind = m->type == MESSAGE_LIST ? RECORD_LIST : RECORD_PING;
+		r = 0;
+	}
+	if (r == 0)
+		r = record_write(talk->record_fd, &record, err);
+	if (r == 0)
+		r = talk_tell(talk, NOTE_RECORD, DELIVERY_UNKNOWN, NULL);
+	return r;
+}
+
+static enum step receive_request(struct talk *talk)
+{
+	cleanup_message struct message m = { 0 };
+	struct error err = { 0 };
+	int r;
+
+	talk->wire.deadline_ms = clock_now_ms() + REQUEST_DEADLINE_MS;
+	r = wire_read(&talk->wire, &m, &err);
+	if (r == 0)
+		return end_hangup(talk);
+	if (r == -ETIMEDOUT)
+		return end_bad_request(talk, "no whole request within 5 seconds");
+	if (r < 0)
+		return end_bad_request(talk, err.text);
+	if (m.type != MESSAGE_REQUEST && m.type != MESSAGE_LIST && m.type != MESSAGE_PING)
+		return end_bad_request(talk, "the first message must be a request, list or ping");
+	if (m.request.version < WIRE_VERSION_MIN || m.request.version > WIRE_VERSION) {
+		(void)say_error(talk, "version", "this server speaks version 1 of the protocol",
+		                "use a client of the same release as the server");
+		(void)talk_tell(talk, NOTE_BAD_REQUEST, DELIVERY_UNKNOWN, "no common version");
+		return STEP_END;
+	}
+	if (m.size > 0)
+		return end_bad_request(talk, "a request has no attachment");
+	if (wire_has_more(&talk->wire))
+		return end_bad_request(talk, "a message came while none was expected");
+	talk->inline_reply = m.type == MESSAGE_REQUEST && m.request.inline_reply;
+	if (hand_over(talk, &m, &err) < 0)
+		return STEP_END;
+	talk->wire.line_max = WIRE_LINE_MAX;
+	talk->wire.deadline_ms = 0;
+	return STEP_GO_ON;
+}
+
+static int relay_log(struct talk *talk, struct stream *stream, size_t len)
+{
+	struct message m = { .type = stream->type };
+
+	if (talk->inline_reply) {
+		m.log.data = (struct text){ talk->log_buf, len };
+		return say(talk, &m, NULL);
+	}
+	m.size = (uint32_t)len;
+	return say(talk, &m, talk->log_buf);
+}
+
+/* One read of one stream: forwarded, or dropped once the log is full. */
+static enum step read_log(struct talk *talk, struct stream *stream)
+{
+	ssize_t n = fd_read_some(stream->fd, talk->log_buf,
+	                         talk->inline_reply ? LOG_INLINE_MAX : LOG_READ_MAX);
+	uint64_t total;
+
+	if (n == -EAGAIN)
+		return STEP_GO_ON;
+	if (n <= 0) {
+		fd_closep(&stream->fd);
+		return STEP_GO_ON;
+	}
+	talk->last_log_ms = clock_now_ms();
+	stream->bytes += (uint64_t)n;
+	total = talk->streams[0].bytes + talk->streams[1].bytes;
+	if (total > talk->log_max) {
+		if (!talk->log_full)
+			(void)talk_tell(talk, NOTE_LOG_FULL, DELIVERY_UNKNOWN, NULL);
+		talk->log_full = true;
+		return STEP_GO_ON;
+	}
+	if (relay_log(talk, stream, (size_t)n) < 0)
+		return end_hangup(talk);
+	talk->last_log_ms = clock_now_ms();
+	return STEP_GO_ON;
+}
+
+/* The builder is gone, so both streams end: nothing of the log comes after the outputs, and whether
+ * it kept its limit is known before anybody calls it a success. */
+static enum step drain_logs(struct talk *talk)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(talk->streams); i++)
+		while (talk->streams[i].fd >= 0)
+			if (read_log(talk, &talk->streams[i]) == STEP_END)
+				return STEP_END;
+	return talk_tell(talk, NOTE_DRAINED, DELIVERY_UNKNOWN, NULL) < 0 ? STEP_END : STEP_GO_ON;
+}
+
+/* Move len bytes from the tree pipe to the client without looking at them. */
+static int relay_bytes(struct talk *talk, size_t len)
+{
+	int64_t stalled_since_ms = 0;
+
+	while (len > 0) {
+		ssize_t n = splice(talk->tree_fd, NULL, talk->wire.fd, NULL, len,
+		                   SPLICE_F_MOVE | SPLICE_F_MORE);
+
+		if (n > 0) {
+			len -= (size_t)n;
+			talk->output_bytes += (uint64_t)n;
+			stalled_since_ms = 0;
+			continue;
+		}
+		if (n == 0)
+			return -EIO; /* the packer died inside a chunk */
+		if (errno == EINTR)
+			continue;
+		if (errno != EAGAIN)
+			return -errno;
+		n = wait_for_client(talk, &stalled_since_ms);
+		if (n < 0)
+			return (int)n;
+	}
+	return 0;
+}
+
+static int relay_end(struct talk *talk, const char *name)
+{
+	struct chunk_totals totals;
+	struct message m = { .type = MESSAGE_OUTPUT_END };
+
+	if (fd_read_full(talk->tree_fd, &totals, sizeof(totals)) != 1)
+		return -EIO;
+	totals.sha256[sizeof(totals.sha256) - 1] = '\0';
+	m.output.name = (char *)name;
+	m.output.entries = totals.entries;
+	m.output.bytes = totals.bytes;
+	m.output.sha256 = totals.sha256;
+	return say(talk, &m, NULL);
+}
+
+/*
+ * Relay one output. A packer that fails in the middle closes its end: then this one is left
+ * incomplete, and the order that follows says why.
+ */
+static enum step relay_output(struct talk *talk, const char *name)
+{
+	struct chunk chunk;
+
+	while (fd_read_full(talk->tree_fd, &chunk, sizeof(chunk)) == 1) {
+		struct message m = { .type = MESSAGE_OUTPUT, .size = chunk.len };
+		int r;
+
+		if (chunk.kind == CHUNK_END) {
+			r = relay_end(talk, name);
+			return r < 0 && r != -EIO ? end_hangup(talk) : STEP_GO_ON;
+		}
+		if (chunk.kind != CHUNK_BYTES || chunk.len == 0 || chunk.len > WIRE_ATTACHMENT_MAX)
+			return STEP_END;
+		m.output.name = (char *)name;
+		r = say(talk, &m, NULL);
+		if (r == 0)
+			r = relay_bytes(talk, chunk.len);
+		if (r == -EIO)
+			return STEP_END; /* a message was cut: nothing true can follow */
+		if (r < 0)
+			return end_hangup(talk);
+	}
+	return STEP_GO_ON;
+}
+
+/* The client has the outputs in place, or it has not: both are worth a line in the record. */
+static enum step await_received(struct talk *talk)
+{
+	cleanup_message struct message m = { 0 };
+	enum delivery delivery = DELIVERY_UNKNOWN;
+	struct error err = { 0 };
+	int r;
+
+	if (!talk->client_done) {
+		talk->wire.deadline_ms = clock_now_ms() + RECEIVED_DEADLINE_MS;
+		r = wire_read(&talk->wire, &m, &err);
+		delivery = r == 1 && m.type == MESSAGE_RECEIVED ? DELIVERY_DONE : DELIVERY_LOST;
+	}
+	(void)talk_tell(talk, NOTE_FINISHED, delivery, NULL);
+	return STEP_END;
+}
+
+static enum step end_finished(struct talk *talk, int r)
+{
+	if (r < 0)
+		return end_hangup(talk);
+	(void)talk_tell(talk, NOTE_FINISHED, DELIVERY_UNKNOWN, NULL);
+	return STEP_END;
+}
+
+static enum step say_exit(struct talk *talk, const struct order *order)
+{
+	struct message m = { .type = MESSAGE_EXIT };
+	int r;
+
+	m.exit.code = order->exit_code;
+	m.exit.signal = order->exit_signal;
+	m.exit.timed_out = order->timed_out;
+	m.exit.silent = order->silent;
+	m.exit.receipt = (struct wire_receipt){
+		.id = (char *)order->id,
+		.builder = (char *)order->name,
+		.derivation = order->derivation[0] ? (char *)order->derivation : NULL,
+		.user = (char *)order->user,
+		.peer_uid = order->peer_uid,
+		.peer_gid = order->peer_gid,
+		.queued_ms = order->queued_ms,
+		.run_ms = order->run_ms,
+		.total_ms = order->total_ms,
+		.stdout_bytes = talk->streams[0].bytes,
+		.stderr_bytes = talk->streams[1].bytes,
+		.outputs = order->outputs,
+	};
+	r = say(talk, &m, NULL);
+	if (r == 0 && order->exit_code == 0)
+		return await_received(talk);
+	return end_finished(talk, r);
+}
+
+static int say_items(struct talk *talk, bool more)
+{
+	struct message m = { .type = MESSAGE_BUILDERS };
+	int r;
+
+	m.builders.items = talk->items;
+	m.builders.n_items = talk->n_items;
+	m.builders.more = more;
+	r = say(talk, &m, NULL);
+	for (size_t i = 0; i < talk->n_items; i++) {
+		free(talk->items[i].name);
+		free(talk->items[i].description);
+	}
+	talk->n_items = 0;
+	return r;
+}
+
+static enum step add_item(struct talk *talk, const struct order *order)
+{
+	struct wire_builder *item = &talk->items[talk->n_items];
+	char clean[CHANNEL_DESCRIPTION_MAX];
+
+	item->name = strdup(order->name);
+	text_escape(order->text, strlen(order->text), clean, sizeof(clean));
+	item->description = strdup(clean);
+	if (!item->name || !item->description)
+		return end_hangup(talk);
+	talk->n_items++;
+	if (talk->n_items == ARRAY_SIZE(talk->items) && say_items(talk, true) < 0)
+		return end_hangup(talk);
+	return STEP_GO_ON;
+}
+
+static int say_accepted(const struct talk *talk, const struct order *order)
+{
+	struct message m = { .type = MESSAGE_ACCEPTED };
+
+	m.accepted.id = (char *)order->id;
+	m.accepted.builder = (char *)order->name;
+	m.accepted.derivation = order->derivation[0] ? (char *)order->derivation : NULL;
+	return say(talk, &m, NULL);
+}
+
+static int say_queued(const struct talk *talk, const struct order *order)
+{
+	struct message m = { .type = MESSAGE_QUEUED };
+
+	m.queued.resource = (char *)order->name;
+	m.queued.ahead = order->ahead;
+	return say(talk, &m, NULL);
+}
+
+static int say_started(struct talk *talk, const struct order *order)
+{
+	struct message m = { .type = MESSAGE_STARTED };
+
+	talk->started = true;
+	talk->log_max = order->log_bytes;
+	talk->silence_ms = (int64_t)order->silence_sec * 1000;
+	talk->last_log_ms = clock_now_ms();
+	m.started.time_limit_sec = order->time_limit_sec;
+	return say(talk, &m, NULL);
+}
+
+static int say_pong(const struct talk *talk)
+{
+	struct message m = { .type = MESSAGE_PONG };
+
+	m.hello.server = (char *)server_name;
+	return say(talk, &m, NULL);
+}
+
+static enum step obey(struct talk *talk, const struct order *order)
+{
+	int r;
+
+	switch (order->type) {
+	case ORDER_ACCEPTED:
+		r = say_accepted(talk, order);
+		break;
+	case ORDER_QUEUED:
+		r = say_queued(talk, order);
+		break;
+	case ORDER_STARTED:
+		r = say_started(talk, order);
+		break;
+	case ORDER_BUILDER:
+		return add_item(talk, order);
+	case ORDER_BUILDERS_END:
+		return end_finished(talk, say_items(talk, false));
+	case ORDER_PONG:
+		return end_finished(talk, say_pong(talk));
+	case ORDER_DRAIN:
+		talk->ended = true;
+		return drain_logs(talk);
+	case ORDER_OUTPUT:
+		return relay_output(talk, order->name);
+	case ORDER_EXIT:
+		return say_exit(talk, order);
+	case ORDER_ERROR:
+		return end_finished(talk,
+		                    say_error(talk, order->code_name, order->text, order->hint));
+	default:
+		return STEP_END;
+	}
+	return r < 0 ? end_hangup(talk) : STEP_GO_ON;
+}
+
+static enum step receive_order(struct talk *talk)
+{
+	struct order order;
+	ssize_t n = recv(talk->control_fd, &order, sizeof(order), 0);
+
+	if (n != sizeof(order))
+		return STEP_END; /* the monitor is gone, and with it everything else */
+	return obey(talk, &order);
+}
+
+/* Something from the client outside its turn: the end of its half, or a breach of the protocol. */
+static enum step hear_client(struct talk *talk, short events)
+{
+	char byte;
+	ssize_t n;
+
+	if (events & (POLLHUP | POLLERR))
+		return end_hangup(talk);
+	n = recv(talk->wire.fd, &byte, 1, MSG_DONTWAIT);
+	if (n > 0)
+		return end_bad_request(talk, "a message came while none was expected");
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return STEP_GO_ON; /* an out-of-band byte: it wakes us, and this read threw it away
+		                    */
+	if (n < 0)
+		return end_hangup(talk);
+	talk->client_done = true;
+	return STEP_GO_ON;
+}
+
+static int poll_timeout_ms(const struct talk *talk)
+{
+	int64_t left;
+
+	if (!talk->started || talk->silence_ms == 0 || talk->silent)
+		return -1;
+	left = talk->last_log_ms + talk->silence_ms - clock_now_ms();
+	return left < 0 ? 0 : left > 60000 ? 60000 : (int)left;
+}
+
+static void watch_silence(struct talk *talk)
+{
+	if (poll_timeout_ms(talk) != 0)
+		return;
+	talk->silent = true;
+	(void)talk_tell(talk, NOTE_SILENT, DELIVERY_UNKNOWN, NULL);
+}
+
+/* Orders come after the log that is there already: so a client sees things in the order they
+ * happened. */
+static enum step talk_once(struct talk *talk)
+{
+	struct pollfd p[] = {
+		{ .fd = talk->wire.fd, .events = talk->client_done ? 0 : POLLIN },
+		{ .fd = talk->streams[0].fd, .events = POLLIN },
+		{ .fd = talk->streams[1].fd, .events = POLLIN },
+		{ .fd = talk->control_fd, .events = POLLIN },
+	};
+
+	if (!talk->started) /* nothing is read before the log limit is known */
+		p[1].fd = p[2].fd = -1;
+	if (poll(p, ARRAY_SIZE(p), poll_timeout_ms(talk)) < 0)
+		return errno == EINTR ? STEP_GO_ON : STEP_END;
+	if (p[0].revents && hear_client(talk, p[0].revents) == STEP_END)
+		return STEP_END;
+	for (size_t i = 0; i < 2; i++)
+		if (p[i + 1].revents && read_log(talk, &talk->streams[i]) == STEP_END)
+			return STEP_END;
+	/* Silent is only who had the chance to be heard: a relay may have waited for the client. */
+	if (!p[1].revents && !p[2].revents)
+		watch_silence(talk);
+	if (p[3].revents)
+		return receive_order(talk);
+	return STEP_GO_ON;
+}
+
+void talk_run(struct talk *talk)
+{
+	if (greet(talk) < 0) {
+		(void)end_hangup(talk);
+		return;
+	}
+	if (receive_request(talk) == STEP_END)
+		return;
+	while (talk_once(talk) == STEP_GO_ON)
+		;
+}
