@@ -2,11 +2,13 @@
 """Do the tests guard what they claim to? Takes one protecting line away at a time, and wants a test to fail for it.
 
     mutations.py [-d DIR] [NAME...]
+    mutations.py --find
 
 Works on a copy of the sources in DIR (default: .cache/mutations), never on the sources themselves. Each row below names
 what is taken away, and the tests that must go red: "unit:PROGRAM:CASE" of a unit test, "session:FILE:TEST" or
 "machine:FILE:TEST" of tests/vm. All of them must be green first. One line for each row: "ok NAME" if every test that is
 named went red, "FAIL NAME: why" otherwise. Takes a quarter of an hour; needs root, for the machines.
+--find only looks whether each line is still there to be taken away: a unit test, so that no row is lost.
 """
 
 import argparse
@@ -22,7 +24,13 @@ PRIVILEGE = "hatchd/sandbox/privilege.c"
 FILTER = "hatchd/sandbox/filter.c"
 INIT = "hatchd/sandbox/init.c"
 VIEW = "hatchd/sandbox/view.c"
+ATTRIBUTES = "hatchd/sandbox/view.h"
+PLACE = "hatchd/sandbox/place.c"
+KERNEL = "hatchd/sandbox/kernel.c"
 MONITOR = "hatchd/monitor/monitor.c"
+BUILD = "hatchd/monitor/build.c"
+CLEAN = "hatchd/monitor/clean.c"
+OUTPUTS = "hatchd/monitor/outputs.c"
 LANDLOCK = "hatchd/sandbox/landlock.c"
 UNPACK = "lib/tree/unpack.c"
 SANDBOX = "machine:test_attack_sandbox.py:"
@@ -60,7 +68,7 @@ ROWS = [
       SANDBOX + "a_builder_has_no_capability_and_gains_none"]),
     ("drop_to_the_needed", [(PRIVILEGE, "r = cap_set(keep);", "r = 0;")],
      ["unit:privilege:the_monitor_keeps_seven_capabilities_and_its_children_none"]),
-    ("drop_of_all_while_the_builder_runs", [(MONITOR, "r = privilege_drop_all(err);", "r = 0;")],
+    ("drop_of_all_while_the_builder_runs", [(BUILD, "r = privilege_drop_all(err);", "r = 0;")],
      [SANDBOX + "processes_of_a_request_have_no_rights_and_cannot_be_looked_into"]),
     ("parent_death_signal", [(PRIVILEGE, "return privilege_die_with_parent(parent, err);", "return 0;")],
      ["unit:privilege:dies_with_its_parent_after_each_way_down",
@@ -127,7 +135,7 @@ ROWS = [
      ["unit:landlock:a_writer_changes_its_directories_and_nothing_else"]),
     ("landlock_of_truncate", [(LANDLOCK, "attr.handled_access_fs |= ACCESS_FS_TRUNCATE;", "{}")],
      ["unit:landlock:a_writer_cuts_no_file_elsewhere"]),
-    ("filter_of_the_monitor", [(MONITOR, "return r < 0 ? r : filter_monitor(err);", "return r;")],
+    ("filter_of_the_monitor", [(BUILD, "return r < 0 ? r : filter_monitor(err);", "return r;")],
      [SANDBOX + "processes_of_a_request_have_no_rights_and_cannot_be_looked_into"]),
     # --- trees, both ways
     ("order_of_a_stream", [(UNPACK, "if (strcmp(name, u->levels[level].last) <= 0)", "if (0)")],
@@ -139,11 +147,11 @@ ROWS = [
     ("digest_of_an_output", [("hatch-client/exchange.c", "strcmp(end->output.sha256, totals->sha256) == 0", "true")],
      ["session:test_client.py:refuses_an_output_that_is_not_what_its_record_says"]),
     # --- what a builder sees
-    ("nosuid", [(VIEW, "ATTR_DATA = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV", "ATTR_DATA = MOUNT_ATTR_NODEV")],
+    ("nosuid", [(ATTRIBUTES, "ATTR_DATA = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV", "ATTR_DATA = MOUNT_ATTR_NODEV")],
      [SANDBOX + "mounts_of_a_builder_are_restricted"]),
-    ("nodev", [(VIEW, "ATTR_DATA = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV", "ATTR_DATA = MOUNT_ATTR_NOSUID")],
+    ("nodev", [(ATTRIBUTES, "ATTR_DATA = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV", "ATTR_DATA = MOUNT_ATTR_NOSUID")],
      [SANDBOX + "mounts_of_a_builder_are_restricted"]),
-    ("read_only", [(VIEW, "ATTR_READ_ONLY = ATTR_DATA | MOUNT_ATTR_RDONLY", "ATTR_READ_ONLY = ATTR_DATA")],
+    ("read_only", [(ATTRIBUTES, "ATTR_READ_ONLY = ATTR_DATA | MOUNT_ATTR_RDONLY", "ATTR_READ_ONLY = ATTR_DATA")],
      [SANDBOX + "mounts_of_a_builder_are_restricted"]),
     ("recursive_attributes", [("hatchd/sandbox/mount.c", "set_attributes(fd, AT_RECURSIVE, attributes)", "set_attributes(fd, 0, attributes)")],
      [SANDBOX + "mounts_below_a_bind_are_restricted_too"]),
@@ -151,8 +159,8 @@ ROWS = [
      [SANDBOX + "the_root_of_the_host_is_gone"]),
     ("private_mounts", [(VIEW, "syscall(SYS_mount, NULL, \"/\", NULL, MS_REC_ | MS_PRIVATE_, NULL) < 0", "false")],
      [SANDBOX + "mounts_of_a_builder_are_not_shared", SANDBOX + "mounts_of_a_request_never_show_on_the_host"]),
-    ("proc_sys", [(VIEW, "\"proc/sys\",", "")], [SANDBOX + "system_and_proc_are_read_only"]),
-    ("proc_pressure", [(VIEW, "\"proc/pressure\",", "")], [SANDBOX + "system_and_proc_are_read_only"]),
+    ("proc_sys", [(KERNEL, "\"proc/sys\",", "")], [SANDBOX + "system_and_proc_are_read_only"]),
+    ("proc_pressure", [(KERNEL, "\"proc/pressure\",", "")], [SANDBOX + "system_and_proc_are_read_only"]),
     ("owner_of_the_layer", [("hatchd/slot/scratch.c", "offsetof(struct scratch, upper_fd), 01775, OWNER_GROUP", "offsetof(struct scratch, upper_fd), 01775, OWNER_USER")],
      [SANDBOX + "the_store_below_the_outputs_stays", SANDBOX + "layers_belong_to_root_and_to_one_request"]),
     ("mode_of_the_layer", [("hatchd/slot/scratch.c", "offsetof(struct scratch, upper_fd), 01775", "offsetof(struct scratch, upper_fd), 0775")],
@@ -170,11 +178,11 @@ ROWS = [
     ("check_of_the_program", [(INIT, "r = verify_program(plan);", "(void)verify_program;")],
      [LIFETIME + "a_program_that_was_replaced_while_the_request_waited_is_not_run"]),
     # --- the order
-    ("kill_before_packing", [(MONITOR, "if (job->sandbox.pid == 0)\n\t\treturn 0;", "if (true)\n\t\treturn 0;")],
+    ("kill_before_packing", [(CLEAN, "if (job->sandbox.pid == 0)\n\t\treturn 0;", "if (true)\n\t\treturn 0;")],
      [LIFETIME + "a_sandbox_whose_init_is_stopped_is_killed_all_the_same"]),
-    ("removal_of_what_was_announced", [(MONITOR, "r == 0 && job->made.scratch[0]", "r == 0 && job->scratch.dir_fd >= 0")],
+    ("removal_of_what_was_announced", [(CLEAN, "r == 0 && job->made.scratch[0]", "r == 0 && job->scratch.dir_fd >= 0")],
      [HOST + "running_out_of_descriptors_at_any_point_is_a_clean_failure"]),
-    ("signal_of_a_death", [(MONITOR, "receipt->exit_code = 128 + receipt->exit_signal;", "receipt->exit_code = 0;")],
+    ("signal_of_a_death", [(OUTPUTS, "receipt->exit_code = 128 + receipt->exit_signal;", "receipt->exit_code = 0;")],
      [LIFETIME + "a_death_by_signal_is_told_as_such"]),
     # --- who asks, and what is believed
     ("seals_of_the_record", [("hatchd/request/record.c", "seals < 0 || (seals & all_seals) != all_seals", "false")],
@@ -187,10 +195,10 @@ ROWS = [
      [HOST + "a_configuration_that_others_could_write_is_refused", HOST + "a_program_that_others_could_write_is_never_run"]),
     ("escaping_of_words_of_a_client", [("hatchd/request/policy.c", "text_escape(text, len, buf, SHOWN_LEN);", "(void)snprintf(buf, SHOWN_LEN, \"%s\", text);")],
      [LIFETIME + "words_of_a_client_cannot_forge_lines_of_the_journal"]),
-    ("magic_links_to_a_bind", [(VIEW, ".resolve = RESOLVE_NO_MAGICLINKS | resolve", ".resolve = resolve"),
-                               (VIEW, "strcmp(real, path) != 0 && i < ARRAY_SIZE(places)", "false")],
+    ("magic_links_to_a_bind", [(PLACE, ".resolve = RESOLVE_NO_MAGICLINKS | resolve", ".resolve = resolve"),
+                               (PLACE, "strcmp(real, path) != 0 && i < ARRAY_SIZE(places)", "false")],
      [SANDBOX + "a_link_of_a_user_cannot_turn_a_bind_to_another_place"]),
-    ("links_inside_of_a_bind", [(VIEW, "open_resolved(root_fd, path, flags, RESOLVE_IN_ROOT)", "open_resolved(root_fd, path, flags, 0)")],
+    ("links_inside_of_a_bind", [(PLACE, "open_resolved(root_fd, path, flags, RESOLVE_IN_ROOT)", "open_resolved(root_fd, path, flags, 0)")],
      [SANDBOX + "a_link_inside_of_a_bind_does_not_lead_to_the_host"]),
 ]
 
@@ -303,11 +311,25 @@ def mutate(tree, edits, tests):
         )
 
 
+def find():
+    """Does what each row takes away still stand in the sources?"""
+    lost = [f"{name}: {file} has no {old!r}" for name, edits, _ in ROWS for file, old, _ in edits
+            if old not in (TOP / file).read_text()]
+    for line in lost:
+        print(f"FAIL every_mutation_finds_its_line: {line}")
+    if not lost:
+        print("ok every_mutation_finds_its_line")
+    return 1 if lost else 0
+
+
 def main():
     options = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     options.add_argument("-d", metavar="DIR", type=pathlib.Path, default=TOP / ".cache/mutations")
+    options.add_argument("--find", action="store_true")
     options.add_argument("names", metavar="NAME", nargs="*")
     options = options.parse_args()
+    if options.find:
+        return find()
     unknown = set(options.names) - {name for name, _, _ in ROWS}
     if unknown:
         sys.exit(f"mutations.py: there is no {', '.join(unknown)}")

@@ -202,9 +202,9 @@ def test_module_knows_exactly_the_keys_of_the_server():
 
     check_equal(known('{ command = [ "/bin/sh" ]; nonsense = 1; }'), c_table("hatchd/config/builder.c", "builder_members"),
                 "keys of a definition")
-    for key in ("allow", "args", "environment", "view", "limits"):
+    for key, file in (("allow", "allow"), ("args", "words"), ("environment", "words"), ("view", "view"), ("limits", "limits")):
         check_equal(known(f'{{ command = [ "/bin/sh" ]; {key}.nonsense = 1; }}'),
-                    c_table("hatchd/config/builder.c", f"{key}_members"), f"keys of {key}")
+                    c_table(f"hatchd/config/{file}.c", f"{key}_members"), f"keys of {key}")
 
 
 def test_server_takes_what_the_module_writes():

@@ -1,0 +1,72 @@
+/* What is asked, and whether it may be: the phase "policy". */
+#include "job.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+
+#include "hatchd/slot/scratch.h"
+
+int job_receive_record(struct job *job, struct error *err)
+{
+	struct note note;
+	int r;
+
+	if (job_receive_note(job, &note) == 0) {
+		int status;
+
+		/* A speaker that fell to its filter or a fault is a matter for the operator. */
+		if (waitpid(job->speaker.pid, &status, 0) == job->speaker.pid) {
+			job->speaker.pid = 0;
+			if (WIFSIGNALED(status))
+				return error_set(err, BLAME_HOST, EPIPE,
+				                 "the speaker was killed by signal %d",
+				                 WTERMSIG(status));
+		}
+		return error_set(err, BLAME_HOST, EPIPE, "the speaker ended without a word");
+	}
+	if (note.type != NOTE_RECORD)
+		return job_end_by_note(job, &note, err);
+	r = record_read(job->speaker.record_fd, &job->record, err);
+	fd_closep(&job->speaker.record_fd);
+	if (r < 0)
+		return r;
+	if (job->record.kind == RECORD_REQUEST)
+		(void)snprintf(job->receipt.builder, sizeof(job->receipt.builder), "%s",
+		               job->record.builder.data);
+	(void)snprintf(job->receipt.client_id, sizeof(job->receipt.client_id), "%s",
+	               job->record.request_id.data ? job->record.request_id.data : "");
+	return 0;
+}
+
+/* The definition itself is checked too: a program that is missing is told before anything is made.
+ */
+int phase_policy(struct job *job, struct error *err)
+{
+	int r = builder_load(&job->config, job->record.builder.data, &job->builder, err);
+	bool found = r == 1;
+	struct order order;
+
+	if (r < 0) {
+		job->exit_status = EX_CONFIG;
+		return r;
+	}
+	r = request_check(&job->config, found ? &job->builder : NULL, &job->peer, job->socket_class,
+	                  &job->record, &job->request, err);
+	if (r < 0)
+		return r;
+	r = builder_check_command(&job->builder, job->options->privileged, &job->command_fd, err);
+	if (r == -ENOENT)
+		job->code_name = "not-found";
+	if (r == -EACCES)
+		job->code_name = "cannot-run";
+	if (r < 0)
+		return r;
+	r = scratch_choose_name(job->receipt.id);
+	if (r < 0)
+		return error_errno(err, BLAME_HOST, -r, "cannot choose a random name");
+	order = job_make_order(job, ORDER_ACCEPTED);
+	job_send_order(job, &order);
+	return 0;
+}

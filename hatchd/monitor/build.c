@@ -1,0 +1,162 @@
+/* The phases "prepare" and "build": everything a request owns is made, and the builder runs. */
+#include "job.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "hatchd/clock.h"
+#include "hatchd/sandbox/filter.h"
+#include "hatchd/sandbox/landlock.h"
+
+enum {
+	BEGIN_EXPECT_SEC = 60, /* over what limits and grace allow, for our own work */
+};
+
+/* Said in the lock before it is made, so that a crash in between is found by the next instance. */
+static int announce(struct job *job, struct error *err)
+{
+	char own[CGROUP_PATH_MAX];
+	int r = scratch_choose_name(job->made.scratch);
+
+	if (r == 0 && job->options->privileged) {
+		r = cgroup_own_path(own, err);
+		if (r < 0)
+			return r;
+		if (snprintf(job->made.cgroup, sizeof(job->made.cgroup), "%s/build-%s", own,
+		             job->made.scratch) >= (int)sizeof(job->made.cgroup))
+			r = -ENAMETOOLONG;
+	}
+	if (r == 0)
+		r = slot_write_record(&job->slot, &job->made, err);
+	else
+		r = error_errno(err, BLAME_HOST, -r, "cannot name what the request will make");
+	return r;
+}
+
+int phase_prepare(struct job *job, struct error *err)
+{
+	const struct account *account = &job->account.account;
+	int r = announce(job, err);
+
+	if (r == 0)
+		r = scratch_create(job->pool.scratch_fd, job->made.scratch, account, &job->scratch,
+		                   err);
+	if (r == 0 && job->options->privileged)
+		r = cgroup_create(strrchr(job->made.cgroup, '/') + 1, &job->cgroup, err);
+	if (r == 0)
+		r = packer_start(&job->request, &job->scratch, account, job->speaker.tree_fd,
+		                 &job->packer, err);
+	fd_closep(&job->speaker.tree_fd);
+	if (r == 0)
+		r = cleaner_start(&job->scratch, account, &job->cleaner, err);
+	return r;
+}
+
+static void on_started(void *context)
+{
+	struct job *job = context;
+	struct order order = job_make_order(job, ORDER_STARTED);
+
+	order.time_limit_sec = job->request.time_limit_sec;
+	order.silence_sec = job->builder.limits.silence_sec;
+	order.log_bytes = job->builder.limits.log_bytes;
+	job_send_order(job, &order);
+	receipt_expect(order.time_limit_sec + job->builder.limits.grace_sec + BEGIN_EXPECT_SEC);
+	receipt_status("%s for uid %u runs as %s", job->receipt.builder, job->peer.uid,
+	               job->receipt.user);
+}
+
+/* From here on nothing needs a right: not to kill, not to return, not to clean up. And nothing is
+ * written but where this request left something. */
+static int drop_privileges(struct job *job, struct error *err)
+{
+	const int writable[] = { job->pool.pool_fd, job->pool.scratch_fd, job->cgroup.parent_fd };
+	int r;
+
+	if (!job->options->privileged)
+		return 0;
+	r = privilege_drop_all(err);
+	if (r == 0)
+		r = landlock_write_beneath(writable, ARRAY_SIZE(writable), err);
+	return r < 0 ? r : filter_monitor(err);
+}
+
+/*
+ * Have the rest of the log relayed, now that nobody writes to it any more. What the speaker says of
+ * it counts: a builder that ended well with more log than it may write has not ended well.
+ */
+static void drain_log(struct job *job)
+{
+	struct order order = job_make_order(job, ORDER_DRAIN);
+	bool well = job->watch.ending == ENDING_EXITED;
+	int64_t deadline_ms = clock_now_ms() + DRAIN_LIMIT_MS;
+	struct note note = { 0 };
+
+	if (job->watch.started_ms == 0 || job->watch.ending == ENDING_CANCELLED)
+		return;
+	job_send_order(job, &order);
+	while (!job->gone && note.type != NOTE_DRAINED) {
+		int64_t left_ms = deadline_ms - clock_now_ms();
+		int r = job_wait_for(job, job->speaker.control_fd, POLLIN,
+		                     well ? -1 : (int)(left_ms > 0 ? left_ms : 0));
+
+		if (r == -ECANCELED && well) {
+			/* Stopped now: its client is told so, if it listens. */
+			well = job->stopping = false;
+			job->watch.ending = ENDING_STOPPED;
+			deadline_ms = clock_now_ms() + DRAIN_LIMIT_MS;
+		} else if (r != 1 || job_receive_note(job, &note) == 0 ||
+		           note.type == NOTE_HANGUP || note.type == NOTE_BAD_REQUEST)
+			job_give_up_client(job);
+		else if (note.type == NOTE_LOG_FULL && job->watch.ending == ENDING_EXITED)
+			job->watch.ending = ENDING_LOG;
+	}
+	/* Only an end that would have been good is spoilt by a client that is gone. */
+	if (!job->gone || job->watch.ending != ENDING_EXITED)
+		return;
+	job->watch.ending = ENDING_CANCELLED;
+	job->watch.note = note;
+}
+
+int phase_build(struct job *job, struct error *err)
+{
+	const struct sandbox_plan plan = {
+		.request = &job->request,
+		.account = &job->account.account,
+		.user_name = job->receipt.user,
+		.request_id = job->receipt.id,
+		.scratch = &job->scratch,
+		.command_fd = job->command_fd,
+		.stdout_fd = job->speaker.stdout_fd,
+		.stderr_fd = job->speaker.stderr_fd,
+		.lock_fd = job->slot.lock_fd,
+		.cgroup_fd = job->cgroup.dir_fd,
+	};
+	int r, killed;
+
+	r = sandbox_start(&plan, &job->sandbox, err);
+	if (r == 0)
+		r = drop_privileges(job, err);
+	fd_closep(&job->speaker.stdout_fd);
+	fd_closep(&job->speaker.stderr_fd);
+	if (r < 0)
+		return r;
+
+	job->watch = (struct watch){
+		.request = &job->request,
+		.sandbox = &job->sandbox,
+		.control_fd = job->speaker.control_fd,
+		.signal_fd = job->signal_fd,
+		.started = on_started,
+		.context = job,
+	};
+	r = watch_run(&job->watch, err);
+	killed = job_kill_sandbox(job, r < 0 ? NULL : err);
+	if (r == 0 && killed == 0)
+		drain_log(job);
+	if (job->watch.started_ms)
+		job->receipt.run_ms = (uint64_t)(job->watch.ended_ms - job->watch.started_ms);
+	return r < 0 ? r : killed;
+}

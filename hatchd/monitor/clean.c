@@ -1,0 +1,93 @@
+/* Unmaking: after a request, and after one whose instance died. */
+#include "job.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "lib/base/log.h"
+
+enum {
+	KILL_TIMEOUT_MS = 10000,
+	LEFTOVER_KILL_TIMEOUT_MS = 2000, /* each request tries again */
+};
+
+int job_kill_sandbox(struct job *job, struct error *err)
+{
+	int r = 0;
+
+	if (job->sandbox.pid == 0)
+		return 0;
+	if (job->cgroup.kill_fd >= 0)
+		r = cgroup_kill(&job->cgroup, KILL_TIMEOUT_MS, err);
+	else if (syscall(SYS_pidfd_send_signal, job->sandbox.pid_fd, SIGKILL, NULL, 0) < 0 &&
+	         errno != ESRCH)
+		r = error_errno(err, BLAME_HOST, errno, "cannot kill the sandbox");
+	if (r < 0)
+		return r;
+	/* The kernel ends init only after everything else in its pid namespace is gone. */
+	while (waitpid(job->sandbox.pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	job->sandbox.pid = 0;
+	return 0;
+}
+
+int job_clear_leftover(void *context, const struct build_user *user, int scratch_fd,
+                       const struct slot_record *record, struct error *err)
+{
+	const struct job *job = context;
+	cleanup_cgroup struct cgroup cgroup = {
+		.dir_fd = -1, .kill_fd = -1, .events_fd = -1, .parent_fd = -1
+	};
+	struct account account = { .uid = user->uid,
+		                   .gid = user->gid,
+		                   .change = job->options->privileged };
+	int r = 0;
+
+	receipt_expect(CLEAN_EXPECT_SEC);
+	if (record->cgroup[0])
+		r = cgroup_open(record->cgroup, &cgroup, err);
+	if (r == 1) {
+		r = cgroup_kill(&cgroup, LEFTOVER_KILL_TIMEOUT_MS, err);
+		if (r == 0)
+			r = cgroup_remove(&cgroup, err);
+	}
+	if (r == 0 && record->scratch[0])
+		r = scratch_clear_leftover(scratch_fd, record->scratch, &account, err);
+	if (r == 0)
+		log_line(LOG_NOTICE, "cleared what a killed request of %s left", user->name);
+	return r;
+}
+
+/*
+ * Unmake everything, in the reverse order. If something cannot be removed the lock keeps its name,
+ * and the next instance tries again.
+ */
+int job_clean(struct job *job, struct error *err)
+{
+	int r = job_kill_sandbox(job, err);
+
+	sandbox_done(&job->sandbox);
+	helper_done(&job->packer);
+	receipt_expect(CLEAN_EXPECT_SEC);
+	if (r == 0 && job->cleaner.pid > 0) {
+		struct error unclean = { 0 };
+
+		/* What it cannot remove is root's, as the place of a bind below /tmp is: then
+		 * scratch_remove() can, or names what stays. */
+		(void)helper_go(&job->cleaner);
+		(void)helper_finish(&job->cleaner, &unclean);
+	}
+	helper_done(&job->cleaner);
+	/* By what was announced: the making may have failed half-way. */
+	if (r == 0 && job->made.scratch[0])
+		r = scratch_remove(job->pool.scratch_fd, job->made.scratch, err);
+	if (r == 0 && job->cgroup.dir_fd >= 0)
+		r = cgroup_remove(&job->cgroup, err);
+	if (r == 0)
+		slot_done(&job->slot);
+	else
+		slot_abandon(&job->slot);
+	return r;
+}

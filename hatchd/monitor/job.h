@@ -1,0 +1,121 @@
+/*
+ * One request on its way through the phases: what is known of it, what was made for it, and the
+ * steps that more than one phase takes. For monitor/ only.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "hatchd/config/config.h"
+#include "hatchd/request/peer.h"
+#include "hatchd/request/record.h"
+#include "hatchd/request/request.h"
+#include "hatchd/sandbox/sandbox.h"
+#include "hatchd/slot/build-user.h"
+#include "hatchd/slot/cgroup.h"
+#include "hatchd/slot/pool.h"
+#include "hatchd/slot/scratch.h"
+#include "hatchd/speaker/channel.h"
+#include "hatchd/speaker/speaker.h"
+#include "monitor.h"
+#include "packer.h"
+#include "receipt.h"
+#include "watch.h"
+
+enum {
+	CLEAN_EXPECT_SEC = 900, /* to remove what a builder made */
+	DRAIN_LIMIT_MS = 5000,  /* for a client to take the rest of a log that a limit ended */
+};
+
+struct job {
+	const struct monitor_options *options;
+	const char *socket_class;
+	int signal_fd;
+
+	struct config config;
+	struct peer peer;
+	struct speaker speaker;
+	struct record record;
+	struct builder builder;
+	struct request request;
+	int command_fd;
+
+	struct self_users self; /* unprivileged mode: the pool of one's own */
+	struct pool pool;
+	bool sweep_failed;
+	struct slot slot;
+	struct build_account account;
+	struct slot_record made;
+	struct scratch scratch;
+	struct cgroup cgroup;
+	struct helper packer, cleaner;
+	struct sandbox sandbox;
+	struct watch watch;
+
+	struct receipt receipt;
+	const char *code_name; /* overrides the word of the error's blame */
+	bool stopping;         /* SIGTERM came */
+	bool gone;             /* the client, or the speaker: nobody is left to tell */
+	int exit_status;       /* of hatchd, if the host or its configuration is at fault */
+};
+
+/* --- the phases, in order: 0 or a negative errno with err set, and what stands beside each in
+ * monitor.c --- */
+
+int phase_policy(struct job *job, struct error *err);
+int phase_slot(struct job *job, struct error *err);
+int phase_prepare(struct job *job, struct error *err);
+int phase_build(struct job *job, struct error *err);
+int phase_outputs(struct job *job, struct error *err);
+int phase_list(struct job *job, struct error *err);
+int phase_ping(struct job *job, struct error *err);
+
+/* job_receive_record - what the client asks for, as the speaker sealed it. Errors: BLAME_PEER what
+ * it broke, BLAME_HOST -EPIPE the speaker is at fault */
+int job_receive_record(struct job *job, struct error *err);
+
+/* --- talking to the speaker (tell.c) --- */
+
+/*
+ * job_wait_for - wait for a descriptor, but not longer than until the service is stopped
+ *
+ * Returns  1 ready, 0 after timeout_ms (-1: never), -ECANCELED when SIGTERM has come, now or before
+ */
+int job_wait_for(struct job *job, int fd, short events, int timeout_ms);
+
+/* job_give_up_client - end the channel, and so the speaker, and with it the pipes that others may
+ * be waiting for */
+void job_give_up_client(struct job *job);
+
+/* job_make_order - an order about this request, everything else zero */
+struct order job_make_order(const struct job *job, enum order_type type);
+void job_send_order(struct job *job, const struct order *order);
+
+/* job_receive_note - one note, waited for; 1, or 0 when the speaker is gone */
+int job_receive_note(struct job *job, struct note *ret);
+
+/* job_end_by_note - a note that came where only the end of the client can come, as an error.
+ * Returns it */
+int job_end_by_note(struct job *job, const struct note *note, struct error *err);
+
+/* job_tell_failure - the error to journal and client, in the words that each may read */
+void job_tell_failure(struct job *job, const struct error *err);
+
+/* job_await_speaker - it ends by itself: when all is said, or the client is gone, or takes nothing
+ * any more */
+void job_await_speaker(struct job *job);
+
+/* --- unmaking (clean.c) --- */
+
+/* job_kill_sandbox - kill everything inside and wait until it is gone. Needs no privilege, only
+ * what is open */
+int job_kill_sandbox(struct job *job, struct error *err);
+
+/* job_clear_leftover - what an instance that died left: its processes, then its files, then its
+ * cgroup; for pool_sweep() */
+int job_clear_leftover(void *context, const struct build_user *user, int scratch_fd,
+                       const struct slot_record *record, struct error *err);
+
+/* job_clean - unmake everything, in the reverse order. If something cannot be removed the lock
+ * keeps its name, and the next instance tries again */
+int job_clean(struct job *job, struct error *err);

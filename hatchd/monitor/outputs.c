@@ -1,0 +1,140 @@
+/* What the end of the builder comes to, and the return of its outputs: the phase "outputs". */
+#include "job.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/wait.h>
+
+#include "hatchd/clock.h"
+
+enum {
+	RETURN_LIMIT_SEC = 600, /* for outputs, and a second for each mebibyte they may have */
+	RETURN_EXPECT_SEC = 60, /* the same, while outputs go to a slow client */
+};
+
+/* An end that is a limit's, not the builder's own: which key, in which file. */
+static int limit_error(struct job *job, const char *key, const char *what, struct error *err)
+{
+	job->code_name = "limit";
+	error_set(err, BLAME_BUILD, EFBIG, "the builder %s %s", job->receipt.builder, what);
+	return error_hint(err, "limits.%s in %s allows no more", key, job->builder.file);
+}
+
+/* How the builder ended, as a client's exit status; or the error that it amounts to. */
+static int judge(struct job *job, struct error *err)
+{
+	const struct watch *watch = &job->watch;
+	struct receipt *receipt = &job->receipt;
+
+	switch (watch->ending) {
+	case ENDING_CANCELLED:
+		return job_end_by_note(job, &watch->note, err);
+	case ENDING_STOPPED:
+		job->code_name = "stopping";
+		return error_set(err, BLAME_POLICY, ECANCELED, "the service is stopped");
+	case ENDING_LOG:
+		return limit_error(job, "log", "wrote more log than it may", err);
+	case ENDING_EXEC:
+		job->code_name = watch->code == ENOENT ? "not-found" : "cannot-run";
+		return error_errno(err, BLAME_BUILD, watch->code, "cannot execute %s",
+		                   job->request.argv[0]);
+	case ENDING_TIME:
+	case ENDING_SILENCE:
+		receipt->timed_out = true;
+		receipt->silent = watch->ending == ENDING_SILENCE;
+		receipt->exit_code = 124;
+		break;
+	default:
+		if (!watch->has_status)
+			return error_set(err, BLAME_HOST, EPROTO, "the builder's end is unknown");
+		if (WIFSIGNALED(watch->status)) {
+			receipt->exit_signal = (uint32_t)WTERMSIG(watch->status);
+			receipt->exit_code = 128 + receipt->exit_signal;
+		} else
+			receipt->exit_code = (uint32_t)WEXITSTATUS(watch->status);
+	}
+	receipt->has_exit = true;
+	return 0;
+}
+
+/* How long outputs may take: a client that takes less than a mebibyte a second for so long holds a
+ * build user for no good reason. */
+static int64_t return_limit_ms(const struct job *job)
+{
+	return (RETURN_LIMIT_SEC + (int64_t)(job->builder.limits.output_bytes >> 20)) * 1000;
+}
+
+/*
+ * Until the packer has a result. It may wait for the speaker, and that for a client; when the
+ * service is stopped or the client too slow the speaker ends, so the packer's pipe breaks.
+ */
+static void await_packer(struct job *job)
+{
+	int64_t deadline_ms = clock_now_ms() + return_limit_ms(job);
+	int r;
+
+	do {
+		receipt_expect(RETURN_EXPECT_SEC);
+		r = job_wait_for(job, job->packer.result_fd, POLLIN, RETURN_EXPECT_SEC * 1000 / 2);
+	} while (r == 0 && clock_now_ms() < deadline_ms);
+	if (r != 1)
+		job_give_up_client(job);
+}
+
+static int return_outputs(struct job *job, struct error *err)
+{
+	int r;
+
+	receipt_status("%s for uid %u returns its outputs", job->receipt.builder, job->peer.uid);
+	for (size_t i = 0; i < job->request.n_outputs; i++) {
+		struct order order = job_make_order(job, ORDER_OUTPUT);
+
+		(void)snprintf(order.name, sizeof(order.name), "%s", job->request.outputs[i].name);
+		job_send_order(job, &order);
+	}
+	r = helper_go(&job->packer);
+	if (r < 0)
+		return error_errno(err, BLAME_HOST, -r, "cannot start the packer");
+	await_packer(job);
+	r = helper_finish(&job->packer, err);
+	if (r == -EFBIG || r == -E2BIG)
+		job->code_name = "limit";
+	/* A packer whose pipe broke has done nothing wrong: the client left while it read. */
+	if (r == -EPIPE) {
+		job->gone = true;
+		job->code_name = job->stopping ? "stopping" : "cancelled";
+		return error_set(err, BLAME_PEER, ECANCELED, "%s",
+		                 job->stopping ? "the service is stopped" : "the client hung up");
+	}
+	if (r == 0)
+		job->receipt.outputs = job->request.n_outputs;
+	return r;
+}
+
+int phase_outputs(struct job *job, struct error *err)
+{
+	int r = judge(job, err);
+	struct order order;
+
+	if (r < 0)
+		return r;
+	if (job->receipt.exit_code == 0 && job->request.n_outputs > 0)
+		r = return_outputs(job, err);
+	if (r < 0)
+		return r;
+	job->receipt.verdict = job->receipt.timed_out        ? "timed-out"
+	                       : job->receipt.exit_code == 0 ? "done"
+	                                                     : "failed";
+	order = job_make_order(job, ORDER_EXIT);
+	order.exit_code = job->receipt.exit_code;
+	order.exit_signal = job->receipt.exit_signal;
+	order.timed_out = job->receipt.timed_out;
+	order.silent = job->receipt.silent;
+	order.queued_ms = job->receipt.queued_ms;
+	order.run_ms = job->receipt.run_ms;
+	order.total_ms = (uint64_t)(clock_now_ms() - job->receipt.begun_ms);
+	order.outputs = job->receipt.outputs;
+	job_send_order(job, &order);
+	return 0;
+}

@@ -1,0 +1,153 @@
+/* What the monitor says to the speaker, and hears from it. */
+#include "job.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "lib/base/log.h"
+
+/* What each kind of failure looks like to the client and to the operator. */
+static const struct verdict {
+	const char *code;
+	bool tell_peer; /* may the client read the sentence? */
+	int level;
+} verdicts[] = {
+	[BLAME_HOST] = { "server-failed", false, LOG_ERR },
+	[BLAME_PEER] = { "bad-request", true, LOG_NOTICE },
+	[BLAME_POLICY] = { "refused", true, LOG_NOTICE },
+	[BLAME_BUILD] = { "output", true, LOG_INFO },
+};
+
+int job_wait_for(struct job *job, int fd, short events, int timeout_ms)
+{
+	/* One that ends because of SIGTERM already tells its client so, whatever else comes. */
+	bool heed = job->watch.ending != ENDING_STOPPED;
+	struct pollfd p[] = { { .fd = fd, .events = events },
+		              { .fd = heed ? job->signal_fd : -1, .events = POLLIN } };
+	int r;
+
+	do
+		r = poll(p, ARRAY_SIZE(p), job->stopping ? 0 : timeout_ms);
+	while (r < 0 && errno == EINTR);
+	if (p[0].revents)
+		return 1;
+	job->stopping |= p[1].revents != 0;
+	return job->stopping || r < 0 ? -ECANCELED : 0;
+}
+
+void job_give_up_client(struct job *job)
+{
+	job->gone = true;
+	fd_closep(&job->speaker.control_fd);
+}
+
+void job_send_order(struct job *job, const struct order *order)
+{
+	if (job->gone || job->speaker.control_fd < 0)
+		return;
+	if (job_wait_for(job, job->speaker.control_fd, POLLOUT, -1) != 1 ||
+	    send(job->speaker.control_fd, order, sizeof(*order), MSG_NOSIGNAL) < 0)
+		job->gone = true; /* its last note is still to be read */
+}
+
+static void take_note(struct job *job, const struct note *note)
+{
+	job->receipt.stdout_bytes = note->stdout_bytes;
+	job->receipt.stderr_bytes = note->stderr_bytes;
+	job->receipt.output_bytes = note->output_bytes;
+	job->receipt.delivery = note->delivery;
+}
+
+int job_receive_note(struct job *job, struct note *ret)
+{
+	ssize_t n;
+
+	do
+		n = recv(job->speaker.control_fd, ret, sizeof(*ret), 0);
+	while (n < 0 && errno == EINTR);
+	if (n != sizeof(*ret)) {
+		job->gone = true;
+		return 0;
+	}
+	ret->text[sizeof(ret->text) - 1] = '\0';
+	take_note(job, ret);
+	return 1;
+}
+
+int job_end_by_note(struct job *job, const struct note *note, struct error *err)
+{
+	job->gone = true;
+	if (note->type == NOTE_BROKEN)
+		return error_set(err, BLAME_HOST, EIO, "%s", note->text);
+	if (note->type == NOTE_BAD_REQUEST) {
+		job->code_name = "bad-request";
+		return error_set(err, BLAME_PEER, EBADMSG, "%s", note->text);
+	}
+	job->code_name = "cancelled";
+	return error_set(err, BLAME_PEER, ECANCELED, "the client hung up");
+}
+
+struct order job_make_order(const struct job *job, enum order_type type)
+{
+	struct order order;
+
+	memset(&order, 0, sizeof(order)); /* padding too: it crosses to another process */
+	order.type = type;
+	(void)snprintf(order.id, sizeof(order.id), "%s", job->receipt.id);
+	(void)snprintf(order.name, sizeof(order.name), "%s", job->receipt.builder);
+	(void)snprintf(order.derivation, sizeof(order.derivation), "%s", job->peer.derivation);
+	(void)snprintf(order.user, sizeof(order.user), "%s", job->receipt.user);
+	order.peer_uid = job->peer.uid;
+	order.peer_gid = job->peer.gid;
+	return order;
+}
+
+void job_tell_failure(struct job *job, const struct error *err)
+{
+	const struct verdict *verdict = &verdicts[err->blame];
+	struct order order = job_make_order(job, ORDER_ERROR);
+	/* Without root the client's user is the administrator. */
+	bool tell = verdict->tell_peer || job->code_name || !job->options->privileged;
+
+	job->receipt.verdict = job->code_name ? job->code_name : verdict->code;
+	job->receipt.level = verdict->level;
+	job->receipt.error = *err;
+	(void)snprintf(order.code_name, sizeof(order.code_name), "%s", job->receipt.verdict);
+	(void)snprintf(order.text, sizeof(order.text), "%s",
+	               tell ? error_peer_text(err) : "the server cannot run this request");
+	if (tell)
+		(void)snprintf(order.hint, sizeof(order.hint), "%s", error_peer_hint(err));
+	else
+		(void)snprintf(order.hint, sizeof(order.hint),
+		               "its administrator finds the reason with: journalctl "
+		               "HATCH_PEER_UID=%u -n 1",
+		               job->peer.uid);
+	/* No log can follow: so the speaker sees the end of both streams before it speaks. */
+	fd_closep(&job->speaker.stdout_fd);
+	fd_closep(&job->speaker.stderr_fd);
+	fd_closep(&job->speaker.tree_fd);
+	job_send_order(job, &order);
+}
+
+void job_await_speaker(struct job *job)
+{
+	bool stopped = job->stopping || job->watch.ending == ENDING_STOPPED;
+	struct note note = { 0 };
+
+	while (!job->gone && note.type != NOTE_FINISHED) {
+		if (job_wait_for(job, job->speaker.control_fd, POLLIN,
+		                 stopped ? DRAIN_LIMIT_MS : -1) != 1 ||
+		    job_receive_note(job, &note) == 0 || note.type == NOTE_HANGUP ||
+		    note.type == NOTE_BAD_REQUEST)
+			job->gone = true;
+	}
+	fd_closep(&job->speaker.control_fd);
+	/* One that still waits for its client dies with us. */
+	while (!stopped && !job->stopping && job->speaker.pid > 0 &&
+	       waitpid(job->speaker.pid, NULL, 0) < 0 && errno == EINTR)
+		;
+}

@@ -1,0 +1,205 @@
+/* Places in the view, and what is put there. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/mount.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "mount.h"
+#include "view.h"
+
+enum { RESOLVE_TRIES = 1000 };
+
+static int open_resolved(int dir_fd, const char *path, uint64_t flags, uint64_t resolve)
+{
+	const struct open_how how = { .flags = O_PATH | O_CLOEXEC | flags,
+		                      .resolve = RESOLVE_NO_MAGICLINKS | resolve };
+	int fd;
+
+	/* The kernel gives up on ".." if anything is mounted or renamed meanwhile, anywhere: other
+	 * requests do that all the time. */
+	for (size_t i = 0; i < RESOLVE_TRIES; i++) {
+		fd = (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
+		if (fd >= 0 || errno != EAGAIN)
+			break;
+	}
+	return fd < 0 ? -errno : fd;
+}
+
+int view_open(int root_fd, const char *path, uint64_t flags)
+{
+	return open_resolved(root_fd, path, flags, RESOLVE_IN_ROOT);
+}
+
+/* Make root/path and its parents, and open it. What is there already may be part of a bind. */
+static int make_directories(int root_fd, const char *path)
+{
+	cleanup_fd int dir_fd = view_open(root_fd, ".", O_DIRECTORY);
+	char copy[PATH_MAX];
+	char *name = copy;
+
+	if (strlen(path) >= sizeof(copy))
+		return -ENAMETOOLONG;
+	strcpy(copy, path);
+	while (dir_fd >= 0 && *name) {
+		char *end = strchrnul(name, '/');
+		bool more = *end == '/';
+		int fd;
+
+		*end = '\0';
+		fd = view_open(root_fd, copy, O_DIRECTORY);
+		if (fd == -ENOENT)
+			fd = mkdirat(dir_fd, name, 0755) < 0
+			             ? -errno
+			             : view_open(root_fd, copy, O_DIRECTORY);
+		fd_closep(&dir_fd);
+		dir_fd = fd;
+		if (more)
+			*end = '/';
+		name = more ? end + 1 : end;
+	}
+	return dir_fd < 0 ? dir_fd : take_fd(&dir_fd);
+}
+
+int view_make_directory(int root_fd, const char *path)
+{
+	cleanup_fd int fd = make_directories(root_fd, path);
+
+	return fd < 0 ? fd : 0;
+}
+
+int view_make_file(int root_fd, const char *path, const char *text)
+{
+	cleanup_fd int fd = openat(root_fd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+
+	if (fd < 0)
+		return -errno;
+	return fd_write_full(fd, text, strlen(text));
+}
+
+/* An empty place of the right kind for a mount; its descriptor. */
+static int make_target(int root_fd, const char *path, bool directory)
+{
+	const char *slash = strrchr(path, '/');
+	cleanup_fd int dir_fd = -1;
+	int fd = view_open(root_fd, path, 0);
+	char parent[PATH_MAX];
+
+	if (fd != -ENOENT)
+		return fd;
+	if (directory)
+		return make_directories(root_fd, path);
+	(void)snprintf(parent, sizeof(parent), "%.*s", slash ? (int)(slash - path) : 0, path);
+	dir_fd = make_directories(root_fd, parent);
+	fd = dir_fd < 0 ? dir_fd : view_make_file(dir_fd, slash ? slash + 1 : path, "");
+	return fd < 0 ? fd : view_open(root_fd, path, 0);
+}
+
+int view_attach(const struct view *view, int mount_fd, const char *target, bool directory,
+                struct error *err)
+{
+	cleanup_fd int target_fd = make_target(view->root_fd, target, directory);
+
+	if (target_fd < 0)
+		return error_errno(err, BLAME_HOST, -target_fd,
+		                   "cannot make a place for /%s in the sandbox", target);
+	return mount_attach(mount_fd, target_fd, "", err);
+}
+
+/* Is one of them the other, or inside of it? */
+static bool meets(const char *a, const char *b)
+{
+	size_t a_len = strlen(a), b_len = strlen(b), len = a_len < b_len ? a_len : b_len;
+
+	if (len == 1) /* "/" */
+		return true;
+	return strncmp(a, b, len) == 0 && (a_len == b_len || (a_len < b_len ? b : a)[len] == '/');
+}
+
+/*
+ * Open what the administrator wants shown. On the way may be a link that is not the
+ * administrator's: it must not lead to what no builder may see. (What is named outright was checked
+ * when the definition was read.)
+ */
+static int open_source(const struct view *view, const char *path)
+{
+	const struct config *config = view->plan->request->config;
+	const char *const places[] = { "/run/hatch", config->state_dir, config->dir };
+	cleanup_fd int fd = open_resolved(AT_FDCWD, path, 0, 0);
+	char link[64], real[PATH_MAX];
+	ssize_t len;
+
+	if (fd < 0)
+		return fd;
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	len = readlink(link, real, sizeof(real) - 1);
+	if (len < 0)
+		return -errno;
+	real[len] = '\0';
+	for (size_t i = 0; strcmp(real, path) != 0 && i < ARRAY_SIZE(places); i++)
+		if (meets(real, places[i]))
+			return -EPERM;
+	return take_fd(&fd);
+}
+
+int view_bind(const struct view *view, const char *path, uint64_t attributes, struct error *err)
+{
+	cleanup_fd int source_fd = open_source(view, path);
+	cleanup_fd int mount_fd = -1;
+	struct stat st;
+	int r = source_fd < 0 ? source_fd : fstat(source_fd, &st) < 0 ? -errno : 0;
+
+	if (r < 0) {
+		error_errno(err, BLAME_HOST, -r, "cannot open %s for the builder %s", path,
+		            view->plan->request->builder->name);
+		return error_hint(err, "make it, or take it out of \"view\" in %s",
+		                  view->plan->request->builder->file);
+	}
+	mount_fd = mount_clone(source_fd, path, attributes, err);
+	if (mount_fd < 0)
+		return mount_fd;
+	return view_attach(view, mount_fd, path + 1, S_ISDIR(st.st_mode), err);
+}
+
+int view_bind_scratch(const struct view *view, int fd, const char *target, struct error *err)
+{
+	cleanup_fd int source_fd = reopen_here(fd, err);
+	cleanup_fd int mount_fd = -1;
+
+	if (source_fd < 0)
+		return source_fd;
+	mount_fd = mount_clone(source_fd, target, ATTR_DATA, err);
+	return mount_fd < 0 ? mount_fd : view_attach(view, mount_fd, target, true, err);
+}
+
+int view_mount(const struct view *view, int mount_take_fd, const char *target, struct error *err)
+{
+	cleanup_fd int mount_fd = mount_take_fd;
+
+	return mount_fd < 0 ? mount_fd : view_attach(view, mount_fd, target, true, err);
+}
+
+int view_copy_or_bind(const struct view *view, const char *path, struct error *err)
+{
+	char target[PATH_MAX];
+	struct stat st;
+	ssize_t n;
+
+	if (lstat(path, &st) < 0)
+		return 0;
+	if (!S_ISLNK(st.st_mode))
+		return view_bind(view, path, ATTR_READ_ONLY, err);
+	n = readlink(path, target, sizeof(target) - 1);
+	if (n < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot read the link %s", path);
+	target[n] = '\0';
+	if (symlinkat(target, view->root_fd, path + 1) < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot make /%s in the sandbox",
+		                   path + 1);
+	return 0;
+}

@@ -1,0 +1,72 @@
+/*
+ * The view while it is made. For sandbox/ only. Every step runs as init, in the new mount
+ * namespace, and leaves in view->root_fd what the builder will see at "/". Source:
+ * hatch-builder(5), "VIEW"
+ */
+#pragma once
+
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <stdbool.h>
+
+#include "sandbox.h"
+
+enum {
+	ATTR_DATA = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
+	ATTR_READ_ONLY = ATTR_DATA | MOUNT_ATTR_RDONLY,
+	ATTR_DEVICE = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
+	ATTR_PROC = ATTR_DATA | MOUNT_ATTR_NOEXEC,
+};
+
+struct view {
+	const struct sandbox_plan *plan;
+	int root_fd; /* the new root */
+};
+
+/* --- places (place.c); paths of the view are relative: "opt/tool" --- */
+
+/*
+ * view_open - open a path of the view as it will be once that is the root
+ *
+ * Part of it may be a bind of what belongs to anybody: a link in there must not lead our root's
+ * rights to the host. Returns an O_PATH descriptor or -errno
+ */
+int view_open(int root_fd, const char *path, uint64_t flags);
+
+/* view_make_directory - make it and its parents; what is there already may be part of a bind. 0 or
+ * -errno */
+int view_make_directory(int root_fd, const char *path);
+
+/* view_make_file - a new file with this text; 0 or -errno */
+int view_make_file(int root_fd, const char *path, const char *text);
+
+/* view_attach - put a detached mount at target, made where it is missing */
+int view_attach(const struct view *view, int mount_fd, const char *target, bool directory,
+                struct error *err);
+
+/* view_mount - the same for what mount_new() returned; takes it, also if it is an error */
+int view_mount(const struct view *view, int mount_take_fd, const char *target, struct error *err);
+
+/* view_bind - bind the host's path (absolute) to the same path of the view. Magic links are not
+ * followed */
+int view_bind(const struct view *view, const char *path, uint64_t attributes, struct error *err);
+
+/* view_bind_scratch - bind a part of scratch to a path of the view */
+int view_bind_scratch(const struct view *view, int fd, const char *target, struct error *err);
+
+/* view_copy_or_bind - a symlink of the host is made again, a directory or file bound; what the host
+ * lacks is left out */
+int view_copy_or_bind(const struct view *view, const char *path, struct error *err);
+
+/* --- parts --- */
+
+/* view_add_store - the store with the builder's own layer on top, so that it makes its outputs at
+ * their final paths; store.c */
+int view_add_store(struct view *view, struct error *err);
+
+/* view_add_devices, view_add_proc - kernel.c */
+int view_add_devices(struct view *view, struct error *err);
+int view_add_proc(struct view *view, struct error *err);
+
+/* view_add_etc - etc.c */
+int view_add_etc(struct view *view, struct error *err);
