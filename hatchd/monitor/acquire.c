@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "hatchd/clock.h"
 #include "lib/base/log.h"
@@ -122,10 +124,22 @@ static int open_pool(struct job *job, struct error *err)
 	return pool_open(job->config.state_dir, users, n_users, &job->pool, err);
 }
 
+/* What ticket and lock say of us. */
+static struct claim make_claim(const struct job *job)
+{
+	struct claim claim = { .uid = job->peer.uid, .pid = getpid(), .since = time(NULL) };
+
+	(void)snprintf(claim.request, sizeof(claim.request), "%s", job->receipt.id);
+	(void)snprintf(claim.builder, sizeof(claim.builder), "%s", job->builder.name);
+	(void)snprintf(claim.derivation, sizeof(claim.derivation), "%s", job->peer.derivation);
+	return claim;
+}
+
 int phase_slot(struct job *job, struct error *err)
 {
 	int r = open_pool(job, err);
 
+	job->pool.claim = job->made.claim = make_claim(job);
 	if (r == 0)
 		r = take_slot(job, err);
 	if (r == 0)

@@ -20,6 +20,7 @@
 
 #include "hatchd/clock.h"
 #include "lib/base/fd.h"
+#include "list.h"
 #include "tests/unit.h"
 
 enum {
@@ -773,6 +774,115 @@ static void writes_records_of_every_length(void)
 	pool_done(&pool);
 }
 
+/* ---- what is listed ---- */
+
+/* One entry of a listing, as text. */
+static void check_entry(const struct pool_entry *entry, enum pool_state expected, const char *user,
+                        const char *builder)
+{
+	check(entry->state == expected);
+	check(strcmp(entry->user, user) == 0);
+	check(strcmp(entry->record.claim.builder, builder) == 0);
+}
+
+static void lists_what_runs_waits_and_was_left(void)
+{
+	struct pool pool = fresh_pool(2), waiting[2] = { open_pool(2), open_pool(2) };
+	struct slot slots[2];
+	struct slot_record record = some_record();
+	struct pool_entry *entries;
+	size_t n_entries;
+	uint64_t n_ahead;
+	struct error err = { 0 };
+
+	record.claim = (struct claim){ .request = SCRATCH, .builder = "runs", .since = 5 };
+	for (size_t i = 0; i < 2; i++) {
+		check(try_slot(&pool, &slots[i], &n_ahead) == 1);
+		check(slot_write_record(&slots[i], &record, NULL) == 0);
+		waiting[i].claim = record.claim;
+		strcpy(waiting[i].claim.builder, i == 0 ? "waits" : "waits-too");
+		check(pool_join(&waiting[i], QUEUE_MAX, NULL) == 0);
+	}
+	slot_abandon(&slots[0]);
+	check(pool_list(state, &entries, &n_entries, &err) == 0 && n_entries == 4);
+	check_entry(&entries[0], POOL_RUNNING, "hatch2", "runs");
+	check_entry(&entries[1], POOL_WAITING, "", "waits");
+	check_entry(&entries[2], POOL_WAITING, "", "waits-too");
+	check_entry(&entries[3], POOL_LEFT, "hatch1", "runs");
+	check(entries[1].ahead == 0 && entries[2].ahead == 1);
+	check(strcmp(entries[0].record.cgroup, record.cgroup) == 0);
+	check(entries[0].record.claim.since == 5);
+	free(entries);
+
+	pool_done(&waiting[0]);
+	slot_done(&slots[1]);
+	check(pool_list(state, &entries, &n_entries, &err) == 0 && n_entries == 2);
+	check_entry(&entries[0], POOL_WAITING, "", "waits-too");
+	check(entries[0].ahead == 0);
+	free(entries);
+	pool_done(&waiting[1]);
+	pool_done(&pool);
+}
+
+static void listing_wakes_nobody_and_leaves_no_trace(void)
+{
+	struct pool pool = fresh_pool(1), waiting = open_pool(1);
+	struct pool_entry *entries;
+	size_t n_entries;
+	struct slot slot;
+	uint64_t n_ahead;
+	struct pollfd change;
+
+	check(try_slot(&pool, &slot, &n_ahead) == 1);
+	check(pool_join(&waiting, QUEUE_MAX, NULL) == 0);
+	check(try_slot(&waiting, &slot, &n_ahead) == 0);
+	change = (struct pollfd){ .fd = waiting.change_fd, .events = POLLIN };
+	check(pool_list(state, &entries, &n_entries, NULL) == 0 && n_entries == 2);
+	/* Held, but nothing is said yet. */
+	check_entry(&entries[0], POOL_RUNNING, "hatch1", "");
+	free(entries);
+	check(poll(&change, 1, 50) == 0);
+	pool_done(&waiting);
+	pool_done(&pool);
+
+	empty_state();
+	check(pool_list(state, &entries, &n_entries, NULL) == 0 && n_entries == 0);
+	free(entries);
+	check(access(state, F_OK) == 0 && rmdir(state) == 0 && mkdir(state, 0700) == 0);
+}
+
+/* Who lists must never make a free slot look taken. */
+static void listing_keeps_nobody_from_a_free_slot(void)
+{
+	enum { N_ROUNDS = 3000 };
+	struct pool pool = fresh_pool(1);
+	struct slot slot;
+	uint64_t n_ahead;
+	size_t n_missed = 0;
+	pid_t pid;
+
+	pid = fork();
+	if (pid == 0)
+		for (;;) {
+			struct pool_entry *entries;
+			size_t n_entries;
+
+			if (pool_list(state, &entries, &n_entries, NULL) < 0)
+				_exit(1);
+			free(entries);
+		}
+	for (int i = 0; i < N_ROUNDS; i++) {
+		if (pool_try(&pool, &slot, &n_ahead, NULL) == 1)
+			slot_done(&slot);
+		else
+			n_missed++;
+	}
+	check(n_missed == 0);
+	(void)kill(pid, SIGKILL);
+	(void)waitpid(pid, NULL, 0);
+	pool_done(&pool);
+}
+
 /* ---- who may have put it there ---- */
 
 static void refuses_a_lock_that_others_could_have_made(void)
@@ -1035,6 +1145,9 @@ static const struct {
 	{ NULL, CASE(one_slot_that_cannot_be_swept_does_not_stop_the_others) },
 	{ NULL, CASE(reads_records_strictly) },
 	{ NULL, CASE(writes_records_of_every_length) },
+	{ NULL, CASE(lists_what_runs_waits_and_was_left) },
+	{ NULL, CASE(listing_wakes_nobody_and_leaves_no_trace) },
+	{ NULL, CASE(listing_keeps_nobody_from_a_free_slot) },
 	{ NULL, CASE(refuses_a_lock_that_others_could_have_made) },
 	{ needs_root, CASE(refuses_a_lock_of_another_user) },
 	{ NULL, CASE(refuses_a_ticket_that_is_a_link) },

@@ -11,18 +11,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "lib/base/fd.h"
+#include "lock.h"
 #include "queue.h"
-
-enum {
-	RECORD_LEN_MAX = sizeof("scratch \ncgroup \nend\n") + SCRATCH_NAME_LEN + CGROUP_PATH_MAX,
-};
 
 static const struct pool no_pool = {
 	.pool_fd = -1,
@@ -73,7 +69,7 @@ static int open_directory(int parent_fd, const char *name, int *ret_fd, struct e
 static bool is_lock_name(const char *name)
 {
 	return name[0] != '\0' && name[0] != '.' && !strchr(name, '/') &&
-	       strcmp(name, "queue") != 0 && strcmp(name, "queue.lock") != 0;
+	       strcmp(name, "queue") != 0 && strcmp(name, LOCK_GUARD_NAME) != 0;
 }
 
 int pool_open(const char *state_dir, const struct build_user *users, size_t n_users,
@@ -119,83 +115,21 @@ void pool_done(struct pool *pool)
 
 /* ---- what a lock says ---- */
 
-static bool is_scratch_name(const char *name)
-{
-	return strlen(name) == SCRATCH_NAME_LEN &&
-	       strspn(name, "0123456789abcdef") == SCRATCH_NAME_LEN;
-}
-
-static bool is_cgroup_path(const char *path)
-{
-	return path[0] == '/' && strlen(path) < CGROUP_PATH_MAX && !strchr(path, '\n');
-}
-
 static bool record_is_empty(const struct slot_record *record)
 {
 	return record->scratch[0] == '\0' && record->cgroup[0] == '\0';
 }
 
-/* One line of a record. The text is taken apart. */
-static int parse_line(const char *line, struct slot_record *ret)
-{
-	static const char scratch[] = "scratch ", cgroup[] = "cgroup ";
-	const char *value;
-
-	if (strncmp(line, scratch, strlen(scratch)) == 0) {
-		value = line + strlen(scratch);
-		if (!is_scratch_name(value))
-			return -EBADMSG;
-		(void)snprintf(ret->scratch, sizeof(ret->scratch), "%s", value);
-		return 0;
-	}
-	if (strncmp(line, cgroup, strlen(cgroup)) == 0) {
-		value = line + strlen(cgroup);
-		if (!is_cgroup_path(value))
-			return -EBADMSG;
-		(void)snprintf(ret->cgroup, sizeof(ret->cgroup), "%s", value);
-		return 0;
-	}
-	return -EBADMSG;
-}
-
-/* What follows "end" is left from a longer record before: it is no longer than that because the
- * holder was killed before it could cut the file. */
-static int parse_record(char *text, struct slot_record *ret)
-{
-	char *end;
-
-	for (char *line = text; (end = strchr(line, '\n')); line = end + 1) {
-		*end = '\0';
-		if (strcmp(line, "end") == 0)
-			return 0;
-		if (parse_line(line, ret) < 0)
-			return -EBADMSG;
-	}
-	return -EBADMSG;
-}
-
 static int read_record(const struct slot *slot, struct slot_record *ret, struct error *err)
 {
-	struct slot_record record = { 0 };
-	char text[RECORD_LEN_MAX + 1];
-	ssize_t n = pread(slot->lock_fd, text, sizeof(text) - 1, 0);
+	int r = lock_read(slot->lock_fd, slot->user->name, ret, err);
 
-	if (n < 0)
-		return error_errno(err, BLAME_HOST, errno, "cannot read lock file %s",
-		                   slot->user->name);
-	text[n] = '\0';
-	if (n > 0 && parse_record(text, &record) < 0) {
-		(void)error_set(err, BLAME_HOST, EBADMSG,
-		                "lock file %s does not say what its last holder left",
-		                slot->user->name);
+	if (r == -EBADMSG)
 		(void)error_hint(err,
 		                 "When no request runs, see that no process of %s lives and that "
 		                 "scratch holds nothing of it, then remove the file",
 		                 slot->user->name);
-		return -EBADMSG;
-	}
-	*ret = record;
-	return 0;
+	return r < 0 ? r : 0;
 }
 
 static int forget_record(const struct slot *slot, struct error *err)
@@ -208,32 +142,9 @@ static int forget_record(const struct slot *slot, struct error *err)
 
 int slot_write_record(const struct slot *slot, const struct slot_record *record, struct error *err)
 {
-	char text[RECORD_LEN_MAX + 1];
-	ssize_t n;
-	int len;
-
 	if (record_is_empty(record))
 		return forget_record(slot, err);
-	if ((record->scratch[0] && !is_scratch_name(record->scratch)) ||
-	    (record->cgroup[0] && !is_cgroup_path(record->cgroup)))
-		return error_set(err, BLAME_HOST, EINVAL,
-		                 "scratch \"%s\" and cgroup \"%s\" cannot be recorded",
-		                 record->scratch, record->cgroup);
-	len = snprintf(text, sizeof(text), "%s%s%s%s%s%send\n",
-	               record->scratch[0] ? "scratch " : "", record->scratch,
-	               record->scratch[0] ? "\n" : "", record->cgroup[0] ? "cgroup " : "",
-	               record->cgroup, record->cgroup[0] ? "\n" : "");
-
-	/* One write, less than a page: a signal cannot stop it in the middle. */
-	n = pwrite(slot->lock_fd, text, (size_t)len, 0);
-	if (n >= 0 && n < len) {
-		n = -1;
-		errno = ENOSPC;
-	}
-	if (n < 0 || ftruncate(slot->lock_fd, len) < 0)
-		return error_errno(err, BLAME_HOST, errno, "cannot write lock file %s",
-		                   slot->user->name);
-	return 0;
+	return lock_write(slot->lock_fd, slot->user->name, record, err);
 }
 
 /* ---- slots ---- */

@@ -2,7 +2,8 @@
  * Build users, one live request each, and the queue before them. All state is lock files below
  * STATE/pool (0700): no daemon keeps it, and the kernel releases what a killed instance held.
  *
- *   STATE/pool/NAME         lock of the build user NAME; its content names what the holder made
+ *   STATE/pool/NAME         lock of the build user NAME; its content says who holds it and what he
+ *                           made (claim.h)
  *   STATE/pool/queue.lock   guards the numbering of tickets, held for microseconds
  *   STATE/pool/queue/N      one waiting request; locked by it
  *   STATE/scratch/RANDOM    what one request writes, named in the lock's content
@@ -11,14 +12,10 @@
 
 #include <stdint.h>
 
+#include "claim.h"
 #include "hatchd/config/config.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/error.h"
-
-enum {
-	SCRATCH_NAME_LEN = 16, /* hexadecimal digits, random */
-	CGROUP_PATH_MAX = 1024,
-};
 
 struct pool {
 	const struct build_user *users; /* borrowed */
@@ -29,6 +26,7 @@ struct pool {
 	                */
 	int ticket_fd; /* our place in the queue, -1: none */
 	uint64_t ticket;
+	struct claim claim; /* set by the caller after pool_open(), for the ticket to say */
 };
 
 /* What a request holds while it lives. */
@@ -36,12 +34,6 @@ struct slot {
 	const struct build_user *user; /* borrowed */
 	int lock_fd; /* flock; init inherits it, so the slot stays taken until the last process is
 	                gone */
-};
-
-/* What the content of a lock says that its holder made. */
-struct slot_record {
-	char scratch[SCRATCH_NAME_LEN + 1]; /* empty: nothing */
-	char cgroup[CGROUP_PATH_MAX];       /* absolute below /sys/fs/cgroup, or empty */
 };
 
 #define cleanup_pool cleanup_(pool_done)

@@ -15,13 +15,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/inotify.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/fd.h"
 #include "lib/base/text.h"
+#include "lock.h"
 
 enum {
 	TICKET_NAME_MAX = 20,    /* digits */
@@ -31,78 +30,15 @@ enum {
 /* Of a file in the queue: what we make is smaller, and one more always fits. */
 static const uint64_t ticket_max = INT64_MAX;
 
-static int check_lock(int fd, const char *name, struct error *err)
-{
-	struct stat status;
-	const char *wrong = NULL;
-
-	if (fstat(fd, &status) < 0)
-		return error_errno(err, BLAME_HOST, errno, "cannot look at lock file %s", name);
-	if (!S_ISREG(status.st_mode))
-		wrong = "is not a regular file";
-	else if (status.st_uid != geteuid())
-		wrong = "belongs to somebody else";
-	else if (status.st_nlink > 1)
-		wrong = "has a second name";
-	else if ((status.st_mode & 07777) != 0600)
-		wrong = "does not have mode 0600";
-	if (!wrong)
-		return 0;
-	(void)error_set(err, BLAME_HOST, EPERM, "lock file %s %s", name, wrong);
-	(void)error_hint(err, "Find out who could write to the state directory, then remove the "
-	                      "file while no request runs");
-	return -EPERM;
-}
-
-int lock_open(int dir_fd, const char *name, int flags, int *ret_fd, struct error *err)
-{
-	/* O_NONBLOCK: opening something that is no regular file must not hang before it is refused.
-	 */
-	cleanup_fd int fd = openat(dir_fd, name,
-	                           flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
-	int r;
-
-	if (fd < 0 && errno == ENOENT)
-		return 0;
-	if (fd < 0 && errno == ELOOP)
-		return error_set(err, BLAME_HOST, EPERM, "lock file %s is a symbolic link", name);
-	if (fd < 0)
-		return error_errno(err, BLAME_HOST, errno, "cannot open lock file %s", name);
-	r = check_lock(fd, name, err);
-	if (r < 0)
-		return r;
-	*ret_fd = take_fd(&fd);
-	return 1;
-}
-
-int lock_try(int fd, const char *name, struct error *err)
-{
-	int r;
-
-	do
-		r = flock(fd, LOCK_EX | LOCK_NB);
-	while (r < 0 && errno == EINTR);
-	if (r == 0)
-		return 1;
-	if (errno == EWOULDBLOCK)
-		return 0;
-	return error_errno(err, BLAME_HOST, errno, "cannot lock %s", name);
-}
-
 int queue_guard(const struct pool *pool, int *ret_fd, struct error *err)
 {
-	static const char name[] = "queue.lock";
 	cleanup_fd int fd = -1;
-	int r;
+	int r = lock_open(pool->pool_fd, LOCK_GUARD_NAME, O_RDONLY | O_CREAT, &fd, err);
 
-	r = lock_open(pool->pool_fd, name, O_RDONLY | O_CREAT, &fd, err);
+	if (r > 0)
+		r = lock_wait(fd, LOCK_GUARD_NAME, err);
 	if (r < 0)
 		return r;
-	do
-		r = flock(fd, LOCK_EX);
-	while (r < 0 && errno == EINTR);
-	if (r < 0)
-		return error_errno(err, BLAME_HOST, errno, "cannot lock %s", name);
 	*ret_fd = take_fd(&fd);
 	return 0;
 }
@@ -235,6 +171,7 @@ int queue_count_ahead(const struct pool *pool, bool look_at_all, uint64_t *ret, 
 
 static int take_ticket(struct pool *pool, uint64_t ticket, struct error *err)
 {
+	const struct slot_record record = { .claim = pool->claim };
 	char name[TICKET_NAME_MAX + 1];
 	cleanup_fd int fd = -1;
 	int r;
@@ -249,6 +186,9 @@ static int take_ticket(struct pool *pool, uint64_t ticket, struct error *err)
 	if (r == 0)
 		return error_set(err, BLAME_HOST, EBUSY,
 		                 "another program locked ticket %s as soon as it was made", name);
+	r = record.claim.request[0] ? lock_write(fd, name, &record, err) : 0;
+	if (r < 0)
+		return r;
 	pool->ticket_fd = take_fd(&fd);
 	pool->ticket = ticket;
 	return 0;

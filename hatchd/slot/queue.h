@@ -1,6 +1,6 @@
 /*
- * The line before the pool, and the opening of lock files, which pool and line share. For pool.c
- * only. Whoever numbers, counts or takes anything holds the guard meanwhile.
+ * The line before the pool. For pool.c only. Whoever numbers, counts or takes anything holds the
+ * guard meanwhile.
  */
 #pragma once
 
@@ -9,17 +9,6 @@
 
 #include "lib/base/error.h"
 #include "pool.h"
-
-/*
- * lock_open - open a lock file, with O_CREAT in flags also make it
- *
- * Returns  1, 0 if it does not exist, or a negative errno
- * Errors   BLAME_HOST: -EPERM it is not a regular file of ours, of mode 0600, with one name
- */
-int lock_open(int dir_fd, const char *name, int flags, int *ret_fd, struct error *err);
-
-/* lock_try - lock what lock_open() opened; 1, 0 if another holds it, or a negative errno */
-int lock_try(int fd, const char *name, struct error *err);
 
 /* queue_guard - wait for the guard; closing *ret_fd gives it back */
 int queue_guard(const struct pool *pool, int *ret_fd, struct error *err);
