@@ -11,9 +11,10 @@ ROOT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
 # folder -> folders of ours it may include from
 MAY_INCLUDE = {
     "lib/base": {"lib/base"},
+    "lib/scan": {"lib/scan", "lib/base"},
     "lib/wire": {"lib/wire", "lib/base"},
     "lib/tree": {"lib/tree", "lib/base"},
-    "hatchd": {"hatchd", "lib/base", "lib/wire", "lib/tree"},
+    "hatchd": {"hatchd", "lib/base", "lib/scan", "lib/wire", "lib/tree"},
     "hatch-client": {"hatch-client", "lib/base", "lib/wire", "lib/tree"},
     "hatchctl": {"hatchctl", "lib/base"},
 }
