@@ -18,6 +18,7 @@ kernel=${2-}
 packages=systemd,systemd-sysv,dbus,nix-bin,nix-setup-systemd
 packages=$packages,libjansson4,libcjson1,libseccomp2
 packages=$packages,busybox-static,python3,procps,socat,strace
+packages=$packages,passt,iproute2,e2fsprogs,squashfs-tools,erofs-utils
 case $suite in
 bookworm) packages=$packages,libarchive13,libnettle8 ;;
 trixie) packages=$packages,libarchive13t64,libnettle8t64 ;;
@@ -90,6 +91,7 @@ make_tree() {
 key=$(sha256sum "$0" | cut -c1-12)
 tree=$trees/$suite${kernel:+-kernel}-$key
 if [ -d "$tree" ]; then
+        touch "$tree"
         echo "$tree"
         exit 0
 fi
@@ -105,7 +107,7 @@ if ! make_tree; then
 fi
 # The last step, so that a tree in the cache is always a whole one. Two makers at once: one of them wins.
 mv -T "$work/tree" "$tree" 2>/dev/null || [ -d "$tree" ]
-for old in "$trees/$suite${kernel:+-kernel}"-????????????; do
-        [ "$old" = "$tree" ] || rm -rf --one-file-system "$old"
-done
+# Not a tree that was used today: a machine may be running on it.
+find "$trees" -mindepth 1 -maxdepth 1 -name "$suite${kernel:+-kernel}-????????????" -mmin +1440 ! -path "$tree" \
+        -exec rm -rf --one-file-system {} +
 echo "$tree"
