@@ -88,10 +88,18 @@ machine_container() {
         set -- tests/vm/test_*.py
         for file in "$@"; do
                 shift
-                # What only a kernel of its own has.
-                [ "$file" = tests/vm/test_virtual_machine.py ] || set -- "$@" "$file"
+                case $file in
+                */test_virtual_machine.py) ;; # what only a kernel of its own has
+                */test_soak.py) ;;            # a stage of its own
+                *) set -- "$@" "$file" ;;
+                esac
         done
         tests/vm/run-machine -b "$release" -l "$logs/machine_container.journal" trixie nspawn "$@"
+}
+
+machine_soak() {
+        HATCH_SOAK_REQUESTS=10000 HATCH_MACHINE_SECONDS=1500 tests/vm/run-machine -b "$release" \
+                -l "$logs/machine_soak.journal" trixie nspawn tests/vm/test_soak.py
 }
 
 # The oldest systemd and Nix that are supported, and the newest that there are; the latter changes every day, so it is run
@@ -243,6 +251,7 @@ stage build_sanitized work packages
 stage under_sanitizers tests build_sanitized
 stage machine_trees work root packages
 stage machine_container tests root build_release machine_trees
+stage machine_soak tests root build_release machine_trees
 stage machine_oldest tests root build_release machine_trees
 [ -z "$chosen" ] || stage machine_newest tests root build_release
 stage machine_emulator tests root build_release machine_trees
