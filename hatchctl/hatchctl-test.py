@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import termios
 
 NOBODY = 65534
 failed = False
@@ -40,6 +41,21 @@ class Place:
                 os.chown(path, NOBODY, NOBODY)
         command = [self.program, "--unprivileged", "--config", str(self.config), *words]
         return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60, **as_user)
+
+    def run_on_terminal(self, columns, *words):
+        """What it writes to a terminal of that width."""
+        ours, theirs = os.openpty()
+        try:
+            termios.tcsetwinsize(theirs, (24, columns))
+            attributes = termios.tcgetattr(theirs)
+            attributes[1] &= ~termios.OPOST
+            termios.tcsetattr(theirs, termios.TCSANOW, attributes)
+            done = self.run(*words, stdout=theirs)
+            assert done.returncode == 0, done
+            return os.read(ours, 65536).decode()
+        finally:
+            os.close(theirs)
+            os.close(ours)
 
 
 def check_says_that_all_is_well(place):
@@ -82,18 +98,53 @@ def list_names_who_may_use_a_builder(place):
                                     "uid_ranges": [{"first": 1, "last": 9}], "derivations": ["*-x"]}})
     done = place.run("list")
     assert (done.returncode, done.stderr) == (0, ""), done
-    assert done.stdout.splitlines() == [
-        "good",
-        "    allowed:  nobody",
-        "    sockets:  hatch",
-        f"    file:     {place.config}/builders.d/good.json",
-        "open",
-        "    what:     für alle\\xc2\\x85",
-        "    allowed:  user root, user 4242, group root, uids 1 to 9",
-        "    only for: derivations *-x",
-        "    sockets:  hatch",
-        f"    file:     {place.config}/builders.d/open.json",
+    assert [line.rstrip() for line in done.stdout.splitlines()] == [
+        "BUILDER  MAY BE USED BY                                 ONLY FROM                       DESCRIPTION",
+        "good     nobody                                         sockets hatch                   -",
+        "open     user root, user 4242, group root, uids 1 to 9  derivations *-x; sockets hatch  für alle\\xc2\\x85",
     ], done.stdout
+
+
+def list_prints_names_alone(place):
+    place.define("bad", "{")
+    done = place.run("list", "--names")
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "bad\ngood\n"), done
+    assert place.run("list", "--names", "--json").returncode == 64
+
+
+def nothing_hostile_reaches_the_terminal(place):
+    place.define("evil", {"command": [str(place.root / "tool")], "description": "a\u009b31m \u202eb"})
+    done = place.run("list")
+    assert done.returncode == 0 and "  a\\xc2\\x9b31m \\u202eb\n" in done.stdout, done
+    done = place.run("list", "--json")
+    assert done.returncode == 0 and '"a\\u009b31m ' in done.stdout, done
+    assert json.loads(done.stdout)["builders"][0]["description"] == "a\u009b31m \u202eb", done
+
+
+def a_table_fits_the_terminal(place):
+    place.define("long", {"command": [str(place.root / "tool")], "description": "many words " * 20})
+    for columns in (40, 80, 132):
+        lines = place.run_on_terminal(columns, "list").splitlines()
+        assert len(lines) == 3 and max(map(len, lines)) == columns, lines
+        assert lines[2].endswith("…"), lines
+
+
+def history_reads_what_it_is_told(place):
+    empty = place.root / "journal"
+    empty.mkdir()
+    done = place.run("history", "--journal", str(empty), "--since", "-2h", "--lines", "all", "--uid", "root")
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("ENDED "), done
+    done = place.run("history", "--journal", str(empty), "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"requests": []}), done
+
+
+def history_refuses_what_it_cannot_read(place):
+    for option, value in (("--since", "tomorrow"), ("--until", "x"), ("--lines", "0"), ("--lines", "-1"),
+                          ("--uid", "no such user"), ("--uid", "-1"), ("--uid", "4294967295")):
+        done = place.run("history", option, value)
+        assert done.returncode == 64 and f"{option} {value}; expected" in done.stderr and not done.stdout, done
+    done = place.run("history", "--journal", str(place.root / "gone"))
+    assert done.returncode == 71 and "cannot open the journal" in done.stderr, done
 
 
 def list_prints_json(place):
@@ -112,7 +163,7 @@ def list_prints_json(place):
 def list_goes_on_after_a_wrong_definition(place):
     place.define("bad", "{")
     done = place.run("list")
-    assert done.returncode == 78 and done.stdout.startswith("good\n"), done
+    assert done.returncode == 78 and done.stdout.startswith("BUILDER "), done
     assert f"{place.config}/builders.d/bad.json:1:2: " in done.stderr, done
 
 
@@ -123,7 +174,8 @@ def says_when_the_list_cannot_be_written(place):
 
 
 def knows_its_options(place):
-    for words in ([], ["frobnicate"], ["check", "more"], ["check", "--json"], ["--no-such", "list"]):
+    for words in ([], ["frobnicate"], ["check", "more"], ["check", "--json"], ["--no-such", "list"], ["history", "more"],
+                  ["list", "--since", "now"], ["history", "--names"]):
         done = place.run(*words)
         assert done.returncode == 64 and "usage: hatchctl" in done.stderr, (words, done)
     assert place.run("--help").stdout.startswith("usage: hatchctl")
@@ -134,7 +186,9 @@ def main(program):
     global failed
     cases = [check_says_that_all_is_well, check_reports_every_error_with_its_place,
              check_refuses_a_file_that_others_can_write, check_needs_a_directory,
-             list_names_who_may_use_a_builder, list_prints_json, list_goes_on_after_a_wrong_definition,
+             list_names_who_may_use_a_builder, list_prints_names_alone, list_prints_json,
+             nothing_hostile_reaches_the_terminal, a_table_fits_the_terminal, history_reads_what_it_is_told,
+             history_refuses_what_it_cannot_read, list_goes_on_after_a_wrong_definition,
              says_when_the_list_cannot_be_written, knows_its_options]
     os.umask(0o022)
     for case in cases:

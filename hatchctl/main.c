@@ -1,38 +1,89 @@
-/* hatchctl: what the administrator asks of the configuration. Reads it like a request does, and
- * needs no running service. */
+/*
+ * hatchctl: what the administrator asks of configuration, journal and running requests. Options,
+ * and which verb takes which; what a verb does is in the file of its name. hatchctl(1) is the
+ * manual.
+ */
 #include <errno.h>
 #include <getopt.h>
+#include <grp.h>
+#include <inttypes.h>
+#include <pwd.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
 
 #include "build-config.h"
-#include "hatchd/config/check.h"
-#include "hatchd/config/config.h"
+#include "lib/base/cleanup.h"
 #include "lib/base/log.h"
-#include "print.h"
+#include "verbs.h"
 
-struct options {
-	const char *config_dir;
-	bool pool;
-	bool json;
+/* The verbs, as bits: which of them an option is for. */
+enum {
+	CHECK = 1 << 0,
+	LIST = 1 << 1,
+	HISTORY = 1 << 2,
+	ANY = CHECK | LIST | HISTORY,
 };
 
-/* Definitions that could be read. */
-struct listing {
-	struct builder *builders;
-	size_t n_builders;
+static const struct verb {
+	const char *name;
+	int (*run)(const struct options *options);
+	unsigned bit;
+	size_t min_words, max_words; /* behind the verb */
+} verbs[] = {
+	{ "check", run_check, CHECK, 0, 0 },
+	{ "list", run_list, LIST, 0, 0 },
+	{ "history", run_history, HISTORY, 0, 0 },
 };
 
-static const char
-	usage[] = "usage: hatchctl [--config DIR] [--unprivileged] check\n"
-		  "       hatchctl [--config DIR] [--unprivileged] list [--json]\n"
-		  "       hatchctl --help | --version\n"
-		  "\n"
-		  "check  read the whole configuration and say everything that is wrong with it\n"
-		  "list   the builders, and who may use them\n";
+enum kind {
+	FLAG, /* bool */
+	TEXT, /* const char * */
+	WORDS /* struct words: each time it is given */
+};
 
-static void say_error(void *data, const struct error *err)
+#define FIELD(field) offsetof(struct options, field)
+
+static const struct row {
+	const char *name;
+	int has_argument;
+	enum kind kind;
+	size_t offset; /* of the field in struct options */
+	unsigned verbs;
+} rows[] = {
+	{ "config", required_argument, TEXT, FIELD(config_dir), ANY },
+	{ "unprivileged", no_argument, FLAG, FIELD(unprivileged), ANY },
+	{ "json", no_argument, FLAG, FIELD(json), LIST | HISTORY },
+	{ "names", no_argument, FLAG, FIELD(names), LIST },
+	{ "builder", required_argument, TEXT, FIELD(builder), HISTORY },
+	{ "uid", required_argument, TEXT, FIELD(uid), HISTORY },
+	{ "derivation", required_argument, TEXT, FIELD(derivation), HISTORY },
+	{ "verdict", required_argument, TEXT, FIELD(verdict), HISTORY },
+	{ "since", required_argument, TEXT, FIELD(since), HISTORY },
+	{ "until", required_argument, TEXT, FIELD(until), HISTORY },
+	{ "lines", required_argument, TEXT, FIELD(lines), HISTORY },
+	{ "journal", required_argument, TEXT, FIELD(journal_dir), HISTORY },
+};
+
+static const char usage
+	[] = "usage: hatchctl check\n"
+	     "       hatchctl list [--json | --names]\n"
+	     "       hatchctl history [--json] [--builder NAME] [--uid USER] [--derivation "
+	     "PATTERN]\n"
+	     "                        [--verdict WORD] [--since TIME] [--until TIME] [--lines N] "
+	     "[--journal DIR]\n"
+	     "       hatchctl --help | --version\n"
+	     "\n"
+	     "check    read the whole configuration and say everything that is wrong with it\n"
+	     "list     the builders, and who may use them\n"
+	     "history  the requests that have ended, from the journal\n"
+	     "\n"
+	     "All take --config DIR and --unprivileged. See hatchctl(1).\n";
+
+/* --- what the verbs share --- */
+
+void say_error(void *data, const struct error *err)
 {
 	if (err->hint[0])
 		log_line(LOG_ERR, "%s (%s)", err->text, err->hint);
@@ -40,137 +91,149 @@ static void say_error(void *data, const struct error *err)
 		log_line(LOG_ERR, "%s", err->text);
 }
 
-static int run_check(const struct options *options)
+int fail_usage(const char *fmt, ...)
 {
-	struct config_check found = config_check_all(options->config_dir, options->pool, say_error,
-	                                             NULL);
+	char text[512];
+	va_list ap;
 
-	if (found.n_errors > 0) {
-		log_line(LOG_ERR, "%s: %zu error%s", options->config_dir, found.n_errors,
-		         found.n_errors == 1 ? "" : "s");
-		return EX_CONFIG;
-	}
-	printf("%s: %zu builder%s, no errors\n", options->config_dir, found.n_builders,
-	       found.n_builders == 1 ? "" : "s");
-	return fflush(stdout) == 0 ? EXIT_SUCCESS : EX_IOERR;
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	log_line(LOG_ERR, "%s", text);
+	return EX_USAGE;
 }
 
-static void listing_done(struct listing *listing)
+int end_printing(int r)
 {
-	for (size_t i = 0; i < listing->n_builders; i++)
-		builder_done(&listing->builders[i]);
-	free(listing->builders);
+	if (r == 0)
+		return EXIT_SUCCESS;
+	log_line(LOG_ERR, "cannot print: %s", strerror(-r));
+	return r == -ENOMEM ? EX_OSERR : EX_IOERR;
 }
 
-/* Every definition that can be read. Returns how many could not, or -ENOMEM. */
-static int load_builders(const struct config *config, char *const *names, struct listing *ret)
+const char *user_text(uid_t uid, char buf[ACCOUNT_LEN])
 {
-	size_t n = 0;
-	int n_bad = 0;
+	const struct passwd *user = getpwuid(uid);
 
-	while (names[n])
-		n++;
-	ret->builders = calloc(n + 1, sizeof(*ret->builders));
-	if (!ret->builders)
+	if (user)
+		(void)snprintf(buf, ACCOUNT_LEN, "%s", user->pw_name);
+	else
+		(void)snprintf(buf, ACCOUNT_LEN, "%" PRIu32, uid);
+	return buf;
+}
+
+const char *group_text(gid_t gid, char buf[ACCOUNT_LEN])
+{
+	const struct group *group = getgrgid(gid);
+
+	if (group)
+		(void)snprintf(buf, ACCOUNT_LEN, "%s", group->gr_name);
+	else
+		(void)snprintf(buf, ACCOUNT_LEN, "%" PRIu32, gid);
+	return buf;
+}
+
+/* --- the command line --- */
+
+static int add_word(struct words *words, char *word)
+{
+	char **items = reallocarray(words->items, words->n_items + 1, sizeof(*items));
+
+	if (!items)
 		return -ENOMEM;
-	for (size_t i = 0; i < n; i++) {
-		struct error err;
-		int r = builder_load(config, names[i], &ret->builders[ret->n_builders], &err);
+	words->items = items;
+	words->items[words->n_items++] = word;
+	return 0;
+}
 
-		if (r < 0) {
-			say_error(NULL, &err);
-			n_bad++;
-		}
-		if (r > 0)
-			ret->n_builders++;
+static int take_option(const struct row *row, struct options *options)
+{
+	void *field = (char *)options + row->offset;
+
+	switch (row->kind) {
+	case FLAG:
+		*(bool *)field = true;
+		return 0;
+	case TEXT:
+		*(const char **)field = optarg;
+		return 0;
+	case WORDS:
+	default:
+		return add_word(field, optarg);
 	}
-	return n_bad;
 }
 
-static int fail_config(const struct error *err)
+static const struct verb *find_verb(const char *name)
 {
-	say_error(NULL, err);
-	return EX_CONFIG;
+	for (size_t i = 0; name && i < ARRAY_SIZE(verbs); i++)
+		if (strcmp(verbs[i].name, name) == 0)
+			return &verbs[i];
+	return NULL;
 }
 
-static int run_list(const struct options *options)
+/*
+ * Everything behind the verb may be options too, up to "--": getopt_long(3) sorts the words.
+ * *ret_used gets a bit for each option, as it stands in rows. Returns 0 or an errno's number.
+ */
+static int parse_options(int argc, char **argv, struct options *options, uint64_t *ret_used)
 {
-	cleanup_(listing_done) struct listing listing = { 0 };
-	cleanup_(strv_freep) char **names = NULL;
-	cleanup_config struct config config = { 0 };
-	struct error err;
-	int r, n_bad;
-
-	if (config_load(options->config_dir, options->pool, &config, &err) < 0)
-		return fail_config(&err);
-	if (config_list_builders(&config, &names, &err) < 0)
-		return fail_config(&err);
-	n_bad = load_builders(&config, names, &listing);
-	r = n_bad < 0       ? n_bad
-	    : options->json ? print_builders_json(listing.builders, listing.n_builders)
-	                    : print_builders(listing.builders, listing.n_builders);
-	if (r < 0) {
-		log_line(LOG_ERR, "cannot print the list: %s", strerror(-r));
-		return r == -ENOMEM ? EX_OSERR : EX_IOERR;
-	}
-	return n_bad > 0 ? EX_CONFIG : EXIT_SUCCESS;
-}
-
-/* Everything after the verb may be options too: getopt_long(3) sorts the words. */
-static int parse_options(int argc, char **argv, struct options *options)
-{
-	static const struct option known[] = {
-		{ "config", required_argument, NULL, 'c' },
-		{ "unprivileged", no_argument, NULL, 'u' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'v' },
-		{ 0 },
+	enum { HELP = 'h', VERSION_WANTED = 'v', FIRST_ROW = 256 };
+	struct option known[ARRAY_SIZE(rows) + 3] = {
+		{ "help", no_argument, NULL, HELP },
+		{ "version", no_argument, NULL, VERSION_WANTED },
 	};
-	int c;
+	int c, r = 0;
 
-	while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
-		switch (c) {
-		case 'c':
-			options->config_dir = optarg;
-			break;
-		case 'u':
-			options->pool = false;
-			break;
-		case 'j':
-			options->json = true;
-			break;
-		case 'h':
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		known[i + 2] = (struct option){ rows[i].name, rows[i].has_argument, NULL,
+			                        FIRST_ROW + (int)i };
+	while (r == 0 && (c = getopt_long(argc, argv, "", known, NULL)) != -1)
+		if (c == HELP) {
 			(void)fputs(usage, stdout);
 			exit(EXIT_SUCCESS);
-		case 'v':
+		} else if (c == VERSION_WANTED) {
 			(void)puts("hatchctl " VERSION);
 			exit(EXIT_SUCCESS);
-		default:
-			return -EINVAL;
+		} else if (c < FIRST_ROW)
+			r = -EINVAL;
+		else {
+			r = take_option(&rows[c - FIRST_ROW], options);
+			*ret_used |= UINT64_C(1) << (c - FIRST_ROW);
 		}
-	}
-	return 0;
+	options->words = argv + optind + (optind < argc);
+	options->n_words = (size_t)(argc - optind - (optind < argc));
+	return r;
+}
+
+static bool takes(const struct verb *verb, const struct options *options, uint64_t used)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if ((used >> i & 1) && !(rows[i].verbs & verb->bit)) {
+			(void)fail_usage("%s does not take --%s", verb->name, rows[i].name);
+			return false;
+		}
+	return options->n_words >= verb->min_words && options->n_words <= verb->max_words;
+}
+
+static void options_done(struct options *options)
+{
+	free(options->env.items);
+	free(options->outputs.items);
 }
 
 int main(int argc, char **argv)
 {
-	static const struct {
-		const char *name;
-		int (*run)(const struct options *options);
-		bool json;
-	} verbs[] = {
-		{ "check", run_check, false },
-		{ "list", run_list, true },
-	};
-	struct options options = { .config_dir = CONFIG_DIR, .pool = true };
+	cleanup_(options_done) struct options options = { .config_dir = CONFIG_DIR };
+	const struct verb *verb;
+	uint64_t used = 0;
 
+	_Static_assert(ARRAY_SIZE(rows) <= 64, "one bit for each option");
 	log_open("hatchctl", false);
-	if (parse_options(argc, argv, &options) == 0 && argc - optind == 1)
-		for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
-			if (strcmp(argv[optind], verbs[i].name) == 0 &&
-			    (verbs[i].json || !options.json))
-				return verbs[i].run(&options);
+	if (parse_options(argc, argv, &options, &used) == 0) {
+		verb = find_verb(optind < argc ? argv[optind] : NULL);
+		if (verb && takes(verb, &options, used))
+			return verb->run(&options);
+	}
 	(void)fputs(usage, stderr);
 	return EX_USAGE;
 }

@@ -28,6 +28,13 @@ def test_manual_lists_the_journal_fields():
     check_same("fields", set(re.findall(r"HATCH_\w+", page)), real)
 
 
+def test_hatchctl_knows_which_journal_fields_are_numbers():
+    source = text("hatchd/monitor/receipt.c")
+    real = set(re.findall(r'"(HATCH_\w+)=%(?:l*u|d)"', source))
+    table = text("hatchctl/journal.c").split("numbers[] = {")[1].split("};")[0]
+    check_same("numbers", set(re.findall(r"HATCH_\w+", table)), real)
+
+
 def test_manuals_list_the_options():
     for program, source, page in (("hatchd", "hatchd/main.c", "hatchd.8"), ("hatch", "hatch-client/options.c", "hatch.1"),
                                   ("hatchctl", "hatchctl/main.c", "hatchctl.1")):

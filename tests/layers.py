@@ -28,9 +28,9 @@ HOMES = {
     "nettle/": {"lib/base/digest.h", "lib/base/digest.c", "lib/base/encoding.c"},
     "jansson.h": {"lib/wire/message.c", "hatchd/config/document.c"},
     "archive": {"lib/tree/pack.c", "lib/tree/unpack.c"},
-    "systemd/": {"hatchd/main.c", "hatchd/monitor/receipt.c", "hatchd/check.c"},
+    "systemd/": {"hatchd/main.c", "hatchd/monitor/receipt.c", "hatchd/check.c", "hatchctl/journal.c"},
     "seccomp.h": {"hatchd/sandbox/filter.c"},
-    "cjson/": {"hatchctl/print.c"},
+    "cjson/": {"hatchctl/json.c"},
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)', re.MULTILINE)

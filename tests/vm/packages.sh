@@ -19,7 +19,7 @@ for group in "$@"; do
                 ;;
         machine) wanted="$wanted mmdebstrap debian-archive-keyring systemd-container mount util-linux" ;;
         emulator) wanted="$wanted qemu-system-x86 e2fsprogs" ;;
-        check) wanted="$wanted python3 clang-format clang-tidy cppcheck socat nix-bin" ;;
+        check) wanted="$wanted python3 clang-format clang-tidy cppcheck socat nix-bin zsh fish" ;;
         bench) wanted="$wanted bubblewrap libarchive-tools" ;;
         *)
                 echo "packages.sh: there is no group '$group'; there are build, machine, emulator, check and bench" >&2

@@ -1,0 +1,24 @@
+/* hatchctl check: every error of the configuration. */
+#include "hatchd/config/check.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sysexits.h>
+
+#include "lib/base/log.h"
+#include "verbs.h"
+
+int run_check(const struct options *options)
+{
+	struct config_check found = config_check_all(options->config_dir, !options->unprivileged,
+	                                             say_error, NULL);
+
+	if (found.n_errors > 0) {
+		log_line(LOG_ERR, "%s: %zu error%s", options->config_dir, found.n_errors,
+		         found.n_errors == 1 ? "" : "s");
+		return EX_CONFIG;
+	}
+	printf("%s: %zu builder%s, no errors\n", options->config_dir, found.n_builders,
+	       found.n_builders == 1 ? "" : "s");
+	return end_printing(fflush(stdout) == 0 ? 0 : -EIO);
+}

@@ -1,0 +1,37 @@
+# fish completion for hatchctl(1)
+
+function __hatchctl_builders
+    set -l words (commandline -opc)
+    set -l options
+    if set -l at (contains -i -- --config $words)
+        set options --config $words[(math $at + 1)]
+    end
+    contains -- --unprivileged $words; and set -a options --unprivileged
+    hatchctl $options list --names 2>/dev/null
+end
+
+function __hatchctl_verb
+    __fish_seen_subcommand_from $argv
+end
+
+set -l verbs check list history
+complete -c hatchctl -f
+complete -c hatchctl -l config -x -a '(__fish_complete_directories)' -d 'Directory of the configuration'
+complete -c hatchctl -l unprivileged -d 'As hatchd --unprivileged does'
+complete -c hatchctl -n "not __hatchctl_verb $verbs" -l help
+complete -c hatchctl -n "not __hatchctl_verb $verbs" -l version
+complete -c hatchctl -n "not __hatchctl_verb $verbs" -a check -d 'Say everything that is wrong with the configuration'
+complete -c hatchctl -n "not __hatchctl_verb $verbs" -a list -d 'The builders, and who may use them'
+complete -c hatchctl -n "not __hatchctl_verb $verbs" -a history -d 'The requests that have ended'
+
+complete -c hatchctl -n '__hatchctl_verb list history' -l json -d 'For programs'
+complete -c hatchctl -n '__hatchctl_verb list' -l names -d 'Names alone'
+complete -c hatchctl -n '__hatchctl_verb history' -l builder -x -a '(__hatchctl_builders)' -d 'Only requests of this builder'
+complete -c hatchctl -n '__hatchctl_verb history' -l uid -x -a '(__fish_complete_users)' -d 'Only requests of this user'
+complete -c hatchctl -n '__hatchctl_verb history' -l derivation -x -d 'Only requests of derivations that match'
+complete -c hatchctl -n '__hatchctl_verb history' -l verdict -x -d 'Only requests that ended so' \
+    -a 'done failed timed-out cancelled refused bad-request busy limit output stopping server-failed'
+complete -c hatchctl -n '__hatchctl_verb history' -l since -x -a 'today yesterday' -d 'Only requests that ended since'
+complete -c hatchctl -n '__hatchctl_verb history' -l until -x -a 'today yesterday' -d 'Only requests that ended until'
+complete -c hatchctl -n '__hatchctl_verb history' -l lines -x -a all -d 'So many'
+complete -c hatchctl -n '__hatchctl_verb history' -l journal -x -a '(__fish_complete_directories)' -d 'Journal files of this directory'
