@@ -61,6 +61,15 @@ int sandbox_terminate(const struct sandbox *sandbox);
  * capabilities over it */
 int view_enter(const struct sandbox_plan *plan, struct error *err);
 
+/* What the monitor may say to init, one byte each. */
+enum {
+	INIT_GO = 'g', /* the maps of ids are written */
+	INIT_TERMINATE = 't',
+};
+
+/* init_report - one report to the monitor; err may be NULL */
+void init_report(int report_fd, enum sandbox_report_kind kind, int code, const struct error *err);
+
 /* init_run - life of process 1 after the view is there: drop, start the builder, reap, report;
  * init.c */
 __attribute__((noreturn)) void init_run(const struct sandbox_plan *plan, int report_fd);

@@ -1,0 +1,128 @@
+/*
+ * The monitor's side of the sandbox: the clone into new namespaces, what is set up in them before
+ * there is a view, and the words between monitor and init.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <net/if.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lib/base/cleanup.h"
+#include "sandbox.h"
+
+static int bring_up_loopback(struct error *err)
+{
+	cleanup_fd int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
+
+	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot bring up the loopback device");
+	return 0;
+}
+
+/* The child of clone3(2): process 1 in every new namespace, still with the monitor's capabilities.
+ */
+__attribute__((noreturn)) static void child_main(const struct sandbox_plan *plan, int report_fd)
+{
+	static const char host_name[] = "hatch";
+	struct error err = { 0 };
+	char word;
+	int r;
+
+	/* In a user namespace nothing works before the monitor has written the maps. */
+	if (recv(report_fd, &word, 1, 0) != 1 || word != INIT_GO)
+		_exit(1);
+	r = privilege_die_with_parent(0, &err);
+	if (r == 0 && sethostname(host_name, sizeof(host_name) - 1) < 0)
+		r = error_errno(&err, BLAME_HOST, errno, "cannot set the host name");
+	if (r == 0 && !plan->request->builder->network_host)
+		r = bring_up_loopback(&err);
+	if (r == 0)
+		r = view_enter(plan, &err);
+	if (r == 0)
+		init_run(plan, report_fd);
+	init_report(report_fd, SANDBOX_FAILED, -r, &err);
+	_exit(1);
+}
+
+/* One id each, mapped to itself: unprivileged processes may write no more (user_namespaces(7)). */
+static int write_maps(pid_t pid, const struct account *account)
+{
+	char path[64], map[64];
+	int r;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/setgroups", pid);
+	r = fd_write_file(AT_FDCWD, path, "deny");
+	(void)snprintf(path, sizeof(path), "/proc/%d/uid_map", pid);
+	(void)snprintf(map, sizeof(map), "%u %u 1\n", account->uid, account->uid);
+	if (r == 0)
+		r = fd_write_file(AT_FDCWD, path, map);
+	(void)snprintf(path, sizeof(path), "/proc/%d/gid_map", pid);
+	(void)snprintf(map, sizeof(map), "%u %u 1\n", account->gid, account->gid);
+	return r < 0 ? r : fd_write_file(AT_FDCWD, path, map);
+}
+
+int sandbox_start(const struct sandbox_plan *plan, struct sandbox *ret, struct error *err)
+{
+	bool own_user_ns = !plan->account->change;
+	int pair[2], pid_fd = -1, r;
+	const char go = INIT_GO;
+	struct clone_args args = {
+		.flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS |
+		         CLONE_NEWCGROUP | CLONE_PIDFD,
+		.pidfd = (uint64_t)(uintptr_t)&pid_fd,
+		.exit_signal = SIGCHLD,
+	};
+	long pid;
+
+	if (!plan->request->builder->network_host)
+		args.flags |= CLONE_NEWNET;
+	if (own_user_ns)
+		args.flags |= CLONE_NEWUSER;
+	if (plan->cgroup_fd >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (uint64_t)plan->cgroup_fd;
+	}
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot make a socket pair");
+	pid = syscall(SYS_clone3, &args, sizeof(args));
+	if (pid == 0) {
+		(void)close(pair[0]);
+		child_main(plan, pair[1]);
+	}
+	r = errno;
+	(void)close(pair[1]);
+	if (pid < 0) {
+		(void)close(pair[0]);
+		error_errno(err, BLAME_HOST, r, "cannot make the sandbox's namespaces");
+		return error_hint(err, "run hatchd --check on the host: it says which are missing");
+	}
+	/* From here on there is a process, and the caller ends it whatever happens next. */
+	*ret = (struct sandbox){ .pid = (pid_t)pid, .pid_fd = pid_fd, .report_fd = pair[0] };
+	r = own_user_ns ? write_maps(ret->pid, plan->account) : 0;
+	if (r < 0)
+		return error_errno(err, BLAME_HOST, -r, "cannot map ids into the sandbox");
+	if (send(ret->report_fd, &go, 1, MSG_NOSIGNAL) != 1)
+		return error_errno(err, BLAME_HOST, errno, "cannot start the sandbox");
+	return 0;
+}
+
+void sandbox_done(struct sandbox *sandbox)
+{
+	fd_closep(&sandbox->report_fd);
+	fd_closep(&sandbox->pid_fd);
+}
+
+int sandbox_terminate(const struct sandbox *sandbox)
+{
+	const char word = INIT_TERMINATE;
+
+	return send(sandbox->report_fd, &word, 1, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
