@@ -18,7 +18,7 @@ kernel=${2-}
 packages=systemd,systemd-sysv,dbus,nix-bin,nix-setup-systemd
 packages=$packages,libjansson4,libcjson1,libseccomp2
 packages=$packages,busybox-static,python3,procps,socat,strace
-packages=$packages,passt,iproute2,e2fsprogs,squashfs-tools,erofs-utils
+packages=$packages,openssl,passt,iproute2,e2fsprogs,squashfs-tools,erofs-utils
 case $suite in
 bookworm) packages=$packages,libarchive13,libnettle8 ;;
 trixie) packages=$packages,libarchive13t64,libnettle8t64 ;;
