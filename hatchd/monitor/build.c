@@ -120,6 +120,12 @@ static void drain_log(struct job *job)
 	job->watch.note = note;
 }
 
+/* A log that did not come through whole is no log. */
+static int end_tap(struct job *job, struct error *err)
+{
+	return job->tap.pid > 0 ? helper_finish(&job->tap, err) : 0;
+}
+
 int phase_build(struct job *job, struct error *err)
 {
 	const struct sandbox_plan plan = {
@@ -141,6 +147,7 @@ int phase_build(struct job *job, struct error *err)
 		r = drop_privileges(job, err);
 	fd_closep(&job->speaker.stdout_fd);
 	fd_closep(&job->speaker.stderr_fd);
+	fd_closep(&job->speaker.pulse_fd);
 	if (r < 0)
 		return r;
 
@@ -158,5 +165,7 @@ int phase_build(struct job *job, struct error *err)
 		drain_log(job);
 	if (job->watch.started_ms)
 		job->receipt.run_ms = (uint64_t)(job->watch.ended_ms - job->watch.started_ms);
+	if (r == 0 && killed == 0)
+		r = end_tap(job, err);
 	return r < 0 ? r : killed;
 }

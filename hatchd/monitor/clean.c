@@ -70,6 +70,8 @@ int job_clean(struct job *job, struct error *err)
 
 	sandbox_done(&job->sandbox);
 	helper_done(&job->packer);
+	if (r == 0) /* else somebody may write to it still, and it ends when we do */
+		helper_done(&job->tap);
 	receipt_expect(CLEAN_EXPECT_SEC);
 	if (r == 0 && job->cleaner.pid > 0) {
 		struct error unclean = { 0 };

@@ -48,7 +48,7 @@ struct job {
 	struct slot_record made;
 	struct scratch scratch;
 	struct cgroup cgroup;
-	struct helper packer, cleaner;
+	struct helper packer, cleaner, tap;
 	struct sandbox sandbox;
 	struct watch watch;
 

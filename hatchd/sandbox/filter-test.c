@@ -405,6 +405,26 @@ static void kills_a_packer_that_does_more_than_read(void)
 	check_calls(filter_packer, calls, ARRAY_SIZE(calls));
 }
 
+/* ES12: a tap that a log has taken over can write it, and the speaker's it can write anyway */
+static void kills_a_tap_that_does_more_than_pass_on(void)
+{
+	static const struct call calls[] = {
+		{ "openat", SYS_openat, { AT_FDCWD, BAD_POINTER, O_RDONLY }, -SIGSYS },
+		{ "socket", SYS_socket, { AF_UNIX, SOCK_STREAM, 0 }, -SIGSYS },
+		{ "sendto", SYS_sendto, { -1, 0, 0, 0, 0, 0 }, -SIGSYS },
+		{ "sendmsg", SYS_sendmsg, { -1, BAD_POINTER, 0 }, -SIGSYS },
+		{ "recvmsg", SYS_recvmsg, { -1, BAD_POINTER, 0 }, -SIGSYS },
+		{ "clone", SYS_clone, { SIGCHLD }, -SIGSYS },
+		{ "execve", SYS_execve, { BAD_POINTER, 0, 0 }, -SIGSYS },
+		{ "kill", SYS_kill, { 0, 0 }, -SIGSYS },
+		{ "ptrace", SYS_ptrace, { 0, 0 }, -SIGSYS },
+		{ "read", SYS_read, { -1, 0, 0 }, EBADF },
+		{ "write", SYS_write, { -1, 0, 0 }, EBADF },
+	};
+
+	check_calls(filter_tap, calls, ARRAY_SIZE(calls));
+}
+
 static long load_again(void *context)
 {
 	struct error err = { 0 };
@@ -440,6 +460,7 @@ static const struct unit_case cases[] = {
 #endif
 	CASE(kills_a_speaker_that_does_more_than_talk),
 	CASE(kills_a_packer_that_does_more_than_read),
+	CASE(kills_a_tap_that_does_more_than_pass_on),
 	CASE(a_filter_comes_with_no_new_privs_and_can_be_narrowed_further),
 };
 

@@ -143,6 +143,11 @@ int filter_speaker(struct error *err)
 	return filter_allowlist(speaker_calls, ARRAY_SIZE(speaker_calls), err);
 }
 
+int filter_tap(struct error *err)
+{
+	return filter_allowlist(NULL, 0, err);
+}
+
 int filter_packer(struct error *err)
 {
 	return filter_allowlist(packer_calls, ARRAY_SIZE(packer_calls), err);

@@ -15,6 +15,9 @@ bool filter_available(void);
  * kills */
 int filter_speaker(struct error *err);
 
+/* filter_tap - the same without sockets: it reads and writes what it holds */
+int filter_tap(struct error *err);
+
 /* filter_packer - what reading a tree by descriptors needs; anything else kills */
 int filter_packer(struct error *err);
 

@@ -578,6 +578,15 @@ static void watch_silence(struct talk *talk)
 	(void)talk_tell(talk, NOTE_SILENT, DELIVERY_UNKNOWN, NULL);
 }
 
+/* What the builder wrote is held back on its way to us: silent it is not. */
+static void feel_pulse(struct talk *talk)
+{
+	uint64_t n;
+
+	(void)fd_read_some(talk->pulse_fd, &n, sizeof(n));
+	talk->last_log_ms = clock_now_ms();
+}
+
 /* Orders come after the log that is there already: so a client sees things in the order they
  * happened. */
 static enum step talk_once(struct talk *talk)
@@ -587,6 +596,7 @@ static enum step talk_once(struct talk *talk)
 		{ .fd = talk->streams[0].fd, .events = POLLIN },
 		{ .fd = talk->streams[1].fd, .events = POLLIN },
 		{ .fd = talk->control_fd, .events = POLLIN },
+		{ .fd = talk->pulse_fd, .events = POLLIN },
 	};
 
 	if (!talk->started) /* nothing is read before the log limit is known */
@@ -598,6 +608,8 @@ static enum step talk_once(struct talk *talk)
 	for (size_t i = 0; i < 2; i++)
 		if (p[i + 1].revents && read_log(talk, &talk->streams[i]) == STEP_END)
 			return STEP_END;
+	if (p[4].revents)
+		feel_pulse(talk);
 	/* Silent is only who had the chance to be heard: a relay may have waited for the client. */
 	if (!p[1].revents && !p[2].revents)
 		watch_silence(talk);

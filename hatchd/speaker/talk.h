@@ -23,7 +23,7 @@ struct stream {
 
 struct talk {
 	struct wire wire;
-	int control_fd, record_fd, tree_fd;
+	int control_fd, record_fd, tree_fd, pulse_fd;
 	struct stream streams[2];
 	bool client_done; /* the client has half-closed: nothing more comes from it */
 	bool inline_reply;

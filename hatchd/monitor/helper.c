@@ -1,0 +1,116 @@
+/* Forked early, confined at once, idle until told: see helper.h. */
+#include "helper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/base/cleanup.h"
+
+static int await_go(int go_fd)
+{
+	char byte;
+
+	return fd_read_full(go_fd, &byte, 1) == 1 ? 0 : -EPIPE;
+}
+
+__attribute__((noreturn)) static void
+helper_main(struct helper_work *work, const struct account *account, int go_fd, int result_fd)
+{
+	struct helper_result result;
+	int r;
+
+	memset(&result, 0, sizeof(result));
+	work->keep[work->n_keep++] = go_fd;
+	work->keep[work->n_keep++] = result_fd;
+	r = fds_close_except(work->keep, work->n_keep, &result.error);
+	if (r == 0)
+		r = privilege_become(account, &result.error);
+	if (r == 0)
+		r = work->prepare(work->context, &result.error);
+	/* A helper that could not be confined says so when it is asked to work, and does none. */
+	if (await_go(go_fd) < 0)
+		_exit(0);
+	if (r == 0)
+		r = work->run(work->context, &result.error);
+	result.ok = r == 0;
+	(void)fd_write_full(result_fd, &result, sizeof(result));
+	_exit(0);
+}
+
+int helper_start(struct helper_work *work, const struct account *account, struct helper *ret,
+                 struct error *err)
+{
+	int go[2], result[2];
+	pid_t pid;
+
+	if (pipe2(go, O_CLOEXEC) < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot make a pipe");
+	if (pipe2(result, O_CLOEXEC) < 0) {
+		int r = error_errno(err, BLAME_HOST, errno, "cannot make a pipe");
+
+		(void)close(go[0]);
+		(void)close(go[1]);
+		return r;
+	}
+	pid = fork();
+	if (pid == 0)
+		helper_main(work, account, go[0], result[1]);
+	if (pid < 0)
+		error_errno(err, BLAME_HOST, errno, "cannot fork");
+	(void)close(go[0]);
+	(void)close(result[1]);
+	*ret = (struct helper){ .pid = pid, .go_fd = go[1], .result_fd = result[0] };
+	if (pid < 0) {
+		fd_closep(&ret->go_fd);
+		fd_closep(&ret->result_fd);
+		ret->pid = 0;
+		return -err->code;
+	}
+	return 0;
+}
+
+int helper_go(const struct helper *helper)
+{
+	return fd_write_full(helper->go_fd, "g", 1);
+}
+
+static void helper_reap(struct helper *helper)
+{
+	while (helper->pid > 0 && waitpid(helper->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	helper->pid = 0;
+}
+
+int helper_finish(struct helper *helper, struct error *err)
+{
+	struct helper_result result;
+	int r = fd_read_full(helper->result_fd, &result, sizeof(result));
+
+	fd_closep(&helper->go_fd);
+	fd_closep(&helper->result_fd);
+	helper_reap(helper);
+	if (r != 1)
+		return error_set(err, BLAME_HOST, ECHILD, "a helper process died");
+	if (result.ok)
+		return 0;
+	/* It has read hostile trees: its words are taken as bytes, its blame only as far as it
+	 * goes. */
+	result.error.text[sizeof(result.error.text) - 1] = '\0';
+	result.error.hint[sizeof(result.error.hint) - 1] = '\0';
+	if (result.error.code <= 0 || result.error.code > 4095)
+		result.error.code = EIO;
+	if (result.error.blame != BLAME_BUILD)
+		result.error.blame = BLAME_HOST;
+	*err = result.error;
+	return -err->code;
+}
+
+void helper_done(struct helper *helper)
+{
+	fd_closep(&helper->go_fd);
+	fd_closep(&helper->result_fd);
+	helper_reap(helper);
+}

@@ -1,0 +1,248 @@
+/* Two streams through one process. Everything below tap_run() is under filter_tap(). */
+#include "tap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "hatchd/sandbox/filter.h"
+#include "lib/base/cleanup.h"
+#include "lib/scan/mask.h"
+
+enum {
+	READ_MAX = 64 * 1024,
+	N_STREAMS = 2,
+};
+
+/* A ring: once it is full, the oldest byte stands where the next one will. */
+struct tail {
+	char bytes[TAP_TAIL_MAX];
+	uint64_t len; /* of all that came */
+};
+
+struct stream {
+	struct tap *tap;
+	int in_fd, out_fd; /* -1 after its end */
+	struct mask mask;
+	char out[READ_MAX]; /* not yet passed on; mask.c gives it in pieces */
+	size_t out_len;
+	uint64_t passed;
+};
+
+struct tap {
+	int pulse_fd, tail_fd;
+	struct stream streams[N_STREAMS];
+	struct tail tail;
+	char in[READ_MAX];
+};
+
+/* --- the tail --- */
+
+static void tail_add(struct tail *tail, const char *bytes, size_t len)
+{
+	while (len > 0) {
+		size_t at = tail->len % TAP_TAIL_MAX, room = TAP_TAIL_MAX - at;
+		size_t n = len < room ? len : room;
+
+		memcpy(tail->bytes + at, bytes, n);
+		tail->len += n;
+		bytes += n;
+		len -= n;
+	}
+}
+
+static int tail_write(const struct tail *tail, int fd)
+{
+	size_t first = tail->len % TAP_TAIL_MAX;
+	int r;
+
+	if (tail->len <= TAP_TAIL_MAX)
+		return fd_write_full(fd, tail->bytes, tail->len);
+	r = fd_write_full(fd, tail->bytes + first, TAP_TAIL_MAX - first);
+	return r < 0 ? r : fd_write_full(fd, tail->bytes, first);
+}
+
+/* --- a stream --- */
+
+static int flush(struct stream *stream)
+{
+	int r = fd_write_full(stream->out_fd, stream->out, stream->out_len);
+
+	if (r == 0 && stream->tap->tail_fd >= 0)
+		tail_add(&stream->tap->tail, stream->out, stream->out_len);
+	stream->passed += stream->out_len;
+	stream->out_len = 0;
+	return r;
+}
+
+static int pass(void *context, const void *bytes, size_t len)
+{
+	struct stream *stream = context;
+
+	while (len > 0) {
+		size_t room = sizeof(stream->out) - stream->out_len, n = len < room ? len : room;
+		int r;
+
+		memcpy(stream->out + stream->out_len, bytes, n);
+		stream->out_len += n;
+		bytes = (const char *)bytes + n;
+		len -= n;
+		r = stream->out_len == sizeof(stream->out) ? flush(stream) : 0;
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Whoever is gone at the other end: the builder sees it as it would without us. */
+static void end(struct stream *stream)
+{
+	fd_closep(&stream->in_fd);
+	fd_closep(&stream->out_fd);
+}
+
+static void finish(struct stream *stream)
+{
+	int r = stream->mask.scan ? mask_end(&stream->mask) : 0;
+
+	if (r == 0)
+		(void)flush(stream);
+	end(stream);
+}
+
+/* The builder said something, though none of it can be passed on yet. */
+static void pulse(const struct tap *tap)
+{
+	const uint64_t one = 1;
+
+	(void)fd_write_full(tap->pulse_fd, &one, sizeof(one));
+}
+
+static void relay(struct stream *stream)
+{
+	uint64_t passed = stream->passed;
+	char *in = stream->tap->in;
+	ssize_t n = fd_read_some(stream->in_fd, in, READ_MAX);
+	int r;
+
+	if (n <= 0) {
+		finish(stream);
+		return;
+	}
+	r = stream->mask.scan ? mask_add(&stream->mask, in, (size_t)n)
+	                      : pass(stream, in, (size_t)n);
+	if (r == 0)
+		r = flush(stream);
+	if (r < 0)
+		end(stream);
+	else if (stream->passed == passed)
+		pulse(stream->tap);
+}
+
+/* --- the process --- */
+
+static int tap_prepare(void *context, struct error *err)
+{
+	(void)context;
+	return filter_tap(err);
+}
+
+static int tap_run(void *context, struct error *err)
+{
+	struct tap *tap = context;
+	struct pollfd p[N_STREAMS];
+	int r;
+
+	for (;;) {
+		bool open = false;
+
+		for (size_t i = 0; i < N_STREAMS; i++) {
+			p[i] = (struct pollfd){ .fd = tap->streams[i].in_fd, .events = POLLIN };
+			open |= p[i].fd >= 0;
+		}
+		if (!open)
+			break;
+		if (poll(p, N_STREAMS, -1) < 0 && errno != EINTR)
+			return error_errno(err, BLAME_HOST, errno, "cannot wait for the log");
+		for (size_t i = 0; i < N_STREAMS; i++)
+			if (p[i].revents)
+				relay(&tap->streams[i]);
+	}
+	r = tap->tail_fd < 0 ? 0 : tail_write(&tap->tail, tap->tail_fd);
+	return r < 0 ? error_errno(err, BLAME_HOST, -r, "cannot keep the end of the log") : 0;
+}
+
+/* --- the monitor's side --- */
+
+static void stream_init(struct stream *stream, struct tap *tap, const struct scan *scan, int in_fd,
+                        int out_fd)
+{
+	stream->tap = tap;
+	stream->in_fd = in_fd;
+	stream->out_fd = out_fd;
+	stream->mask = (struct mask){ .scan = scan, .write = pass, .context = stream };
+}
+
+static int start(const struct tap_plan *plan, const struct account *account,
+                 const struct speaker *speaker, int out_fd, int err_fd, struct helper *ret,
+                 struct error *err)
+{
+	cleanup_free struct tap *tap = calloc(1, sizeof(*tap));
+	struct helper_work work = {
+		.prepare = tap_prepare,
+		.run = tap_run,
+		.context = tap,
+		.keep = { out_fd, err_fd, speaker->stdout_fd, speaker->stderr_fd, speaker->pulse_fd,
+		          plan->tail_fd },
+		.n_keep = 6,
+	};
+	int r;
+
+	if (!tap)
+		return error_set(err, BLAME_HOST, ENOMEM, "no memory for the log");
+	tap->pulse_fd = speaker->pulse_fd;
+	tap->tail_fd = plan->tail_fd;
+	stream_init(&tap->streams[0], tap, plan->scan, out_fd, speaker->stdout_fd);
+	stream_init(&tap->streams[1], tap, plan->scan, err_fd, speaker->stderr_fd);
+	r = helper_start(&work, account, ret, err);
+	if (r == 0 && helper_go(ret) < 0)
+		r = error_set(err, BLAME_HOST, EPIPE, "cannot start a process for the log");
+	return r;
+}
+
+/* From here on the builder's end is that of a pipe to the tap. */
+static void put_between(int *speaker_fd, int *pipe_fd)
+{
+	fd_closep(speaker_fd);
+	*speaker_fd = take_fd(pipe_fd);
+}
+
+static void pipe_done(int fds[2])
+{
+	fd_closep(&fds[0]);
+	fd_closep(&fds[1]);
+}
+
+int tap_start(const struct tap_plan *plan, const struct account *account, struct speaker *speaker,
+              struct helper *ret, struct error *err)
+{
+	struct {
+		int out[2], err[2];
+	} pipes = { { -1, -1 }, { -1, -1 } };
+	int r = 0;
+
+	if (pipe2(pipes.out, O_CLOEXEC) < 0 || pipe2(pipes.err, O_CLOEXEC) < 0)
+		r = error_errno(err, BLAME_HOST, errno, "cannot make pipes for the log");
+	if (r == 0)
+		r = start(plan, account, speaker, pipes.out[0], pipes.err[0], ret, err);
+	if (r == 0) {
+		put_between(&speaker->stdout_fd, &pipes.out[1]);
+		put_between(&speaker->stderr_fd, &pipes.err[1]);
+	}
+	pipe_done(pipes.out);
+	pipe_done(pipes.err);
+	return r;
+}
