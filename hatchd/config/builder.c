@@ -8,6 +8,7 @@
 
 #include "items.h"
 #include "lib/base/text.h"
+#include "source.h"
 #include "trusted-path.h"
 
 enum { DESCRIPTION_MAX = 512 };
@@ -19,6 +20,7 @@ void builder_done(struct builder *builder)
 	free(builder->name);
 	free(builder->file);
 	free(builder->description);
+	source_free(builder->source);
 	strv_free(builder->command);
 	free(builder->allow.uids);
 	free(builder->allow.gids);
@@ -82,15 +84,18 @@ int builder_parse(const struct config *config, const char *name, const char *tex
                   const struct config_report *report, struct builder *ret, struct error *err)
 {
 	cleanup_builder struct builder builder = { 0 };
-	cleanup_document struct document doc = { .name = name };
-	struct reading in = { .doc = &doc, .config = config, .report = report, .err = err };
+	struct reading in = { .doc = &(struct document){ .name = name },
+		              .config = config,
+		              .report = report,
+		              .err = err };
 	struct error parse_err;
 
 	if (set_defaults(config, name, &builder) < 0)
 		return reading_no_memory(&in);
-	if (document_parse(builder.file, text, len, &doc, &parse_err) < 0)
+	if (source_make(builder.file, text, len, &builder.source, &parse_err) < 0)
 		return reading_keep_error(&in, &parse_err);
-	(void)read_members(&in, &doc.root, &builder_object, &builder);
+	in.doc = &builder.source->doc;
+	(void)read_members(&in, &in.doc->root, &builder_object, &builder);
 	for (size_t i = 0; i < ARRAY_SIZE(checks) && !reading_stops(&in); i++)
 		(void)checks[i](&in, &builder);
 	if (in.first < 0)

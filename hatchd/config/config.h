@@ -70,10 +70,13 @@ struct bind {
 	bool writable;
 };
 
+struct source;
+
 /* builders.d/NAME.json */
 struct builder {
 	char *name, *file, *description;
-	char **command; /* NULL-terminated; command[0] absolute */
+	struct source *source; /* of it, for builder_position() */
+	char **command;        /* NULL-terminated; command[0] absolute */
 	struct {
 		uid_t *uids;
 		size_t n_uids;
@@ -150,6 +153,22 @@ int config_open_state(const struct config *config, int *ret_fd, struct error *er
  */
 int builder_load(const struct config *config, const char *name, struct builder *ret,
                  struct error *err);
+
+/* Line and column in a file, counted from 1; line 0: it is not there. */
+struct position {
+	size_t line, column;
+};
+
+#define POSITION_OF_KEY SIZE_MAX
+
+/*
+ * builder_position - where a key of the definition stands, or an item of its list
+ *
+ * key   of an object in an object with a dot: "allow.users"
+ * item  its index, or POSITION_OF_KEY. A definition that was read without an error has as many
+ * items as the field of struct builder, in the same order
+ */
+struct position builder_position(const struct builder *builder, const char *key, size_t item);
 
 /*
  * builder_check_command - can the command be run, and could only root have written it?

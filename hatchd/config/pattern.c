@@ -204,7 +204,7 @@ int patterns_match(struct patterns *patterns, const char *text)
 		int r = regexec(&patterns->items[i], text, 0, NULL, 0);
 
 		if (r == 0)
-			return 1;
+			return (int)i + 1;
 		if (r != REG_NOMATCH)
 			return -ENOMEM;
 	}

@@ -41,6 +41,6 @@ void patterns_done(struct patterns *patterns);
 int patterns_compile(char *const *texts, size_t n_texts, struct patterns *ret, size_t *ret_bad,
                      char *why);
 
-/* patterns_match - does one of them match the whole text, of PATTERN_TEXT_MAX bytes at most? 1, 0,
- * or -ENOMEM */
+/* patterns_match - does one of them match the whole text, of PATTERN_TEXT_MAX bytes at most? Its
+ * number, counted from 1, or 0, or -ENOMEM */
 int patterns_match(struct patterns *patterns, const char *text);

@@ -682,6 +682,109 @@ static void anchors_do_not_change_what_an_expression_matches(void)
 	check(n_good > 5000);
 }
 
+/* What decided, and where it stands in the definition. */
+static void check_ruling(const struct builder *builder, const struct ruling *ruling, bool allowed,
+                         const char *about, const char *key, size_t line, size_t column)
+{
+	struct position position = builder_position(builder, ruling->key, ruling->item);
+
+	check(ruling->allowed == allowed);
+	check(strcmp(ruling->about, about) == 0);
+	check(strcmp(ruling->key, key) == 0);
+	check(position.line == line && position.column == column);
+}
+
+static void tells_which_rules_allowed(void)
+{
+	static const char json[] = "{\"command\": [\"/x\"],\n"
+				   " \"allow\": {\"users\": [7],\n"
+				   "   \"groups\": [8, 9], \"uid_ranges\": [\n"
+				   "     {\"first\": 30, \"last\": 39}],\n"
+				   "   \"derivations\": [\"a\", \"*-x\"]},\n"
+				   " \"args\": {\"max\": 2, \"match\": [\"b+\", \"a+\"]},\n"
+				   " \"environment\": {\"accept\": [\"A\", \"B\"]}}\n";
+	static gid_t groups[] = { 9 };
+	cleanup_builder struct builder builder = { 0 };
+	cleanup_rulings struct rulings rulings = { 0 }, other = { 0 };
+	cleanup_request struct request request = { 0 }, again = { 0 };
+	struct record_text args[] = { text("aa"), text("b") };
+	struct record_variable env[] = { { text("B"), text("1") } };
+	const struct record record = { .kind = RECORD_REQUEST,
+		                       .builder = text("b"),
+		                       .args = args,
+		                       .n_args = ARRAY_SIZE(args),
+		                       .env = env,
+		                       .n_env = ARRAY_SIZE(env) };
+	struct peer peer = { 1000, 5, groups, ARRAY_SIZE(groups), .derivation = HASH "-n-x.drv" };
+
+	check(builder_parse(&config, "b", json, strlen(json), NULL, &builder, &err) == 0);
+	check(request_explain(&config, &builder, &peer, "hatch", &record, &rulings, &request,
+	                      &err) == 0);
+	check(!rulings.failed && rulings.n_items == 8);
+	check_ruling(&builder, &rulings.items[0], true, "socket", "allow.sockets", 0, 0);
+	check_ruling(&builder, &rulings.items[1], true, "peer", "allow.groups", 3, 18);
+	check(strcmp(rulings.items[1].text, "gid 9") == 0);
+	check_ruling(&builder, &rulings.items[2], true, "derivation", "allow.derivations", 5, 25);
+	check_ruling(&builder, &rulings.items[3], true, "arguments", "args.max", 6, 11);
+	check_ruling(&builder, &rulings.items[4], true, "argument 1", "args.match", 6, 37);
+	check_ruling(&builder, &rulings.items[5], true, "argument 2", "args.match", 6, 31);
+	check_ruling(&builder, &rulings.items[6], true, "variable 1", "environment.accept", 7, 34);
+	check_ruling(&builder, &rulings.items[7], true, "time limit", "limits.time_sec", 0, 0);
+
+	peer = (struct peer){ 33, 5, .derivation = HASH "-a.drv" };
+	check(request_explain(&config, &builder, &peer, "hatch", &record, &other, &again, &err) ==
+	      0);
+	check_ruling(&builder, &other.items[1], true, "peer", "allow.uid_ranges", 4, 6);
+	check_ruling(&builder, &other.items[2], true, "derivation", "allow.derivations", 5, 20);
+}
+
+/* The last ruling of a refusal. */
+static void check_refusal(const char *members, const struct peer *peer, const char *socket_class,
+                          const char *arg, const char *about, const char *key, size_t column)
+{
+	cleanup_builder struct builder builder = { 0 };
+	cleanup_rulings struct rulings rulings = { 0 };
+	cleanup_request struct request request = { 0 };
+	struct record_text args[] = { text(arg) };
+	struct record_variable env[] = { { text("A"), text("") } };
+	struct record record = { .kind = RECORD_REQUEST,
+		                 .builder = text("b"),
+		                 .args = args,
+		                 .n_args = strlen(arg) > 0,
+		                 .env = env,
+		                 .n_env = strlen(arg) == 0 };
+
+	define(members, &builder);
+	check(request_explain(&config, &builder, peer, socket_class, &record, &rulings, &request,
+	                      &err) == -EACCES);
+	check(rulings.n_items > 0);
+	if (rulings.n_items > 0)
+		check_ruling(&builder, &rulings.items[rulings.n_items - 1], false, about, key,
+		             column > 0, column);
+}
+
+static void tells_which_rule_refused(void)
+{
+	static const struct peer peer = { 1000, 5 }, root = { 0, 0 };
+	/* Column 27 is behind {"command": ["/x", "-c"], */
+	static const char
+		may[] = "\"allow\": {\"users\": [1000]}, \"args\": {\"max\": 1, \"match\": "
+			"[\"a\"]}";
+
+	check_refusal("", &peer, "hatch", "", "peer", "allow", 0);
+	check_refusal("\"allow\": {}", &peer, "hatch", "", "peer", "allow", 27);
+	check_refusal("\"allow\": {\"users\": [1]}", &root, "hatch", "", "peer", "allow.users", 37);
+	check_refusal("\"allow\": {\"sockets\": [\"ci\"]}", &peer, "hatch", "", "socket",
+	              "allow.sockets", 37);
+	check_refusal("\"allow\": {\"users\": [1000], \"derivations\": [\"*\"]}", &peer, "hatch",
+	              "", "derivation", "allow.derivations", 54);
+	check_refusal("\"allow\": {\"users\": [1000]}", &peer, "hatch", "x", "arguments",
+	              "args.max", 0);
+	check_refusal(may, &peer, "hatch", "x", "argument 1", "args.match", 74);
+	check_refusal(may, &peer, "hatch", "-x", "argument 1", "args.dash", 0);
+	check_refusal(may, &peer, "hatch", "", "variable 1", "environment.accept", 0);
+}
+
 static const struct unit_case cases[] = {
 	CASE(allows_nobody_unless_told),
 	CASE(allows_by_user_group_and_range),
@@ -707,6 +810,8 @@ static const struct unit_case cases[] = {
 	CASE(an_inline_reply_has_no_outputs),
 	CASE(the_time_limit_is_the_shorter_one),
 	CASE(a_request_holds_what_was_allowed_and_nothing_else),
+	CASE(tells_which_rules_allowed),
+	CASE(tells_which_rule_refused),
 	CASE(anchors_do_not_change_what_an_expression_matches),
 };
 

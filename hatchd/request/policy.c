@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fnmatch.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -27,6 +28,48 @@ enum {
 static const char unusable_hint
 	[] = "`hatch list` shows which you may use; why this one is not among them stands in the "
 	     "journal of the host";
+
+void rulings_done(struct rulings *rulings)
+{
+	free(rulings->items);
+	*rulings = (struct rulings){ 0 };
+}
+
+/* Note what decided. Only who explains has a list to note it in. Returns the ruling's own texts, or
+ * NULL. */
+static struct ruling *note(struct rulings *rulings, bool allowed, const char *key, size_t item)
+{
+	struct ruling *items;
+
+	if (!rulings || rulings->failed)
+		return NULL;
+	items = reallocarray(rulings->items, rulings->n_items + 1, sizeof(*items));
+	if (!items) {
+		rulings->failed = true;
+		return NULL;
+	}
+	rulings->items = items;
+	items[rulings->n_items] = (struct ruling){ .key = key, .item = item, .allowed = allowed };
+	return &items[rulings->n_items++];
+}
+
+__attribute__((format(printf, 3, 4))) static void describe(struct ruling *ruling, const char *about,
+                                                           const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!ruling)
+		return;
+	(void)snprintf(ruling->about, sizeof(ruling->about), "%s", about);
+	va_start(ap, fmt);
+	(void)vsnprintf(ruling->text, sizeof(ruling->text), fmt, ap);
+	va_end(ap);
+}
+
+static void note_refusal(struct rulings *rulings, const char *key, const char *about)
+{
+	describe(note(rulings, false, key, POSITION_OF_KEY), about, "%s", "");
+}
 
 static const char *shown(const char *text, size_t len, char buf[SHOWN_LEN])
 {
@@ -57,20 +100,21 @@ static int refuse_unknown(const struct config *config, const struct record *reco
 	return conceal(record->builder.data, record->builder.len, err);
 }
 
-static bool has_id(const uint32_t *ids, size_t n_ids, uint32_t id)
+/* The index of an id, or -1. */
+static ssize_t find_id(const uint32_t *ids, size_t n_ids, uint32_t id)
 {
 	for (size_t i = 0; i < n_ids; i++)
 		if (ids[i] == id)
-			return true;
-	return false;
+			return (ssize_t)i;
+	return -1;
 }
 
-static bool is_in_range(const struct builder *builder, uid_t uid)
+static ssize_t find_range(const struct builder *builder, uid_t uid)
 {
 	for (size_t i = 0; i < builder->allow.n_ranges; i++)
 		if (uid >= builder->allow.ranges[i].first && uid <= builder->allow.ranges[i].last)
-			return true;
-	return false;
+			return (ssize_t)i;
+	return -1;
 }
 
 /* A process of a builder: it runs as a build user, or is in their group. */
@@ -82,7 +126,7 @@ static bool is_build_user(const struct config *config, const struct peer *peer)
 		if (config->users[i].uid == peer->uid)
 			return true;
 	return peer->gid == config->build_gid ||
-	       has_id(peer->groups, peer->n_groups, config->build_gid);
+	       find_id(peer->groups, peer->n_groups, config->build_gid) >= 0;
 }
 
 /*
@@ -94,25 +138,53 @@ static bool needs_own_name(const struct config *config, const struct peer *peer)
 	return peer->uid == 0 || id_is_nobody(peer->uid) || is_build_user(config, peer);
 }
 
-static bool is_in_allowed_group(const struct builder *builder, const struct peer *peer)
+/* Is the peer in the group? As primary group or in the others. */
+static bool is_in_group(const struct peer *peer, gid_t gid)
 {
-	if (has_id(builder->allow.gids, builder->allow.n_gids, peer->gid))
+	return peer->gid == gid || find_id(peer->groups, peer->n_groups, gid) >= 0;
+}
+
+static ssize_t find_group(const struct builder *builder, const struct peer *peer)
+{
+	for (size_t i = 0; i < builder->allow.n_gids; i++)
+		if (is_in_group(peer, builder->allow.gids[i]))
+			return (ssize_t)i;
+	return -1;
+}
+
+/* Which entry of "allow" means the peer? */
+static bool find_identity(const struct builder *builder, const struct peer *peer, bool own_name,
+                          struct rulings *rulings)
+{
+	static const char about[] = "peer";
+	ssize_t i = find_id(builder->allow.uids, builder->allow.n_uids, peer->uid);
+
+	if (i >= 0)
+		describe(note(rulings, true, "allow.users", (size_t)i), about, "uid %u", peer->uid);
+	if (i >= 0 || own_name)
+		return i >= 0;
+	i = find_group(builder, peer);
+	if (i >= 0) {
+		describe(note(rulings, true, "allow.groups", (size_t)i), about, "gid %u",
+		         builder->allow.gids[i]);
 		return true;
-	for (size_t i = 0; i < peer->n_groups; i++)
-		if (has_id(builder->allow.gids, builder->allow.n_gids, peer->groups[i]))
-			return true;
-	return false;
+	}
+	i = find_range(builder, peer->uid);
+	if (i >= 0)
+		describe(note(rulings, true, "allow.uid_ranges", (size_t)i), about,
+		         "uid %u is from %u to %u", peer->uid, builder->allow.ranges[i].first,
+		         builder->allow.ranges[i].last);
+	return i >= 0;
 }
 
 static int allow_identity(const struct config *config, const struct builder *builder,
-                          const struct peer *peer, struct error *err)
+                          const struct peer *peer, struct rulings *rulings, struct error *err)
 {
 	bool own_name = needs_own_name(config, peer);
 
-	if (has_id(builder->allow.uids, builder->allow.n_uids, peer->uid))
+	if (find_identity(builder, peer, own_name, rulings))
 		return 0;
-	if (!own_name && (is_in_range(builder, peer->uid) || is_in_allowed_group(builder, peer)))
-		return 0;
+	note_refusal(rulings, own_name ? "allow.users" : "allow", "peer");
 	(void)error_set(err, BLAME_POLICY, EACCES,
 	                "uid %u (gid %u, %zu supplementary groups) may not use the builder `%s`: "
 	                "%s in %s",
@@ -130,13 +202,19 @@ static int allow_identity(const struct config *config, const struct builder *bui
 	return -EACCES;
 }
 
-static int allow_socket(const struct builder *builder, const char *socket_class, struct error *err)
+static int allow_socket(const struct builder *builder, const char *socket_class,
+                        struct rulings *rulings, struct error *err)
 {
+	static const char about[] = "socket";
 	char buf[SHOWN_LEN];
 
 	for (size_t i = 0; i < builder->allow.n_sockets; i++)
-		if (strcmp(builder->allow.sockets[i], socket_class) == 0)
+		if (strcmp(builder->allow.sockets[i], socket_class) == 0) {
+			describe(note(rulings, true, "allow.sockets", i), about, "class %s",
+			         socket_class);
 			return 0;
+		}
+	note_refusal(rulings, "allow.sockets", about);
 	(void)shown(socket_class, strlen(socket_class), buf);
 	(void)error_set(err, BLAME_POLICY, EACCES,
 	                "the builder `%s` is not reached by sockets of the class `%s`: not in "
@@ -158,13 +236,17 @@ static void name_of_derivation(const char *derivation, char ret[DERIVATION_MAX +
 }
 
 static int allow_derivation(const struct builder *builder, const struct peer *peer,
-                            struct error *err)
+                            struct rulings *rulings, struct error *err)
 {
+	static const char about[] = "derivation", key[] = "allow.derivations";
 	char name[DERIVATION_MAX + 1];
 
-	if (builder->allow.n_derivations == 0)
+	if (builder->allow.n_derivations == 0) {
+		describe(note(rulings, true, key, POSITION_OF_KEY), about, "not asked for");
 		return 0;
+	}
 	if (!peer->derivation[0]) {
+		note_refusal(rulings, key, about);
 		(void)error_set(err, BLAME_POLICY, EACCES,
 		                "the builder `%s` is for certain derivations (allow.derivations in "
 		                "%s), and which one asks is not known: %s",
@@ -175,8 +257,12 @@ static int allow_derivation(const struct builder *builder, const struct peer *pe
 	}
 	name_of_derivation(peer->derivation, name);
 	for (size_t i = 0; i < builder->allow.n_derivations; i++)
-		if (fnmatch(builder->allow.derivations[i], name, 0) == 0)
+		if (fnmatch(builder->allow.derivations[i], name, 0) == 0) {
+			describe(note(rulings, true, key, i), about, "%.80s matches %.80s", name,
+			         builder->allow.derivations[i]);
 			return 0;
+		}
+	note_refusal(rulings, key, about);
 	(void)error_set(err, BLAME_POLICY, EACCES,
 	                "the derivation %s may not use the builder `%s`: no pattern of "
 	                "allow.derivations in %s matches its name",
@@ -185,16 +271,23 @@ static int allow_derivation(const struct builder *builder, const struct peer *pe
 	return -EACCES;
 }
 
+static int allow(const struct config *config, const struct builder *builder,
+                 const struct peer *peer, const char *socket_class, struct rulings *rulings,
+                 struct error *err)
+{
+	int r = allow_socket(builder, socket_class, rulings, err);
+
+	if (r == 0)
+		r = allow_identity(config, builder, peer, rulings, err);
+	if (r == 0)
+		r = allow_derivation(builder, peer, rulings, err);
+	return r < 0 ? conceal(builder->name, strlen(builder->name), err) : 0;
+}
+
 int policy_allows(const struct config *config, const struct builder *builder,
                   const struct peer *peer, const char *socket_class, struct error *err)
 {
-	int r = allow_socket(builder, socket_class, err);
-
-	if (r == 0)
-		r = allow_identity(config, builder, peer, err);
-	if (r == 0)
-		r = allow_derivation(builder, peer, err);
-	return r < 0 ? conceal(builder->name, strlen(builder->name), err) : 0;
+	return allow(config, builder, peer, socket_class, NULL, err);
 }
 
 /* From here on the peer may use the builder, and reads why its words were refused. */
@@ -224,38 +317,52 @@ static int refuse_argument(const struct builder *builder, const struct record *r
 }
 
 static int check_argument(const struct builder *builder, struct patterns *patterns,
-                          const struct record *record, size_t i, struct error *err)
+                          const struct record *record, size_t i, struct rulings *rulings,
+                          struct error *err)
 {
 	const struct record_text *arg = &record->args[i];
+	char about[32];
 	int r;
+
+	(void)snprintf(about, sizeof(about), "argument %zu", i + 1);
 
 	if (arg->len > ARGUMENT_MAX)
 		return error_set(
 			err, BLAME_PEER, EINVAL,
 			"argument %zu is %zu bytes long; no program can be given more than %d",
 			i + 1, arg->len, ARGUMENT_MAX);
-	if (!builder->args.dash && arg->data[0] == '-')
+	if (!builder->args.dash && arg->data[0] == '-') {
+		note_refusal(rulings, "args.dash", about);
 		return refuse_argument(
 			builder, record, i, "begins with a dash and args.dash is not true",
 			"if it is a file, write ./ before it; options are taken only "
 			"with \"dash\": true in \"args\" of the definition",
 			err);
-	if (builder->args.n_match == 0)
+	}
+	if (builder->args.n_match == 0) {
+		describe(note(rulings, true, "args.match", POSITION_OF_KEY), about, "any text");
 		return 0;
-	if (arg->len > PATTERN_TEXT_MAX)
+	}
+	if (arg->len > PATTERN_TEXT_MAX) {
+		note_refusal(rulings, "args.match", about);
 		return refuse_argument(builder, record, i,
 		                       "is longer than the 4096 bytes that args.match can be "
 		                       "compared with",
 		                       "only a definition without args.match would allow it", err);
+	}
 	r = patterns_match(patterns, arg->data);
 	if (r < 0)
 		return error_set(err, BLAME_HOST, -r, "no memory to match argument %zu", i + 1);
-	if (r == 0)
+	if (r == 0) {
+		note_refusal(rulings, "args.match", about);
 		return refuse_argument(
 			builder, record, i, "matches none of args.match",
 			"each argument must match one of these expressions as a whole; "
 			"another one there would allow it",
 			err);
+	}
+	describe(note(rulings, true, "args.match", (size_t)r - 1), about, "matches %.150s",
+	         builder->args.match[r - 1]);
 	return 0;
 }
 
@@ -273,16 +380,21 @@ static int compile_patterns(const struct builder *builder, struct patterns *ret,
 }
 
 static int check_arguments(const struct builder *builder, const struct record *record,
-                           struct error *err)
+                           struct rulings *rulings, struct error *err)
 {
+	static const char about[] = "arguments", key[] = "args.max";
 	cleanup_patterns struct patterns patterns = { 0 };
 	int r;
 
-	if (record->n_args > builder->args.max)
+	if (record->n_args > builder->args.max) {
+		note_refusal(rulings, key, about);
 		return refuse_count(builder, record, err);
+	}
+	describe(note(rulings, true, key, POSITION_OF_KEY), about, "%zu of %" PRIu64,
+	         record->n_args, builder->args.max);
 	r = record->n_args > 0 ? compile_patterns(builder, &patterns, err) : 0;
 	for (size_t i = 0; i < record->n_args && r == 0; i++)
-		r = check_argument(builder, &patterns, record, i, err);
+		r = check_argument(builder, &patterns, record, i, rulings, err);
 	return r;
 }
 
@@ -296,12 +408,13 @@ static bool same_text(const struct record_text *a, const struct record_text *b)
 	return a->len == b->len && memcmp(a->data, b->data, a->len) == 0;
 }
 
-static bool is_accepted(const struct builder *builder, const struct record_text *name)
+/* The index in environment.accept, or -1. */
+static ssize_t find_accepted(const struct builder *builder, const struct record_text *name)
 {
 	for (size_t i = 0; i < builder->environment.n_accept; i++)
 		if (text_equals(name, builder->environment.accept[i]))
-			return true;
-	return false;
+			return (ssize_t)i;
+	return -1;
 }
 
 static bool is_set(const struct builder *builder, const struct record_text *name)
@@ -313,13 +426,17 @@ static bool is_set(const struct builder *builder, const struct record_text *name
 }
 
 static int check_variable(const struct builder *builder, const struct record *record, size_t i,
-                          struct error *err)
+                          struct rulings *rulings, struct error *err)
 {
+	static const char key[] = "environment.accept";
 	const struct record_variable *variable = &record->env[i];
-	char buf[SHOWN_LEN];
+	ssize_t item = find_accepted(builder, &variable->name);
+	char buf[SHOWN_LEN], about[64];
 
 	(void)shown(variable->name.data, variable->name.len, buf);
-	if (!is_accepted(builder, &variable->name)) {
+	(void)snprintf(about, sizeof(about), "variable %zu", i + 1);
+	if (item < 0) {
+		note_refusal(rulings, key, about);
 		(void)error_set(err, BLAME_POLICY, EACCES,
 		                "the builder `%s` does not take the variable %s: not in "
 		                "environment.accept in %s",
@@ -337,16 +454,17 @@ static int check_variable(const struct builder *builder, const struct record *re
 		if (same_text(&record->env[k].name, &variable->name))
 			return error_set(err, BLAME_PEER, EINVAL, "the variable %s is given twice",
 			                 buf);
+	describe(note(rulings, true, key, (size_t)item), about, "%s", buf);
 	return 0;
 }
 
 static int check_environment(const struct builder *builder, const struct record *record,
-                             struct error *err)
+                             struct rulings *rulings, struct error *err)
 {
 	int r = 0;
 
 	for (size_t i = 0; i < record->n_env && r == 0; i++)
-		r = check_variable(builder, record, i, err);
+		r = check_variable(builder, record, i, rulings, err);
 	return r;
 }
 
@@ -425,7 +543,7 @@ static int place_outside(const struct record_output *output, struct request_outp
 
 /* The name becomes a variable of the builder, whose value is the path. */
 static int check_output_name(const struct builder *builder, const struct record *record, size_t i,
-                             struct error *err)
+                             struct rulings *rulings, struct error *err)
 {
 	const struct record_output *output = &record->outputs[i];
 
@@ -435,7 +553,8 @@ static int check_output_name(const struct builder *builder, const struct record 
 	/* This one names all of them. */
 	if (text_equals(&output->name, "outputs"))
 		return error_set(err, BLAME_PEER, EINVAL, "an output cannot be named outputs");
-	if (is_accepted(builder, &output->name) || is_set(builder, &output->name)) {
+	if (find_accepted(builder, &output->name) >= 0 || is_set(builder, &output->name)) {
+		note_refusal(rulings, "environment", "output");
 		(void)error_set(err, BLAME_POLICY, EACCES,
 		                "the output %.64s has the name of a variable of the builder `%s` "
 		                "(environment in %s)",
@@ -452,7 +571,8 @@ static int check_output_name(const struct builder *builder, const struct record 
 	return 0;
 }
 
-static int check_outputs(const struct record *record, struct request *request, struct error *err)
+static int check_outputs(const struct record *record, struct request *request,
+                         struct rulings *rulings, struct error *err)
 {
 	if (record->n_outputs > 0 && record->inline_reply)
 		return error_set(err, BLAME_PEER, EINVAL,
@@ -465,7 +585,7 @@ static int check_outputs(const struct record *record, struct request *request, s
 	for (size_t i = 0; i < record->n_outputs; i++) {
 		const struct record_output *output = &record->outputs[i];
 		struct request_output *place = &request->outputs[i];
-		int r = check_output_name(request->builder, record, i, err);
+		int r = check_output_name(request->builder, record, i, rulings, err);
 
 		if (r < 0)
 			return r;
@@ -499,16 +619,20 @@ static int copy_words(const struct record *record, struct request *request, stru
 	return 0;
 }
 
-static uint64_t time_limit(const struct limits *limits, const struct record *record)
+static uint64_t time_limit(const struct limits *limits, const struct record *record,
+                           struct rulings *rulings)
 {
 	uint64_t wanted = record->timeout_sec ? record->timeout_sec : limits->time_default_sec;
+	uint64_t given = wanted < limits->time_max_sec ? wanted : limits->time_max_sec;
 
-	return wanted < limits->time_max_sec ? wanted : limits->time_max_sec;
+	describe(note(rulings, true, "limits.time_sec", POSITION_OF_KEY), "time limit",
+	         "%" PRIu64 " s of at most %" PRIu64 " s", given, limits->time_max_sec);
+	return given;
 }
 
-int request_check(const struct config *config, const struct builder *builder,
-                  const struct peer *peer, const char *socket_class, const struct record *record,
-                  struct request *ret, struct error *err)
+int request_explain(const struct config *config, const struct builder *builder,
+                    const struct peer *peer, const char *socket_class, const struct record *record,
+                    struct rulings *rulings, struct request *ret, struct error *err)
 {
 	cleanup_request struct request request = { config, builder, peer };
 	int r;
@@ -517,25 +641,32 @@ int request_check(const struct config *config, const struct builder *builder,
 	if (!builder)
 		return refuse_unknown(config, record, err);
 	/* Nothing about the builder is told before this. */
-	r = policy_allows(config, builder, peer, socket_class, err);
+	r = allow(config, builder, peer, socket_class, rulings, err);
 	if (r < 0)
 		return r;
-	r = check_arguments(builder, record, err);
+	r = check_arguments(builder, record, rulings, err);
 	if (r < 0)
 		return r;
-	r = check_environment(builder, record, err);
+	r = check_environment(builder, record, rulings, err);
 	if (r < 0)
 		return r;
-	r = check_outputs(record, &request, err);
+	r = check_outputs(record, &request, rulings, err);
 	if (r < 0)
 		return r;
 	r = copy_words(record, &request, err);
 	if (r < 0)
 		return r;
-	request.time_limit_sec = time_limit(&builder->limits, record);
+	request.time_limit_sec = time_limit(&builder->limits, record, rulings);
 	*ret = request;
 	request = (struct request){ 0 };
 	return 0;
+}
+
+int request_check(const struct config *config, const struct builder *builder,
+                  const struct peer *peer, const char *socket_class, const struct record *record,
+                  struct request *ret, struct error *err)
+{
+	return request_explain(config, builder, peer, socket_class, record, NULL, ret, err);
 }
 
 void request_done(struct request *request)

@@ -36,6 +36,25 @@ struct request {
 /* The directory for outputs that are not store paths, as the builder sees it. */
 #define OUTPUT_DIR "/build/outputs"
 
+/* One comparison, and what decided it. */
+struct ruling {
+	char about[64];  /* "peer", "argument 2", ... */
+	const char *key; /* of the definition, as builder_position() takes it */
+	size_t item;     /* which of its items, or POSITION_OF_KEY */
+	bool allowed;
+	char text[192]; /* what was compared: "uid 1000". Of a refusal empty: the error says it */
+};
+
+struct rulings {
+	struct ruling *items; /* owned */
+	size_t n_items;
+	bool failed; /* there was no memory for all of them */
+};
+
+#define cleanup_rulings cleanup_(rulings_done)
+
+void rulings_done(struct rulings *rulings);
+
 #define cleanup_request cleanup_(request_done)
 
 void request_done(struct request *request);
@@ -55,6 +74,16 @@ void request_done(struct request *request);
 int request_check(const struct config *config, const struct builder *builder,
                   const struct peer *peer, const char *socket_class, const struct record *record,
                   struct request *ret, struct error *err);
+
+/*
+ * request_explain - the same, telling which keys of the definition decided, for hatchctl(1)
+ *
+ * rulings  gets one for each comparison in their order, also on failure: a refusal by a rule is the
+ *          last one
+ */
+int request_explain(const struct config *config, const struct builder *builder,
+                    const struct peer *peer, const char *socket_class, const struct record *record,
+                    struct rulings *rulings, struct request *ret, struct error *err);
 
 /* policy_allows - the first half of request_check(): may this peer use the builder at all? For
  * listings too. 0, or -EACCES with err set, concealed from the peer */
