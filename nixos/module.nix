@@ -32,6 +32,7 @@ let
     ];
     groups = null;
     network = null;
+    root = [ "tree" ];
     view = [
       "base"
       "read"

@@ -36,6 +36,7 @@ UNPACK = "lib/tree/unpack.c"
 SANDBOX = "machine:test_attack_sandbox.py:"
 LIFETIME = "machine:test_attack_lifetime.py:"
 HOST = "machine:test_attack_host.py:"
+ROOT = "machine:test_root.py:"
 IDENTITY = "machine:test_attack_identity.py:"
 
 # name, [(file, what stands there, what stands there instead)], tests that must fail
@@ -177,6 +178,18 @@ ROWS = [
      [SANDBOX + "a_builder_has_a_session_of_its_own_without_a_terminal"]),
     ("check_of_the_program", [(INIT, "r = verify_program(plan);", "(void)verify_program;")],
      [LIFETIME + "a_program_that_was_replaced_while_the_request_waited_is_not_run"]),
+    # --- a root of the builder's own
+    ("end_of_a_tree", [("hatchd/config/trusted-path.c", "if (is_at_root(walk))", "(void)is_at_root;\n\tif (false)")],
+     ["unit:config:looks_for_the_command_inside_of_a_root"]),
+    ("places_of_hatch_in_a_tree", [("hatchd/config/root.c", "if (S_ISDIR(st.st_mode))", "if (true)")],
+     ["unit:config:a_root_has_room_for_the_places_of_hatch", ROOT + "a_link_or_file_where_hatch_puts_its_own_is_refused"]),
+    ("dev_of_a_tree", [(KERNEL, "view_has_own_root(view) ? view_hide_devices(view, err) : 0", "0")],
+     [ROOT + "what_a_tree_has_in_dev_is_no_device_of_the_builder"]),
+    ("read_only_dev_over_a_tree", [(VIEW, "view->dev_fd >= 0", "false")], [ROOT + "nothing_of_a_tree_can_be_changed"]),
+    ("links_in_the_etc_of_a_tree", [(PLACE, "int r = dir_fd < 0 ? dir_fd : view_remove_file(dir_fd, name);\n\n\treturn", "int r = dir_fd < 0 ? dir_fd : 0;\n\n\treturn")],
+     [ROOT + "links_in_the_etc_of_a_tree_are_replaced_and_not_followed"]),
+    ("links_in_a_tree", [(PLACE, "open_resolved(root_fd, path, flags, RESOLVE_IN_ROOT)", "open_resolved(root_fd, path, flags, 0)")],
+     [ROOT + "links_on_the_way_to_a_place_do_not_lead_out_of_a_tree"]),
     # --- the order
     ("kill_before_packing", [(CLEAN, "if (job->sandbox.pid == 0)\n\t\treturn 0;", "if (true)\n\t\treturn 0;")],
      [LIFETIME + "a_sandbox_whose_init_is_stopped_is_killed_all_the_same"]),

@@ -39,6 +39,7 @@ void builder_done(struct builder *builder)
 	for (size_t i = 0; i < builder->n_binds; i++)
 		free(builder->binds[i].path);
 	free(builder->binds);
+	free(builder->root.path);
 	*builder = (struct builder){ 0 };
 }
 
@@ -50,6 +51,7 @@ static const struct member builder_members[] = {
 	{ "environment", read_environment },
 	{ "groups", read_joined_groups },
 	{ "network", read_network },
+	{ "root", read_root },
 	{ "view", read_view },
 	{ "limits", read_limits },
 };
@@ -138,11 +140,29 @@ int builder_load(const struct config *config, const char *name, struct builder *
 	return builder_load_reporting(config, name, NULL, ret, err);
 }
 
-int builder_check_command(const struct builder *builder, bool pool, int *ret_fd, struct error *err)
+/* Is the path one that comes from the host also where the builder has another root? */
+static bool is_shown(const struct config *config, const struct builder *builder, const char *path)
 {
-	struct error why;
-	int r = trusted_program(builder->command[0], pool ? 0 : geteuid(), ret_fd, NULL, &why);
+	if (is_below(path, config->store_dir))
+		return true;
+	for (size_t i = 0; i < builder->n_binds; i++)
+		if (is_below(path, builder->binds[i].path))
+			return true;
+	return false;
+}
 
+int builder_check_command(const struct config *config, const struct builder *builder, int root_fd,
+                          int *ret_fd, struct error *err)
+{
+	const struct trusted_root root = { .fd = root_fd, .name = builder->root.path };
+	const char *path = builder->command[0];
+	struct error why;
+	int r;
+
+	if (builder->root.kind == ROOT_SYSTEM || is_shown(config, builder, path))
+		r = trusted_program(path, config->owner_uid, ret_fd, NULL, &why);
+	else
+		r = trusted_program_in(&root, path, config->owner_uid, ret_fd, NULL, &why);
 	if (r == 0)
 		return 0;
 	(void)error_set(err, BLAME_HOST, why.code, "the command of builder `%s` (%s): %s",

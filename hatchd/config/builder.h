@@ -29,6 +29,10 @@ int read_network(struct reading *in, const struct value *value, const struct mem
 int read_view(struct reading *in, const struct value *value, const struct member *row,
               void *object);
 
+/* root.c */
+int read_root(struct reading *in, const struct value *value, const struct member *row,
+              void *object);
+
 /* limits.c */
 extern const struct limits default_limits;
 int read_limits(struct reading *in, const struct value *value, const struct member *row,
@@ -41,3 +45,22 @@ int check_variables_once(struct reading *in, struct builder *builder);
 
 /* check_binds - sorts them; a path that is there twice is refused; view.c */
 int check_binds(struct reading *in, struct builder *builder);
+
+/* --- paths that a definition may not name --- */
+
+enum {
+	PLACE_BELOW = 1,  /* also what is inside of it is refused */
+	PLACE_AROUND = 2, /* and what holds it */
+};
+
+struct place {
+	const char *path, *why;
+	unsigned also;
+};
+
+/* is_below - is path inner the place outer, or inside of it? view.c */
+bool is_below(const char *inner, const char *outer);
+
+/* check_places - refuse a path that meets one of them; view.c */
+int check_places(struct reading *in, const struct value *item, const struct place *places,
+                 size_t n_places);

@@ -279,7 +279,6 @@ static void refuses_keys_that_do_not_exist_yet(void)
 {
 	static const char *const keys[] = {
 		"\"run_as\": \"peer\"",
-		"\"root\": null",
 		"\"uid_map\": \"self\"",
 		"\"seccomp\": \"default\"",
 		"\"resources\": {}",
@@ -698,6 +697,7 @@ static void no_directory_means_no_builders(void)
 
 static void tells_a_missing_command_from_one_that_cannot_run(void)
 {
+	const struct config owned = { .store_dir = (char *)"/nix/store", .owner_uid = place_owner };
 	static const struct {
 		const char *name;
 		mode_t mode;
@@ -717,13 +717,125 @@ static void tells_a_missing_command_from_one_that_cannot_run(void)
 		if (rows[i].mode)
 			make_file(rows[i].name, rows[i].mode, "");
 		builder.command = command;
-		check(builder_check_command(&builder, place_owner == 0, &fd, &err) ==
-		      rows[i].expected);
+		check(builder_check_command(&owned, &builder, -1, &fd, &err) == rows[i].expected);
 		check((fd >= 0) == (rows[i].expected == 0));
 		check(rows[i].expected == 0 ||
 		      (err.blame == BLAME_HOST && strstr(err.text, "`b`")));
 		free(command[0]);
 	}
+}
+
+static void a_root_is_one_tree(void)
+{
+	static const struct {
+		const char *member, *place, *words;
+	} rows[] = {
+		{ "\"root\": {}", "1:29", "there is no root in it" },
+		{ "\"root\": []", "1:29", "expected an object" },
+		{ "\"root\": {\"tree\": 1}", "1:38", "expected a string" },
+		{ "\"root\": {\"tree\": \"srv\"}", "1:38", "expected an absolute path" },
+		{ "\"root\": {\"tree\": \"/\"}", "1:38", "the whole host" },
+		{ "\"root\": {\"tree\": \"/proc/1/root\"}", "1:38", "no tree of files" },
+		{ "\"root\": {\"tree\": \"/dev/shm\"}", "1:38", "no tree of files" },
+		{ "\"root\": {\"tree\": \"/run\"}", "1:38", "hatch's own sockets" },
+		{ "\"root\": {\"tree\": \"/var\"}", "1:38", "what other requests write" },
+		{ "\"root\": {\"tree\": \"/etc/hatch/t\"}", "1:38", "configuration" },
+		{ "\"root\": {\"path\": \"/srv\"}", "1:30", "expected one of: tree" },
+	};
+	cleanup_builder struct builder b = { 0 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		check(try_key(rows[i].member) == -EINVAL);
+		check(says(rows[i].place, rows[i].words));
+	}
+	check(parse_builder("{\"command\": [\"/x\"], \"root\": {\"tree\": \"/srv/t\"}}", &b) == 0);
+	check(b.root.kind == ROOT_TREE && strcmp(b.root.path, "/srv/t") == 0);
+}
+
+static void a_root_has_room_for_the_places_of_hatch(void)
+{
+	struct builder builder = { .name = (char *)"b",
+		                   .file = (char *)"F",
+		                   .root = { ROOT_TREE, (char *)"/srv/t" } };
+	cleanup_fd int fd = -1;
+
+	make_dir("room", 0755);
+	fd = open(at("room"), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	check(builder_check_root(&builder, fd, &err) == 0);
+	make_dir("room/build", 0755);
+	check(builder_check_root(&builder, fd, &err) == 0);
+	make_link("room/dev", "/dev");
+	check(builder_check_root(&builder, fd, &err) == -ENOTDIR);
+	check(strstr(err.text, "/dev of /srv/t is a symbolic link; hatch needs"));
+	must(unlink(at("room/dev")) == 0, "unlink");
+	make_file("room/tmp", 0644, "");
+	check(builder_check_root(&builder, fd, &err) == -ENOTDIR);
+	check(err.blame == BLAME_HOST && strstr(err.text, "/tmp of /srv/t is no directory"));
+}
+
+static void looks_for_the_command_inside_of_a_root(void)
+{
+	static const struct {
+		const char *command;
+		int expected;
+	} rows[] = {
+		{ "/bin/good", 0 },          { "/bin/absolute", 0 },  { "/bin/up", 0 },
+		{ "/../../bin/good", 0 },    { "/bin/script", 0 },    { "/bin/hosts", -ENOENT },
+		{ "/bin/outside", -ENOENT }, { "/bin/sh", -ENOENT },  { "/bin/script2", -ENOENT },
+		{ "/bin/data", -EACCES },    { "/bin/open", -EPERM },
+	};
+	const struct config owned = { .store_dir = (char *)"/nix/store", .owner_uid = place_owner };
+	cleanup_fd int root_fd = -1;
+
+	make_dir("root", 0755);
+	make_dir("root/bin", 0755);
+	make_file("root-outside", 0755, "");
+	make_file("root/bin/good", 0755, "");
+	make_file("root/bin/data", 0644, "");
+	make_file("root/bin/open", 0777, "");
+	make_file("root/bin/script", 0755, "#!/bin/good\n");
+	make_file("root/bin/script2", 0755, "#!/bin/sh\n");
+	make_link("root/bin/absolute", "/bin/good");
+	make_link("root/bin/up", "../../../../bin/good");
+	make_link("root/bin/hosts", "/bin/sh");
+	make_link("root/bin/outside", "../../root-outside");
+	root_fd = open(at("root"), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char *command[] = { (char *)rows[i].command, NULL };
+		struct builder builder = { .name = (char *)"b",
+			                   .file = (char *)"F",
+			                   .command = command,
+			                   .root = { ROOT_TREE, (char *)"/srv/t" } };
+		cleanup_fd int fd = -1;
+
+		check(builder_check_command(&owned, &builder, root_fd, &fd, &err) ==
+		      rows[i].expected);
+		check((fd >= 0) == (rows[i].expected == 0));
+		check(rows[i].expected == 0 || strstr(err.text, "/srv/t/bin/"));
+	}
+}
+
+static void what_a_view_shows_is_looked_for_on_the_host(void)
+{
+	struct bind bind = { (char *)at("shown"), false };
+	char *command[] = { (char *)at("shown/run"), NULL };
+	struct builder builder = { .name = (char *)"b",
+		                   .file = (char *)"F",
+		                   .command = command,
+		                   .binds = &bind,
+		                   .root = { ROOT_TREE, (char *)"/srv/t" } };
+	struct config owned = { .store_dir = (char *)"/nix/store", .owner_uid = place_owner };
+	cleanup_fd int root_fd = open(at("root"), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	cleanup_fd int bind_fd = -1, store_fd = -1, none_fd = -1;
+
+	make_dir("shown", 0755);
+	make_file("shown/run", 0755, "");
+	check(builder_check_command(&owned, &builder, root_fd, &none_fd, &err) == -ENOENT);
+	builder.n_binds = 1;
+	check(builder_check_command(&owned, &builder, root_fd, &bind_fd, &err) == 0);
+	builder.n_binds = 0;
+	owned.store_dir = (char *)at("shown");
+	check(builder_check_command(&owned, &builder, root_fd, &store_fd, &err) == 0);
 }
 
 static void the_state_directory_must_be_out_of_reach(void)
@@ -844,6 +956,10 @@ static const struct unit_case on_disk[] = {
 	CASE(a_file_that_is_no_definition_is_an_error),
 	CASE(no_directory_means_no_builders),
 	CASE(tells_a_missing_command_from_one_that_cannot_run),
+	CASE(a_root_is_one_tree),
+	CASE(a_root_has_room_for_the_places_of_hatch),
+	CASE(looks_for_the_command_inside_of_a_root),
+	CASE(what_a_view_shows_is_looked_for_on_the_host),
 	CASE(the_state_directory_must_be_out_of_reach),
 	CASE(checks_the_whole_configuration),
 };

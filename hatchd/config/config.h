@@ -72,6 +72,12 @@ struct bind {
 
 struct source;
 
+/* What a builder has as its "/". */
+enum root_kind {
+	ROOT_SYSTEM, /* made by hatch: the host's programs and libraries, and little else */
+	ROOT_TREE,   /* a directory tree of the host */
+};
+
 /* builders.d/NAME.json */
 struct builder {
 	char *name, *file, *description;
@@ -107,6 +113,10 @@ struct builder {
 	gid_t *groups;      /* added to the build user's own */
 	size_t n_groups;
 	bool network_host;
+	struct {
+		enum root_kind kind;
+		char *path;
+	} root;
 	struct bind *binds; /* sorted by path */
 	size_t n_binds;
 	struct limits limits;
@@ -171,16 +181,31 @@ struct position {
 struct position builder_position(const struct builder *builder, const char *key, size_t item);
 
 /*
+ * builder_open_root - open what builder->root names, if only root could have changed it
+ *
+ * ret_fd   O_PATH descriptor of the directory; not set for ROOT_SYSTEM
+ * Errors   BLAME_HOST, with builder and file: as of trusted_directory()
+ */
+int builder_open_root(const struct config *config, const struct builder *builder, int *ret_fd,
+                      struct error *err);
+
+/* builder_check_root - can hatch put into the root at root_fd what every builder has? Errors:
+ * BLAME_HOST -ENOTDIR something else than a directory is in the way */
+int builder_check_root(const struct builder *builder, int root_fd, struct error *err);
+
+/*
  * builder_check_command - can the command be run, and could only root have written it?
  *
- * pool     as for config_load()
+ * root_fd  of builder_open_root(): there it is looked for, but for what the view shows of the host
+ *          at that path; unused for ROOT_SYSTEM
  * ret_fd   O_PATH descriptor of the program, so that the sandbox can compare device and inode of
  *          what it finds at the same path
  * Errors   BLAME_HOST: -ENOENT it, or the interpreter of a script, is missing; -EACCES it is no
  *          program; -EPERM somebody other than root could have written it; -ENOMEM, what open(2)
  * says
  */
-int builder_check_command(const struct builder *builder, bool pool, int *ret_fd, struct error *err);
+int builder_check_command(const struct config *config, const struct builder *builder, int root_fd,
+                          int *ret_fd, struct error *err);
 
 /* config_list_builders - names of the files in builders.d, sorted; a file that is not NAME.json is
  * an error. *ret is NULL-terminated; release with strv_free() */

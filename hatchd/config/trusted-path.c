@@ -22,6 +22,7 @@ enum {
 struct walk {
 	const char *path; /* as asked for */
 	uid_t owner_uid;
+	const struct trusted_root *root;
 	int dir_fd;          /* the directory reached, O_PATH */
 	char seen[PATH_MAX]; /* its name, for messages */
 	char rest[PATH_MAX]; /* components still to go */
@@ -35,17 +36,17 @@ static void walk_done(struct walk *walk)
 
 static int fail(const struct walk *walk, int code, const char *what, struct error *err)
 {
-	if (strcmp(walk->path, walk->seen) == 0)
+	if (strcmp(walk->path, walk->seen + strlen(walk->root->name)) == 0)
 		return error_set(err, BLAME_HOST, code, "%s %s", walk->seen, what);
-	return error_set(err, BLAME_HOST, code, "%s, on the way to %s, %s", walk->seen, walk->path,
-	                 what);
+	return error_set(err, BLAME_HOST, code, "%s, on the way to %s%s, %s", walk->seen,
+	                 walk->root->name, walk->path, what);
 }
 
 static int check_owner(const struct walk *walk, const struct stat *st, struct error *err)
 {
 	char what[64];
 
-	if (st->st_uid == 0 || st->st_uid == walk->owner_uid)
+	if (walk->root->sealed || st->st_uid == 0 || st->st_uid == walk->owner_uid)
 		return 0;
 	(void)snprintf(what, sizeof(what), "belongs to uid %u, not to root", st->st_uid);
 	(void)fail(walk, EPERM, what, err);
@@ -72,7 +73,8 @@ static int check_mode(const struct walk *walk, const struct stat *st, bool is_la
 {
 	char what[64];
 
-	if (!(st->st_mode & (S_IWGRP | S_IWOTH)) || (!is_last && may_others_add(walk, st)))
+	if (walk->root->sealed || !(st->st_mode & (S_IWGRP | S_IWOTH)) ||
+	    (!is_last && may_others_add(walk, st)))
 		return 0;
 	(void)snprintf(what, sizeof(what), "can be written by %s (mode %04o)",
 	               st->st_mode & S_IWOTH ? "everybody" : "its group", st->st_mode & 07777);
@@ -83,13 +85,15 @@ static int check_mode(const struct walk *walk, const struct stat *st, bool is_la
 
 static int go_to_root(struct walk *walk, struct error *err)
 {
+	const struct trusted_root *root = walk->root;
 	struct stat st;
 
 	fd_closep(&walk->dir_fd);
-	memcpy(walk->seen, "/", 2);
-	walk->dir_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	(void)snprintf(walk->seen, sizeof(walk->seen), "%s", root->name[0] ? root->name : "/");
+	walk->dir_fd = openat(root->fd, root->fd == AT_FDCWD ? "/" : ".",
+	                      O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (walk->dir_fd < 0 || fstat(walk->dir_fd, &st) < 0)
-		return error_errno(err, BLAME_HOST, errno, "cannot open /");
+		return error_errno(err, BLAME_HOST, errno, "cannot open %s", walk->seen);
 	if (check_owner(walk, &st, err) < 0)
 		return -EPERM;
 	return check_mode(walk, &st, false, err);
@@ -130,7 +134,7 @@ static void unsee(struct walk *walk)
 {
 	char *slash = strrchr(walk->seen, '/');
 
-	if (slash)
+	if (slash && strlen(walk->seen) > strlen(walk->root->name))
 		slash[slash == walk->seen ? 1 : 0] = '\0';
 }
 
@@ -185,11 +189,24 @@ static int step(struct walk *walk, const char *name, int *ret_fd, struct error *
 	return 0;
 }
 
+/* The kernel knows where the host's tree ends; where another one does must be known here. */
+static bool is_at_root(const struct walk *walk)
+{
+	struct stat root, here;
+
+	return walk->root->fd != AT_FDCWD &&
+	       (fstat(walk->root->fd, &root) < 0 || fstat(walk->dir_fd, &here) < 0 ||
+	        (root.st_dev == here.st_dev && root.st_ino == here.st_ino));
+}
+
 /* ".." of a directory that was opened: its parent was opened before, or is an ancestor of one. */
 static int step_up(struct walk *walk, struct error *err)
 {
-	cleanup_fd int fd = openat(walk->dir_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	cleanup_fd int fd = -1;
 
+	if (is_at_root(walk))
+		return 0;
+	fd = openat(walk->dir_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return error_errno(err, BLAME_HOST, errno, "cannot open %s/..", walk->seen);
 	unsee(walk);
@@ -248,9 +265,12 @@ static int reopen(const struct walk *walk, const char *name, const struct stat *
 	return take_fd(&fd);
 }
 
+/* The tree that everything on the machine is in. */
+static const struct trusted_root host_root = { .fd = AT_FDCWD, .name = "" };
+
 int trusted_file(const char *path, uid_t owner_uid, int *ret_fd, struct error *err)
 {
-	cleanup_(walk_done) struct walk walk = { path, owner_uid, .dir_fd = -1 };
+	cleanup_(walk_done) struct walk walk = { path, owner_uid, &host_root, .dir_fd = -1 };
 	cleanup_fd int path_fd = -1;
 	char name[NAME_MAX + 2];
 	struct stat st;
@@ -270,7 +290,7 @@ int trusted_file(const char *path, uid_t owner_uid, int *ret_fd, struct error *e
 
 int trusted_directory(const char *path, uid_t owner_uid, int *ret_fd, struct error *err)
 {
-	cleanup_(walk_done) struct walk walk = { path, owner_uid, .dir_fd = -1 };
+	cleanup_(walk_done) struct walk walk = { path, owner_uid, &host_root, .dir_fd = -1 };
 	cleanup_fd int fd = -1;
 	char name[NAME_MAX + 2];
 	struct stat st;
@@ -308,10 +328,11 @@ static int read_interpreter(int fd, char ret[INTERPRETER_LINE_MAX])
 }
 
 /* One program. Returns 1 and the path of its interpreter, 0 if it needs none. */
-static int check_program(const char *path, uid_t owner_uid, int *ret_fd, struct stat *ret,
-                         char ret_interpreter[INTERPRETER_LINE_MAX], struct error *err)
+static int check_program(const struct trusted_root *root, const char *path, uid_t owner_uid,
+                         int *ret_fd, struct stat *ret, char ret_interpreter[INTERPRETER_LINE_MAX],
+                         struct error *err)
 {
-	cleanup_(walk_done) struct walk walk = { path, owner_uid, .dir_fd = -1 };
+	cleanup_(walk_done) struct walk walk = { path, owner_uid, root, .dir_fd = -1 };
 	cleanup_fd int path_fd = -1, fd = -1;
 	char name[NAME_MAX + 2];
 	int r;
@@ -341,34 +362,34 @@ static int check_program(const char *path, uid_t owner_uid, int *ret_fd, struct 
 		            "the kernel reads",
 		            err);
 	if (r < 0)
-		return error_errno(err, BLAME_HOST, -r, "cannot read %s", path);
+		return error_errno(err, BLAME_HOST, -r, "cannot read %s%s", root->name, path);
 	*ret_fd = take_fd(&path_fd);
 	return r;
 }
 
-int trusted_program(const char *path, uid_t owner_uid, int *ret_fd, struct stat *ret,
-                    struct error *err)
+int trusted_program_in(const struct trusted_root *root, const char *path, uid_t owner_uid,
+                       int *ret_fd, struct stat *ret, struct error *err)
 {
 	char interpreter[INTERPRETER_LINE_MAX], next[INTERPRETER_LINE_MAX] = "";
 	cleanup_fd int program_fd = -1;
 	struct stat program;
 	int r;
 
-	r = check_program(path, owner_uid, &program_fd, &program, interpreter, err);
+	r = check_program(root, path, owner_uid, &program_fd, &program, interpreter, err);
 	for (unsigned n = 0; r > 0; n++) {
 		cleanup_fd int fd = -1;
 		struct stat st;
 
 		if (n == TRUSTED_INTERPRETERS_MAX)
 			return error_set(err, BLAME_HOST, ELOOP,
-			                 "%s needs more than %d interpreters of interpreters", path,
-			                 TRUSTED_INTERPRETERS_MAX);
+			                 "%s%s needs more than %d interpreters of interpreters",
+			                 root->name, path, TRUSTED_INTERPRETERS_MAX);
 		if (interpreter[0] != '/')
 			return error_set(err, BLAME_HOST, EPERM,
-			                 "the script %s has the interpreter %s, which depends on "
+			                 "the script %s%s has the interpreter %s, which depends on "
 			                 "the directory it is started in",
-			                 path, interpreter);
-		r = check_program(interpreter, owner_uid, &fd, &st, next, err);
+			                 root->name, path, interpreter);
+		r = check_program(root, interpreter, owner_uid, &fd, &st, next, err);
 		memcpy(interpreter, next, sizeof(interpreter));
 	}
 	if (r < 0)
@@ -377,4 +398,10 @@ int trusted_program(const char *path, uid_t owner_uid, int *ret_fd, struct stat 
 		*ret = program;
 	*ret_fd = take_fd(&program_fd);
 	return 0;
+}
+
+int trusted_program(const char *path, uid_t owner_uid, int *ret_fd, struct stat *ret,
+                    struct error *err)
+{
+	return trusted_program_in(&host_root, path, owner_uid, ret_fd, ret, err);
 }

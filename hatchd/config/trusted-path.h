@@ -15,6 +15,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
@@ -49,3 +50,15 @@ int trusted_directory(const char *path, uid_t owner_uid, int *ret_fd, struct err
  */
 int trusted_program(const char *path, uid_t owner_uid, int *ret_fd, struct stat *ret,
                     struct error *err);
+
+/* Another tree, and what a path in it begins with. */
+struct trusted_root {
+	int fd;           /* the directory that is "/"; links and ".." do not lead out of it */
+	const char *name; /* before a path of it, for messages */
+	bool sealed; /* nobody can write what is in it, whoever it belongs to: an image that was
+	                checked as a whole */
+};
+
+/* trusted_program_in - the same inside of another tree; so are the interpreters looked for */
+int trusted_program_in(const struct trusted_root *root, const char *path, uid_t owner_uid,
+                       int *ret_fd, struct stat *ret, struct error *err);

@@ -14,8 +14,7 @@ static int read_base(struct reading *in, const struct value *value, const struct
 	return read_word(in, value, words, ARRAY_SIZE(words), "\"minimal\"", &chosen);
 }
 
-/* Is path inner the place outer, or inside of it? */
-static bool is_below(const char *inner, const char *outer)
+bool is_below(const char *inner, const char *outer)
 {
 	size_t len = strlen(outer);
 
@@ -23,18 +22,25 @@ static bool is_below(const char *inner, const char *outer)
 	       (strncmp(inner, outer, len) == 0 && (inner[len] == '/' || inner[len] == '\0'));
 }
 
-enum {
-	PLACE_BELOW = 1,  /* also what is inside of it is refused */
-	PLACE_AROUND = 2, /* and what holds it */
-};
+int check_places(struct reading *in, const struct value *item, const struct place *places,
+                 size_t n_places)
+{
+	char shown[SHOW_LEN];
+
+	for (size_t i = 0; i < n_places; i++)
+		if (strcmp(item->string, places[i].path) == 0 ||
+		    ((places[i].also & PLACE_BELOW) && is_below(item->string, places[i].path)) ||
+		    ((places[i].also & PLACE_AROUND) && is_below(places[i].path, item->string)))
+			return reading_fail(in, item, EINVAL,
+			                    "this meets %s: %s; expected a path that does not",
+			                    show(places[i].path, shown), places[i].why);
+	return 0;
+}
 
 /* Places that hatch makes itself in every view, or that no builder may see. */
 static int check_place(struct reading *in, const struct value *item)
 {
-	const struct {
-		const char *path, *why;
-		unsigned also;
-	} places[] = {
+	const struct place places[] = {
 		{ "/", "the view is not the whole host", 0 },
 		{ "/proc", "hatch mounts one of the builder's own", PLACE_BELOW },
 		{ "/sys", "no builder sees it", PLACE_BELOW },
@@ -49,16 +55,8 @@ static int check_place(struct reading *in, const struct value *item)
 		  PLACE_BELOW | PLACE_AROUND },
 		{ in->config->dir, "it holds hatch's own configuration", PLACE_BELOW },
 	};
-	char shown[SHOW_LEN];
 
-	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
-		if (strcmp(item->string, places[i].path) == 0 ||
-		    ((places[i].also & PLACE_BELOW) && is_below(item->string, places[i].path)) ||
-		    ((places[i].also & PLACE_AROUND) && is_below(places[i].path, item->string)))
-			return reading_fail(in, item, EINVAL,
-			                    "this meets %s: %s; expected a path that does not",
-			                    show(places[i].path, shown), places[i].why);
-	return 0;
+	return check_places(in, item, places, ARRAY_SIZE(places));
 }
 
 static int add_binds(struct reading *in, const struct value *value, struct builder *builder,

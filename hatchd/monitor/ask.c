@@ -40,6 +40,13 @@ int job_receive_record(struct job *job, struct error *err)
 	return 0;
 }
 
+static int open_root(struct job *job, struct error *err)
+{
+	int r = builder_open_root(&job->config, &job->builder, &job->root_fd, err);
+
+	return r < 0 || job->root_fd < 0 ? r : builder_check_root(&job->builder, job->root_fd, err);
+}
+
 /* The definition itself is checked too: a program that is missing is told before anything is made.
  */
 int phase_policy(struct job *job, struct error *err)
@@ -56,7 +63,10 @@ int phase_policy(struct job *job, struct error *err)
 	                  &job->record, &job->request, err);
 	if (r < 0)
 		return r;
-	r = builder_check_command(&job->builder, job->options->privileged, &job->command_fd, err);
+	r = open_root(job, err);
+	if (r < 0)
+		return r;
+	r = builder_check_command(&job->config, &job->builder, job->root_fd, &job->command_fd, err);
 	if (r == -ENOENT)
 		job->code_name = "not-found";
 	if (r == -EACCES)

@@ -134,6 +134,7 @@ int phase_build(struct job *job, struct error *err)
 		.user_name = job->receipt.user,
 		.request_id = job->receipt.id,
 		.scratch = &job->scratch,
+		.root_fd = job->root_fd,
 		.command_fd = job->command_fd,
 		.stdout_fd = job->speaker.stdout_fd,
 		.stderr_fd = job->speaker.stderr_fd,

@@ -38,7 +38,7 @@ struct job {
 	struct record record;
 	struct builder builder;
 	struct request request;
-	int command_fd;
+	int root_fd, command_fd;
 
 	struct self_users self; /* unprivileged mode: the pool of one's own */
 	struct pool pool;

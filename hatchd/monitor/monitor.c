@@ -71,6 +71,7 @@ static void job_done(struct job *job)
 	self_users_done(&job->self);
 	config_done(&job->config);
 	fd_closep(&job->command_fd);
+	fd_closep(&job->root_fd);
 	fd_closep(&job->signal_fd);
 }
 
@@ -156,6 +157,7 @@ int monitor_serve(const struct monitor_options *options, int conn_take_fd, const
 		.socket_class = socket_class,
 		.signal_fd = -1,
 		.exit_status = EX_OSERR,
+		.root_fd = -1,
 		.command_fd = -1,
 		.peer = { .pid_fd = -1 },
 		.speaker = { 0, -1, -1, -1, -1, -1, -1 },

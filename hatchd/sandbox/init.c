@@ -109,11 +109,14 @@ static int enter_build_dir(void)
 	return strcmp(cwd, "/build") == 0 ? 0 : -EPERM;
 }
 
-static bool is_in_store(const struct sandbox_plan *plan)
+/* Overlays: the store, and a root of the builder's own. */
+static bool is_in_overlay(const struct sandbox_plan *plan)
 {
 	const char *store_dir = plan->request->config->store_dir;
 	size_t len = strlen(store_dir);
 
+	if (plan->request->builder->root.kind != ROOT_SYSTEM)
+		return true;
 	return strncmp(plan->request->argv[0], store_dir, len) == 0 &&
 	       plan->request->argv[0][len] == '/';
 }
@@ -128,7 +131,7 @@ static int verify_program(const struct sandbox_plan *plan)
 		return -errno;
 	if (outside.st_ino != inside.st_ino)
 		return -ESTALE;
-	return outside.st_dev == inside.st_dev || is_in_store(plan) ? 0 : -ESTALE;
+	return outside.st_dev == inside.st_dev || is_in_overlay(plan) ? 0 : -ESTALE;
 }
 
 static int prepare_builder(const struct sandbox_plan *plan, int failure_fd, struct error *err)

@@ -20,14 +20,15 @@ int view_add_devices(struct view *view, struct error *err)
 	};
 	static const struct mount_option shm[] = { { "mode", "1777" }, { "size", "256m" } };
 	static const struct mount_option pts[] = { { "ptmxmode", "0666" }, { "mode", "0620" } };
-	int r = 0;
+	int r = view_has_own_root(view) ? view_hide_devices(view, err) : 0;
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(devices); i++)
 		r = view_bind(view, devices[i], ATTR_DEVICE, err);
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(links); i++)
-		if (symlinkat(links[i].target, view->root_fd, links[i].path) < 0)
-			return error_errno(err, BLAME_HOST, errno, "cannot make /%s",
-			                   links[i].path);
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(links); i++) {
+		r = view_make_link(view->root_fd, links[i].path, links[i].target);
+		if (r < 0)
+			return error_errno(err, BLAME_HOST, -r, "cannot make /%s", links[i].path);
+	}
 	if (r == 0)
 		r = view_mount(view, mount_new("tmpfs", shm, ARRAY_SIZE(shm), ATTR_DATA, err),
 		               "dev/shm", err);
@@ -47,8 +48,7 @@ int view_add_proc(struct view *view, struct error *err)
 	int r = view_mount(view, mount_new("proc", NULL, 0, ATTR_PROC, err), "proc", err);
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(read_only); i++) {
-		cleanup_fd int source_fd = openat(view->root_fd, read_only[i],
-		                                  O_PATH | O_NOFOLLOW | O_CLOEXEC);
+		cleanup_fd int source_fd = view_open(view->root_fd, read_only[i], O_NOFOLLOW);
 		cleanup_fd int mount_fd = -1;
 
 		if (source_fd < 0)
@@ -56,7 +56,7 @@ int view_add_proc(struct view *view, struct error *err)
 		mount_fd = mount_clone(source_fd, read_only[i], ATTR_PROC | MOUNT_ATTR_RDONLY, err);
 		if (mount_fd < 0)
 			return mount_fd;
-		r = mount_attach(mount_fd, view->root_fd, read_only[i], err);
+		r = mount_attach(mount_fd, source_fd, "", err);
 	}
 	return r;
 }

@@ -73,30 +73,71 @@ int view_make_directory(int root_fd, const char *path)
 	return fd < 0 ? fd : 0;
 }
 
-int view_make_file(int root_fd, const char *path, const char *text)
+static int make_file(int dir_fd, const char *name, const char *text)
 {
-	cleanup_fd int fd = openat(root_fd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	cleanup_fd int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 
 	if (fd < 0)
 		return -errno;
 	return fd_write_full(fd, text, strlen(text));
 }
 
+/* The directory that holds the path, and the path's last name in it: nothing there is followed. */
+static int open_parent(int root_fd, const char *path, const char **ret_name)
+{
+	const char *slash = strrchr(path, '/');
+	char parent[PATH_MAX];
+
+	*ret_name = slash ? slash + 1 : path;
+	if (!slash)
+		return view_open(root_fd, ".", O_DIRECTORY);
+	(void)snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
+	return make_directories(root_fd, parent);
+}
+
+int view_remove_file(int root_fd, const char *path)
+{
+	const char *name;
+	cleanup_fd int dir_fd = open_parent(root_fd, path, &name);
+
+	if (dir_fd < 0)
+		return dir_fd;
+	return unlinkat(dir_fd, name, 0) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int view_make_file(int root_fd, const char *path, const char *text)
+{
+	const char *name;
+	cleanup_fd int dir_fd = open_parent(root_fd, path, &name);
+	int r = dir_fd < 0 ? dir_fd : view_remove_file(dir_fd, name);
+
+	return r < 0 ? r : make_file(dir_fd, name, text);
+}
+
+int view_make_link(int root_fd, const char *path, const char *target)
+{
+	const char *name;
+	cleanup_fd int dir_fd = open_parent(root_fd, path, &name);
+	int r = dir_fd < 0 ? dir_fd : view_remove_file(dir_fd, name);
+
+	if (r < 0)
+		return r;
+	return symlinkat(target, dir_fd, name) < 0 ? -errno : 0;
+}
+
 /* An empty place of the right kind for a mount; its descriptor. */
 static int make_target(int root_fd, const char *path, bool directory)
 {
-	const char *slash = strrchr(path, '/');
 	cleanup_fd int dir_fd = -1;
 	int fd = view_open(root_fd, path, 0);
-	char parent[PATH_MAX];
+	const char *name;
 
 	if (fd != -ENOENT)
 		return fd;
 	if (directory)
 		return make_directories(root_fd, path);
-	(void)snprintf(parent, sizeof(parent), "%.*s", slash ? (int)(slash - path) : 0, path);
-	dir_fd = make_directories(root_fd, parent);
-	fd = dir_fd < 0 ? dir_fd : view_make_file(dir_fd, slash ? slash + 1 : path, "");
+	dir_fd = open_parent(root_fd, path, &name);
+	fd = dir_fd < 0 ? dir_fd : make_file(dir_fd, name, "");
 	return fd < 0 ? fd : view_open(root_fd, path, 0);
 }
 
@@ -104,10 +145,16 @@ int view_attach(const struct view *view, int mount_fd, const char *target, bool 
                 struct error *err)
 {
 	cleanup_fd int target_fd = make_target(view->root_fd, target, directory);
+	struct stat st;
 
-	if (target_fd < 0)
-		return error_errno(err, BLAME_HOST, -target_fd,
+	if (target_fd < 0 || fstat(target_fd, &st) < 0)
+		return error_errno(err, BLAME_HOST, target_fd < 0 ? -target_fd : errno,
 		                   "cannot make a place for /%s in the sandbox", target);
+	if (S_ISDIR(st.st_mode) != directory)
+		return error_set(err, BLAME_HOST, directory ? ENOTDIR : EISDIR,
+		                 "/%s is %s in the builder's root, where a %s is to be shown",
+		                 target, directory ? "no directory" : "a directory",
+		                 directory ? "directory" : "file");
 	return mount_attach(mount_fd, target_fd, "", err);
 }
 
@@ -189,6 +236,7 @@ int view_copy_or_bind(const struct view *view, const char *path, struct error *e
 	char target[PATH_MAX];
 	struct stat st;
 	ssize_t n;
+	int r;
 
 	if (lstat(path, &st) < 0)
 		return 0;
@@ -198,8 +246,6 @@ int view_copy_or_bind(const struct view *view, const char *path, struct error *e
 	if (n < 0)
 		return error_errno(err, BLAME_HOST, errno, "cannot read the link %s", path);
 	target[n] = '\0';
-	if (symlinkat(target, view->root_fd, path + 1) < 0)
-		return error_errno(err, BLAME_HOST, errno, "cannot make /%s in the sandbox",
-		                   path + 1);
-	return 0;
+	r = view_make_link(view->root_fd, path + 1, target);
+	return r < 0 ? error_errno(err, BLAME_HOST, -r, "cannot make %s in the sandbox", path) : 0;
 }

@@ -17,6 +17,7 @@ struct sandbox_plan {
 	const char *user_name;
 	const char *request_id; /* the server's */
 	const struct scratch *scratch;
+	int root_fd;    /* what builder->root names, as it was checked; -1: ROOT_SYSTEM */
 	int command_fd; /* O_PATH of the builder's program as it was checked on the host */
 	int stdout_fd, stderr_fd;
 	int lock_fd;   /* kept by init: the slot stays taken while anything lives */

@@ -25,6 +25,8 @@ static int make_root(struct view *view, struct error *err)
 	/* Nothing that is mounted from here on may show on the host. */
 	if (syscall(SYS_mount, NULL, "/", NULL, MS_REC_ | MS_PRIVATE_, NULL) < 0)
 		return error_errno(err, BLAME_HOST, errno, "cannot make mounts private");
+	if (view_has_own_root(view))
+		return view_lay_root(view, place_fd, err);
 	view->root_fd = mount_new("tmpfs", options, ARRAY_SIZE(options), ATTR_DATA, err);
 	if (view->root_fd < 0)
 		return view->root_fd;
@@ -38,6 +40,8 @@ static int add_system(struct view *view, struct error *err)
 	};
 	int r = 0;
 
+	if (view_has_own_root(view))
+		return 0;
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(paths); i++)
 		r = view_copy_or_bind(view, paths[i], err);
 	if (r == 0 && view_make_directory(view->root_fd, "run") < 0)
@@ -56,8 +60,10 @@ static int add_scratch(struct view *view, struct error *err)
 		r = view_bind_scratch(view, scratch->tmp_fd, "tmp", err);
 	if (r < 0)
 		return r;
-	if (view_make_directory(view->root_fd, "var") < 0 ||
-	    symlinkat("/tmp", view->root_fd, "var/tmp") < 0)
+	/* Another root may have a directory there, with files in it. */
+	if (view_has_own_root(view))
+		return view_bind_scratch(view, scratch->tmp_fd, "var/tmp", err);
+	if (view_make_link(view->root_fd, "var/tmp", "/tmp") < 0)
 		return error_set(err, BLAME_HOST, EIO, "cannot make /var/tmp in the sandbox");
 	return 0;
 }
@@ -78,6 +84,8 @@ static int enter_root(struct view *view, struct error *err)
 {
 	int r = mount_set(view->root_fd, ATTR_READ_ONLY, err);
 
+	if (r == 0 && view->dev_fd >= 0)
+		r = mount_set(view->dev_fd, ATTR_PROC | MOUNT_ATTR_RDONLY, err);
 	if (r < 0)
 		return r;
 	if (fchdir(view->root_fd) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
@@ -92,12 +100,13 @@ int view_enter(const struct sandbox_plan *plan, struct error *err)
 		make_root,    add_system,  view_add_store, view_add_devices, view_add_proc,
 		view_add_etc, add_scratch, add_binds,      enter_root,
 	};
-	struct view view = { .plan = plan, .root_fd = -1 };
+	struct view view = { .plan = plan, .root_fd = -1, .dev_fd = -1 };
 	int r = 0;
 
 	(void)umask(0);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(steps); i++)
 		r = steps[i](&view, err);
 	fd_closep(&view.root_fd);
+	fd_closep(&view.dev_fd);
 	return r;
 }

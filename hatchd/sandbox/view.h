@@ -21,7 +21,14 @@ enum {
 struct view {
 	const struct sandbox_plan *plan;
 	int root_fd; /* the new root */
+	int dev_fd;  /* the mount at /dev; -1: it is a part of the root */
 };
+
+/* view_has_own_root - is "/" another tree than the system's? */
+static inline bool view_has_own_root(const struct view *view)
+{
+	return view->plan->request->builder->root.kind != ROOT_SYSTEM;
+}
 
 /* --- places (place.c); paths of the view are relative: "opt/tool" --- */
 
@@ -37,8 +44,14 @@ int view_open(int root_fd, const char *path, uint64_t flags);
  * -errno */
 int view_make_directory(int root_fd, const char *path);
 
-/* view_make_file - a new file with this text; 0 or -errno */
+/* view_make_file - a file with this text, in the place of what has that name; 0 or -errno */
 int view_make_file(int root_fd, const char *path, const char *text);
+
+/* view_make_link - a symbolic link, in the place of what has that name; 0 or -errno */
+int view_make_link(int root_fd, const char *path, const char *target);
+
+/* view_remove_file - take away a file or link, if there is one; 0 or -errno */
+int view_remove_file(int root_fd, const char *path);
 
 /* view_attach - put a detached mount at target, made where it is missing */
 int view_attach(const struct view *view, int mount_fd, const char *target, bool directory,
@@ -59,6 +72,13 @@ int view_bind_scratch(const struct view *view, int fd, const char *target, struc
 int view_copy_or_bind(const struct view *view, const char *path, struct error *err);
 
 /* --- parts --- */
+
+/* view_lay_root - the builder's own root, and over it a layer that only hatch writes to; root.c.
+ * place_fd: where it is mounted while it is made */
+int view_lay_root(struct view *view, int place_fd, struct error *err);
+
+/* view_hide_devices - an empty /dev over that of the builder's own root; root.c */
+int view_hide_devices(struct view *view, struct error *err);
 
 /* view_add_store - the store with the builder's own layer on top, so that it makes its outputs at
  * their final paths; store.c */

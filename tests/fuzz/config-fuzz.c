@@ -47,6 +47,7 @@ static void check_builder(const struct builder *builder)
 		for (size_t k = 0; k < builder->environment.n_accept; k++)
 			assert(strcmp(builder->environment.set[i].name,
 			              builder->environment.accept[k]) != 0);
+	assert((builder->root.kind == ROOT_SYSTEM) == (builder->root.path == NULL));
 	for (size_t i = 0; i < builder->n_binds; i++)
 		assert(builder->binds[i].path[0] == '/' && builder->binds[i].path[1] != '\0');
 }

@@ -1,0 +1,105 @@
+/* "root": what the builder has as its "/" instead of the system's own programs and libraries. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "builder.h"
+#include "items.h"
+#include "trusted-path.h"
+
+/* Roots that would show what no builder may see, or that hatch could not put anything into. */
+static int check_root_place(struct reading *in, const struct value *item)
+{
+	const struct place places[] = {
+		{ "/", "the whole host is no root for a builder", 0 },
+		{ "/proc", "it is no tree of files", PLACE_BELOW },
+		{ "/sys", "it is no tree of files", PLACE_BELOW },
+		{ "/dev", "it is no tree of files", PLACE_BELOW },
+		{ "/run/hatch", "it holds hatch's own sockets", PLACE_BELOW | PLACE_AROUND },
+		{ in->config->state_dir, "it holds what other requests write",
+		  PLACE_BELOW | PLACE_AROUND },
+		{ in->config->dir, "it holds hatch's own configuration",
+		  PLACE_BELOW | PLACE_AROUND },
+	};
+
+	return check_places(in, item, places, ARRAY_SIZE(places));
+}
+
+static int read_root_path(struct reading *in, const struct value *value, struct builder *builder,
+                          enum root_kind kind)
+{
+	if (expect_path(in, value) < 0 || check_root_place(in, value) < 0)
+		return in->first;
+	if (builder->root.kind != ROOT_SYSTEM)
+		return reading_fail_key(in, value, EINVAL,
+		                        "there is a root already; expected one of them");
+	builder->root.kind = kind;
+	builder->root.path = strdup(value->string);
+	return builder->root.path ? 0 : reading_no_memory(in);
+}
+
+static int read_tree(struct reading *in, const struct value *value, const struct member *row,
+                     void *object)
+{
+	return read_root_path(in, value, object, ROOT_TREE);
+}
+
+static const struct member root_members[] = {
+	{ "tree", read_tree },
+};
+
+int read_root(struct reading *in, const struct value *value, const struct member *row, void *object)
+{
+	static const struct member root = { INSIDE(root_members) };
+	const struct builder *builder = object;
+	int r = read_members(in, value, &root, object);
+
+	if (r == 0 && builder->root.kind == ROOT_SYSTEM)
+		return reading_fail(in, value, EINVAL,
+		                    "there is no root in it; expected the key tree");
+	return r;
+}
+
+/* What is said of a builder's root: "the root of builder `x` (FILE)". */
+static int fail_root(const struct builder *builder, const struct error *why, struct error *err)
+{
+	(void)error_set(err, BLAME_HOST, why->code, "the root of builder `%s` (%s): %s",
+	                builder->name, builder->file, why->text);
+	if (why->hint[0])
+		(void)error_hint(err, "%s", why->hint);
+	return -why->code;
+}
+
+int builder_open_root(const struct config *config, const struct builder *builder, int *ret_fd,
+                      struct error *err)
+{
+	struct error why;
+	int r = 0;
+
+	if (builder->root.kind == ROOT_TREE)
+		r = trusted_directory(builder->root.path, config->owner_uid, ret_fd, &why);
+	return r < 0 ? fail_root(builder, &why, err) : 0;
+}
+
+int builder_check_root(const struct builder *builder, int root_fd, struct error *err)
+{
+	/* hatch puts its own there, or into it. */
+	static const char *const places[] = { "build", "dev", "etc", "proc", "tmp" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		struct error why;
+		struct stat st;
+
+		if (fstatat(root_fd, places[i], &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+			continue;
+		if (S_ISDIR(st.st_mode))
+			continue;
+		(void)error_set(&why, BLAME_HOST, ENOTDIR,
+		                "/%s of %s is %s; hatch needs a directory there, or nothing",
+		                places[i], builder->root.path,
+		                S_ISLNK(st.st_mode) ? "a symbolic link" : "no directory");
+		return fail_root(builder, &why, err);
+	}
+	return 0;
+}

@@ -1,0 +1,88 @@
+/*
+ * A root that is not made from the host's programs: the tree that the definition names, and over it
+ * a thin layer of our own, because hatch's places may be missing in it and nothing of it may be
+ * changed. All that is put into it is found by paths that cannot leave it (place.c).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "mount.h"
+#include "view.h"
+
+/* A directory for each role that an overlay has for its upper file system. */
+struct layer {
+	int upper_fd, work_fd;
+};
+
+static void layer_done(struct layer *layer)
+{
+	fd_closep(&layer->upper_fd);
+	fd_closep(&layer->work_fd);
+}
+
+static int make_directory(int dir_fd, const char *name, mode_t mode, struct error *err)
+{
+	int fd = mkdirat(dir_fd, name, mode) < 0
+	                 ? -1
+	                 : openat(dir_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd < 0 ? error_errno(err, BLAME_HOST, errno, "cannot make a layer for the root")
+	              : fd;
+}
+
+/* In memory, because it holds the places of mounts and a few small files. It has to be mounted
+ * somewhere before it can be a layer; what comes next hides it. */
+static int make_layer(int place_fd, struct layer *ret, struct error *err)
+{
+	static const struct mount_option options[] = { { "mode", "0700" }, { "size", "16m" } };
+	cleanup_fd int fd = mount_new("tmpfs", options, ARRAY_SIZE(options), ATTR_DATA, err);
+	int r = fd < 0 ? fd : mount_attach(fd, place_fd, "", err);
+
+	if (r < 0)
+		return r;
+	ret->upper_fd = make_directory(fd, "upper", 0755, err);
+	if (ret->upper_fd < 0)
+		return ret->upper_fd;
+	ret->work_fd = make_directory(fd, "work", 0700, err);
+	return ret->work_fd < 0 ? ret->work_fd : 0;
+}
+
+static int make_overlay(int lower_fd, const struct layer *layer, struct error *err)
+{
+	char lower[64], upper[64], work[64];
+	const struct mount_option options[] = {
+		{ "lowerdir", lower }, { "upperdir", upper },
+		{ "workdir", work },   { "redirect_dir", "nofollow" },
+		{ "metacopy", "off" }, { "index", "off" },
+		{ "xino", "off" },
+	};
+
+	(void)snprintf(lower, sizeof(lower), "/proc/self/fd/%d", lower_fd);
+	(void)snprintf(upper, sizeof(upper), "/proc/self/fd/%d", layer->upper_fd);
+	(void)snprintf(work, sizeof(work), "/proc/self/fd/%d", layer->work_fd);
+	return mount_new("overlay", options, ARRAY_SIZE(options), ATTR_DATA, err);
+}
+
+int view_lay_root(struct view *view, int place_fd, struct error *err)
+{
+	cleanup_(layer_done) struct layer layer = { -1, -1 };
+	cleanup_fd int lower_fd = reopen_here(view->plan->root_fd, err);
+	int r = lower_fd < 0 ? lower_fd : make_layer(place_fd, &layer, err);
+
+	if (r < 0)
+		return r;
+	view->root_fd = make_overlay(lower_fd, &layer, err);
+	return view->root_fd < 0 ? view->root_fd : mount_attach(view->root_fd, place_fd, "", err);
+}
+
+int view_hide_devices(struct view *view, struct error *err)
+{
+	static const struct mount_option options[] = { { "mode", "0755" }, { "size", "1m" } };
+
+	view->dev_fd = mount_new("tmpfs", options, ARRAY_SIZE(options), ATTR_PROC, err);
+	return view->dev_fd < 0 ? view->dev_fd : view_attach(view, view->dev_fd, "dev", true, err);
+}

@@ -1,0 +1,287 @@
+"""A root of the builder's own: a tree of the host in the place of the system's programs.
+
+The attacks are a tree's own: links and files where the set-up is about to put something.
+"""
+
+import os
+import pathlib
+import shutil
+
+from machine import BIN, check, check_equal, check_in
+
+BUSYBOX = "/usr/bin/busybox"
+VENDOR = "I am the vendor's\n"
+
+
+def make_tree(m, name="tree"):
+    """A small system of a vendor: busybox, its shell, and files to be told by. Removed after the test."""
+    # Not below /var/tmp: everybody may write there, so nothing in it is believed.
+    tree = pathlib.Path("/opt/hatch-test", name)
+    m.after_test(lambda: shutil.rmtree(tree))
+    for place in ("bin", "etc", "opt/vendor"):
+        (tree / place).mkdir(parents=True)
+    shutil.copy(BUSYBOX, tree / "bin/busybox")
+    for applet in ("sh", "ls", "cat", "id", "touch", "mkdir", "stat", "mount", "hostname"):
+        (tree / "bin" / applet).symlink_to("busybox")
+    (tree / "etc/vendor").write_text(VENDOR)
+    (tree / "etc/passwd").write_text("vendor:x:7:7::/:/bin/sh\n")
+    (tree / "opt/vendor/run").write_text('#!/bin/sh\necho "run: $*"\n')
+    (tree / "opt/vendor/run").chmod(0o755)
+    return tree
+
+
+def listing(place):
+    """Everything below a directory, with what tells whether it was touched."""
+    found = {}
+    for path in [place, *sorted(place.rglob("*"))]:
+        st = path.lstat()
+        found[str(path)] = (st.st_mode, st.st_uid, st.st_size, st.st_mtime_ns, st.st_ino)
+    return found
+
+
+def write_builder(m, name, root, script, **definition):
+    """A builder that has this root and runs a line of its shell there."""
+    m.write_builder(name, "", command=["/bin/sh", "-c", script, "sh"], root=root, **definition)
+
+
+def run(m, root, script, **definition):
+    write_builder(m, "rooted", root, script, **definition)
+    return m.request("rooted")
+
+
+def failure(m, root, script="echo ran", code="server-failed", **definition):
+    """What the journal says of a request that must fail."""
+    write_builder(m, "rooted", root, script, **definition)
+    cursor = m.journal_cursor()
+    result = m.request("rooted")
+    check_equal(result.error, code, f"error of {result!r}")
+    return m.journal_wait(cursor, HATCH_VERDICT=code)[0]["MESSAGE"]
+
+
+# --- a tree -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_tree_is_all_that_the_builder_finds(m):
+    tree = make_tree(m)
+    result = run(m, {"tree": str(tree)}, "cat /etc/vendor; ls /; ls /usr /lib")
+    check_in(VENDOR, result.stdout.decode(), "what it says")
+    names = set(result.stdout.decode().split())
+    check({"bin", "opt", "build", "dev", "proc", "tmp"} <= names, f"in its root there is {names}")
+    check(not names & {"sbin", "home", "root", "srv", "boot"}, f"in its root there is {names}")
+    check_in(b"/usr: No such file", result.stderr, "the shell")
+
+
+def test_a_program_of_a_tree_is_the_command_with_its_own_interpreter(m):
+    tree = make_tree(m)
+    m.write_builder("vendor", "", command=["/opt/vendor/run"], root={"tree": str(tree)})
+    result = m.request("vendor", ["a b", "c"])
+    check_equal((result.code, result.stdout), (0, b"run: a b c\n"), "what it says")
+
+
+def test_a_link_in_a_tree_leads_to_the_tree_and_not_to_the_host(m):
+    tree = make_tree(m)
+    (tree / "opt/tool").symlink_to("/opt/vendor/run")
+    (tree / "opt/up").symlink_to("../../../../../opt/vendor/run")
+    for command in ("/opt/tool", "/opt/up"):
+        m.write_builder("vendor", "", command=[command], root={"tree": str(tree)})
+        check_equal(m.request("vendor").stdout, b"run: \n", f"what {command} says")
+    (tree / "opt/host").symlink_to("/usr/bin/python3")
+    m.write_builder("vendor", "", command=["/opt/host"], root={"tree": str(tree)})
+    check_equal(m.request("vendor").error, "not-found", "a program that only the host has")
+
+
+def test_nothing_of_a_tree_can_be_changed(m):
+    tree = make_tree(m)
+    (tree / "open").mkdir()
+    (tree / "open").chmod(0o1777)
+    before = listing(tree)
+    script = "for p in /x /open/x /etc/x /dev/x /opt/vendor/x; do touch $p && echo changed $p; done; id -u"
+    result = run(m, {"tree": str(tree)}, script)
+    check("changed" not in result.stdout.decode(), f"it says {result.stdout}")
+    check_equal(result.stderr.count(b"Read-only file system"), 5, f"refusals in {result.stderr}")
+    check_equal(listing(tree), before, "the tree")
+
+
+def test_a_builder_in_a_tree_has_what_every_builder_has(m):
+    tree = make_tree(m)
+    script = """
+      id -un; cat /proc/1/comm; echo x >/dev/null && echo x >/tmp/a && cat /var/tmp/a && echo x >/dev/shm/a
+      mkdir $out && cat /etc/vendor >$out/file; cat /etc/hosts /etc/nsswitch.conf; ls -l /dev/fd
+    """
+    write_builder(m, "rooted", {"tree": str(tree)}, script)
+    built = m.nix_build(m.hatch_derivation("from-tree", "rooted"))
+    check_equal(pathlib.Path(built.ok().lines()[-1], "file").read_text(), VENDOR, "output")
+    result = m.request("rooted", outputs={"out": None})
+    check_equal(result.code, 0, repr(result))
+    for word in ("hatchbld", "hatchd", "localhost", "passwd: files", "/proc/self/fd"):
+        check_in(word, result.stdout.decode(), "what it says")
+
+
+def test_the_store_and_what_a_view_shows_are_there_beside_a_tree(m):
+    tree = make_tree(m)
+    place = m.temporary_directory()
+    (place / "shown").write_text("shown\n")
+    (tree / "opt/vendor/old").write_text("hidden\n")
+    program = BIN / "stand-alone"
+    m.write_builder("stand-alone", "echo from the host", "/bin/sh", root={"tree": str(tree)})
+    # write_builder() shows BIN, which the tree lacks: the command is found there, its interpreter in the tree.
+    result = m.request("stand-alone")
+    check_equal((result.code, result.stdout), (0, b"from the host\n"), f"what {program} says")
+    result = run(m, {"tree": str(tree)}, f"cat {place}/shown; ls /nix/store >/dev/null && echo store",
+                 view={"read": [str(place)]})
+    check_equal(result.stdout, b"shown\nstore\n", "what it says")
+
+
+def test_a_program_of_a_tree_is_told_missing_or_unfit_as_of_the_host(m):
+    tree = make_tree(m)
+    (tree / "opt/data").write_text("no program\n")
+    (tree / "opt/script").write_text("#!/usr/bin/python3\n")
+    (tree / "opt/script").chmod(0o755)
+    (tree / "opt/strange").write_text("#!/bin/sh\n")
+    (tree / "opt/strange").chmod(0o755)
+    os.chown(tree / "opt/strange", 1000, 1000)
+    rows = (
+        ("/opt/missing", "not-found", f"{tree}/opt/missing does not exist"),
+        ("/opt/data", "cannot-run", f"{tree}/opt/data cannot be executed"),
+        ("/opt/script", "not-found", f"{tree}/usr, on the way to {tree}/usr/bin/python3, does not exist"),
+        ("/opt/strange", "server-failed", f"{tree}/opt/strange belongs to uid 1000"),
+    )
+    for command, code, why in rows:
+        cursor = m.journal_cursor()
+        m.write_builder("vendor", "", command=[command], root={"tree": str(tree)})
+        check_equal(m.request("vendor").error, code, command)
+        check_in(why, m.journal_wait(cursor, HATCH_VERDICT=code)[0]["MESSAGE"], "journal")
+        checked = m.run(["hatchd", "--check"])
+        check_equal(checked.code, 78, f"--check: {checked.stdout}")
+        check_in(why, checked.stdout, "--check")
+
+
+def test_a_tree_that_somebody_else_could_change_is_refused(m):
+    tree = make_tree(m)
+    for spoil, why in ((lambda: tree.chmod(0o777), "can be written by everybody"),
+                       (lambda: os.chown(tree, 1000, 1000), "belongs to uid 1000")):
+        spoil()
+        check_in(f"{tree} {why}", failure(m, {"tree": str(tree)}), "journal")
+        check_in(f"{tree} {why}", m.run(["hatchd", "--check"]).stdout, "--check")
+        os.chown(tree, 0, 0)
+        tree.chmod(0o755)
+    check_equal(run(m, {"tree": str(tree)}, "echo ran").stdout, b"ran\n", "the same, made right")
+
+
+def test_a_tree_that_is_a_file_or_missing_is_refused(m):
+    tree = make_tree(m)
+    check_in("is no directory", failure(m, {"tree": f"{tree}/etc/vendor"}), "journal")
+    check_in("does not exist", failure(m, {"tree": f"{tree}/nowhere"}), "journal")
+
+
+# --- attacks ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_link_or_file_where_hatch_puts_its_own_is_refused(m):
+    tree = make_tree(m)
+    outside = m.temporary_directory()
+    before = listing(outside)
+    for place in ("build", "dev", "proc", "tmp", "etc"):
+        path = tree / place
+        if place == "etc":
+            shutil.rmtree(path)
+        for make, what in ((lambda p: p.symlink_to(outside), "a symbolic link"), (lambda p: p.write_text(""), "no directory")):
+            make(path)
+            message = failure(m, {"tree": str(tree)})
+            check_in(f"/{place} of {tree} is {what}", message, "journal")
+            check_in(f"/{place} of {tree} is {what}", m.run(["hatchd", "--check"]).stdout, "--check")
+            path.unlink()
+    check_equal(listing(outside), before, "what the links lead to")
+
+
+def outside_of(m):
+    """A directory of the host that a tree's links lead to, with a file for each name that the set-up writes."""
+    outside = m.temporary_directory()
+    for name in ("passwd", "group", "nsswitch.conf", "hosts", "resolv.conf"):
+        (outside / name).write_text("the host's\n")
+    (outside / "store").mkdir()
+    return outside
+
+
+def test_links_in_the_etc_of_a_tree_are_replaced_and_not_followed(m):
+    tree, outside = make_tree(m), outside_of(m)
+    (tree / "etc/passwd").unlink()
+    for name in ("passwd", "group", "nsswitch.conf", "hosts", "resolv.conf"):
+        (tree / "etc" / name).symlink_to(outside / name)
+    before = listing(outside), listing(tree)
+    for network in ("none", "host"):
+        result = run(m, {"tree": str(tree)}, "cat /etc/passwd; id -un; ls -l /etc", network=network)
+        check_equal(result.code, 0, f"{result!r}")
+        check_in("hatch build user", result.stdout.decode(), "/etc/passwd")
+        check_equal((listing(outside), listing(tree)), before, "tree, and what its links lead to")
+
+
+def test_links_on_the_way_to_a_place_do_not_lead_out_of_a_tree(m):
+    outside = outside_of(m)
+    before, host = listing(outside), sorted(os.listdir("/tmp"))
+    shown = pathlib.Path("/opt/shown/deep")
+    shown.mkdir(parents=True)
+    m.after_test(lambda: shutil.rmtree(shown.parent))
+    m.nix_build(m.derivation("anything", args=["-c", "echo >$out"])).ok()  # so that there is a store
+    for name, view in (("var", {}), ("nix", {}), ("opt/shown", {"read": [str(shown)]})):
+        tree = make_tree(m, f"tree-{name.replace('/', '-')}")
+        (tree / name).symlink_to(outside)
+        check_in(f"cannot make a place for /{name}", failure(m, {"tree": str(tree)}, view=view), "journal")
+        # A link that stays inside is followed, there.
+        (tree / name).unlink()
+        (tree / "inside").mkdir()
+        (tree / name).symlink_to("/inside")
+        result = run(m, {"tree": str(tree)}, f"ls /{name} /inside", view=view)
+        check_equal(result.code, 0, f"{name}: {result!r}")
+    check_equal(listing(outside), before, "what the links lead to")
+    check_equal(sorted(os.listdir("/tmp")), host, "the host's /tmp")
+
+
+def test_what_a_tree_has_in_dev_is_no_device_of_the_builder(m):
+    tree = make_tree(m)
+    (tree / "dev").mkdir()
+    os.mknod(tree / "dev/mem", 0o666 | 0o020000, os.makedev(1, 1))
+    os.mknod(tree / "opt/mem", 0o666 | 0o020000, os.makedev(1, 1))
+    (tree / "dev/null").symlink_to("/etc/vendor")
+    result = run(m, {"tree": str(tree)}, "ls /dev; cat /opt/mem; echo x >/dev/null; cat /etc/vendor")
+    check("mem" not in result.stdout.decode().split(), f"in /dev there is {result.stdout}")
+    check_in(b"/opt/mem': Permission denied", result.stderr.replace(b"can't open '", b""), "the shell")
+    check_in(VENDOR, result.stdout.decode(), "what it says")
+
+
+def test_a_set_id_program_of_a_tree_gives_no_rights(m):
+    tree = make_tree(m)
+    shutil.copy(BUSYBOX, tree / "bin/id-of-root")
+    (tree / "bin/id-of-root").chmod(0o6755)
+    result = run(m, {"tree": str(tree)}, "/bin/id-of-root id -u; exit 0")
+    check(result.stdout.strip() != b"0", "it became root")
+
+
+def test_nothing_is_left_mounted_on_the_host_by_a_tree(m):
+    tree = make_tree(m)
+    mounts = pathlib.Path("/proc/1/mountinfo").read_text
+    before = mounts()
+    check_equal(run(m, {"tree": str(tree)}, "cat /proc/self/mountinfo >/dev/null").code, 0, "exit code")
+    check_equal(mounts(), before, "the host's mounts")
+
+
+# --- definitions ------------------------------------------------------------------------------------------------------
+
+
+def test_a_root_is_refused_where_it_contradicts_or_shows_too_much(m):
+    rows = (
+        ('{"tree": "/"}', "is no root for a builder"),
+        ('{"tree": "/var"}', "it holds what other requests write"),
+        ('{"tree": "/etc"}', "it holds hatch's own configuration"),
+        ('{"tree": "srv"}', "expected an absolute path"),
+        ('{}', "there is no root in it"),
+        ('[]', "expected an object"),
+    )
+    for root, why in rows:
+        m.write_definition("b", '{"command": ["/bin/sh"],\n "root": ' + root + "}\n")
+        checked = m.run(["hatchd", "--check"])
+        check_equal(checked.code, 78, f"--check of {root}")
+        check_in("/etc/hatch/builders.d/b.json:2:", checked.stdout, f"--check of {root}")
+        check_in(why, checked.stdout, f"--check of {root}")
+
+
