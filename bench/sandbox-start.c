@@ -71,10 +71,12 @@ static bool live(const struct request *request, const struct account *account, i
 
 int main(int argc, char **argv)
 {
-	char *command[] = { "/bin/true", NULL };
-	struct config config = { .store_dir = "/nonexistent", .build_group = "nogroup" };
+	char program[] = "/bin/true", *command[] = { program, NULL };
+	char nowhere[] = "/nonexistent", group[] = "nogroup", name[] = "true", file[] = "true.json",
+	     nothing[] = "";
+	struct config config = { .store_dir = nowhere, .build_group = group };
 	struct builder builder = {
-		.name = "true", .file = "true.json", .command = command, .description = ""
+		.name = name, .file = file, .command = command, .description = nothing
 	};
 	struct peer peer = { .pid_fd = -1 };
 	const struct request request = {

@@ -33,6 +33,7 @@ let
     groups = null;
     network = null;
     root = [ "tree" ];
+    seccomp = null;
     view = [
       "base"
       "read"

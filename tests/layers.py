@@ -29,9 +29,12 @@ HOMES = {
     "jansson.h": {"lib/wire/message.c", "hatchd/config/document.c"},
     "archive": {"lib/tree/pack.c", "lib/tree/unpack.c"},
     "systemd/": {"hatchd/main.c", "hatchd/monitor/receipt.c", "hatchd/check.c", "hatchctl/journal.c"},
-    "seccomp.h": {"hatchd/sandbox/filter.c"},
+    "seccomp.h": {"hatchd/sandbox/filter.c", "hatchd/sandbox/filter-builder.c"},
     "cjson/": {"hatchctl/json.c"},
 }
+
+# Headers that the build makes.
+MADE = {"build-config.h", "hatchd/filter-programs.h"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)', re.MULTILINE)
 
@@ -61,7 +64,7 @@ def resolve(path, name):
 def check_own(path, name):
     target = resolve(path, name)
     if target is None:
-        return None if name == "build-config.h" else f'includes "{name}", which is not there'
+        return None if name in MADE else f'includes "{name}", which is not there'
     source_folder, target_folder = folder_of(path), folder_of(target)
     if target_folder in MAY_INCLUDE[source_folder]:
         return None

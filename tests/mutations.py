@@ -22,6 +22,7 @@ import sys
 TOP = pathlib.Path(__file__).resolve().parent.parent
 PRIVILEGE = "hatchd/sandbox/privilege.c"
 FILTER = "hatchd/sandbox/filter.c"
+CALLS = "hatchd/sandbox/filter-builder.c"
 INIT = "hatchd/sandbox/init.c"
 VIEW = "hatchd/sandbox/view.c"
 ATTRIBUTES = "hatchd/sandbox/view.h"
@@ -33,6 +34,7 @@ CLEAN = "hatchd/monitor/clean.c"
 OUTPUTS = "hatchd/monitor/outputs.c"
 LANDLOCK = "hatchd/sandbox/landlock.c"
 UNPACK = "lib/tree/unpack.c"
+SECCOMP = "machine:test_seccomp.py:"
 SANDBOX = "machine:test_attack_sandbox.py:"
 LIFETIME = "machine:test_attack_lifetime.py:"
 HOST = "machine:test_attack_host.py:"
@@ -91,39 +93,57 @@ ROWS = [
     ("refusal_of_descriptors", [("hatchd/main.c", "r = peer_refuse_descriptors(conn_fd, err);", "r = 0;")],
      [HOST + "a_build_cannot_send_the_descriptor_of_its_output"]),
     # --- what a process may call
-    ("filter_of_the_builder", [(INIT, "r < 0 ? r : filter_builder(err)", "r")],
+    ("filter_of_the_builder", [(INIT, "r < 0 ? r : filter_calls(plan, err)", "r")],
      [SANDBOX + "processes_of_a_request_have_no_rights_and_cannot_be_looked_into", SANDBOX + "a_builder_makes_no_namespace",
       SANDBOX + "set_id_files_cannot_be_made"]),
     ("filter_of_the_speaker", [("hatchd/speaker/speaker.c", " || filter_speaker(&err) < 0", "")],
      [SANDBOX + "processes_of_a_request_have_no_rights_and_cannot_be_looked_into"]),
     ("filter_of_the_packer", [("hatchd/monitor/packer.c", "r < 0 ? r : filter_packer(err)", "r")],
      [SANDBOX + "processes_of_a_request_have_no_rights_and_cannot_be_looked_into"]),
-    ("clone3", [(FILTER, "\t{ SCMP_SYS(clone3), ENOSYS },\n", "")],
-     ["unit:filter:refuses_a_builder_what_no_build_needs"]),
-    ("mount", [(FILTER, "\t{ SCMP_SYS(mount), EPERM },\n", "")], ["unit:filter:refuses_a_builder_what_no_build_needs"]),
-    ("keyctl", [(FILTER, "\t{ SCMP_SYS(keyctl), EPERM },\n", "")], ["unit:filter:refuses_a_builder_what_no_build_needs"]),
-    ("io_uring", [(FILTER, "\t{ SCMP_SYS(io_uring_setup), ENOSYS },\n", "")],
-     ["unit:filter:refuses_a_builder_what_no_build_needs"]),
-    ("setxattr", [(FILTER, "\t{ SCMP_SYS(setxattr), ENOTSUP },\n", "")],
-     ["unit:filter:refuses_a_builder_what_no_build_needs"]),
-    ("new_namespaces", [(FILTER, "int r = refuse_namespaces(ctx);", "int r = 0;")],
-     ["unit:filter:refuses_a_builder_every_new_namespace"]),
-    ("terminal_input", [(FILTER, "\t{ SCMP_SYS(ioctl), EPERM, 1, UINT32_MAX, TIOCSTI },\n", "")],
-     ["unit:filter:refuses_a_builder_to_type_into_a_terminal"]),
-    ("low_bits_of_a_command", [(FILTER, "EPERM, 1, UINT32_MAX, TIOCSTI", "EPERM, 1, UINT64_MAX, TIOCSTI")],
-     ["unit:filter:refuses_a_builder_to_type_into_a_terminal"]),
-    ("families_of_sockets", [(FILTER, "r = refuse_sockets(ctx);", "(void)refuse_sockets;")],
-     ["unit:filter:refuses_a_builder_unusual_sockets", SANDBOX + "unusual_sockets_cannot_be_made"]),
-    ("limits_of_init", [(FILTER, "\t{ SCMP_SYS(prlimit64), EPERM, 0, UINT32_MAX, 1 },\n", "")],
-     ["unit:filter:refuses_a_builder_to_limit_init", SANDBOX + "init_of_the_sandbox_cannot_be_looked_into"]),
-    ("set_id_bits_of_open", [(FILTER, "\t{ SCMP_SYS(openat), 3, O_CREAT },\n", "")],
-     ["unit:filter:refuses_a_builder_set_id_files"]),
-    ("set_group_id_bit", [(FILTER, "{ S_ISUID, S_ISGID };", "{ S_ISUID, S_ISUID };")],
-     ["unit:filter:refuses_a_builder_set_id_files"]),
+    ("clone3", [(CALLS, "{ SCMP_SYS(clone3), ENOSYS, SECCOMP_USERNS },", "{ SCMP_SYS(clone3), EPERM, SECCOMP_USERNS },")],
+     ["unit:filter-builder:refuses_a_builder_what_no_build_needs"]),
+    ("mount", [(CALLS, "\t{ SCMP_SYS(mount), EPERM, SECCOMP_USERNS },\n", "")],
+     ["unit:filter-builder:refuses_a_builder_what_no_build_needs", "unit:filter-table:native_calls_are_answered_as_the_table_says"]),
+    ("keyctl", [(CALLS, "\t{ SCMP_SYS(keyctl), EPERM },\n", "")],
+     ["unit:filter-builder:refuses_a_builder_what_no_build_needs",
+      "unit:filter-builder:keyrings_are_refused_also_without_another_filter"]),
+    ("keyrings_without_a_filter", [(INIT, "seccomp->none && plan->account->change", "false")],
+     [SECCOMP + "keyrings_stay_closed_without_a_filter"]),
+    ("keyrings_of_32_bits", [(CALLS, "\t\tSCMP_ARCH_X86,\n", "")], ["unit:filter-builder:keyrings_are_refused_to_32_bits_too"]),
+    ("io_uring", [(CALLS, "{ SCMP_SYS(io_uring_setup), ENOSYS, SECCOMP_IO_URING },", "{ SCMP_SYS(io_uring_setup), EPERM, SECCOMP_DEBUG },")],
+     ["unit:filter-builder:refuses_a_builder_what_no_build_needs"]),
+    ("ptrace", [(CALLS, "{ SCMP_SYS(ptrace), EPERM, SECCOMP_DEBUG },", "{ SCMP_SYS(ptrace), ENOSYS, SECCOMP_DEBUG },")],
+     ["unit:filter-builder:refuses_a_builder_what_no_build_needs"]),
+    ("setxattr", [(CALLS, "\t{ SCMP_SYS(setxattr), ENOTSUP },\n", "")],
+     ["unit:filter-builder:refuses_a_builder_what_no_build_needs"]),
+    ("unknown_calls", [(CALLS, "[BUILDER_KNOWN] = { SCMP_ACT_ERRNO(ENOSYS), add_known }", "[BUILDER_KNOWN] = { SCMP_ACT_ALLOW, add_nothing }"),
+                       (CALLS, "/* In every way to call:", "static int add_nothing(scmp_filter_ctx ctx, unsigned groups)\n{\n\t(void)ctx, (void)groups, (void)add_known;\n\treturn 0;\n}\n\n/* In every way to call:")],
+     ["unit:filter-table:native_calls_are_answered_as_the_table_says"]),
+    ("new_namespaces", [(CALLS, "r = refuse_namespaces(ctx);", "(void)refuse_namespaces;")],
+     ["unit:filter-builder:refuses_a_builder_every_new_namespace"]),
+    ("terminal_input", [(CALLS, "\t{ SCMP_SYS(ioctl), EPERM, 1, UINT32_MAX, TIOCSTI },\n", "")],
+     ["unit:filter-builder:refuses_a_builder_to_type_into_a_terminal"]),
+    ("low_bits_of_a_command", [(CALLS, "EPERM, 1, UINT32_MAX, TIOCSTI", "EPERM, 1, UINT64_MAX, TIOCSTI")],
+     ["unit:filter-builder:refuses_a_builder_to_type_into_a_terminal"]),
+    ("project_of_a_file", [(CALLS, "\t{ SCMP_SYS(ioctl), ENOTSUP, 1, UINT32_MAX, FS_IOC_FSSETXATTR },\n", "")],
+     ["unit:filter-builder:refuses_a_builder_attributes_of_files"]),
+    ("families_of_sockets", [(CALLS, "int r = refuse_families(ctx);", "int r = 0;\n\n\t(void)refuse_families;")],
+     ["unit:filter-builder:refuses_a_builder_unusual_sockets", SANDBOX + "unusual_sockets_cannot_be_made"]),
+    ("urgent_bytes", [(CALLS, "\t{ SCMP_SYS(sendmsg), EOPNOTSUPP, 2, MSG_OOB, MSG_OOB },\n", "")],
+     ["unit:filter-builder:refuses_a_builder_urgent_bytes"]),
+    ("personalities", [(CALLS, "r = refuse_personalities(ctx);", "(void)refuse_personalities;")],
+     ["unit:filter-builder:refuses_a_builder_other_personalities"]),
+    ("limits_of_init", [(CALLS, "\t{ SCMP_SYS(prlimit64), EPERM, 0, UINT32_MAX, 1 },\n", "")],
+     ["unit:filter-builder:refuses_a_builder_to_limit_init", SANDBOX + "init_of_the_sandbox_cannot_be_looked_into"]),
+    ("set_id_bits_of_open", [(CALLS, "\t{ SCMP_SYS(openat), 3, O_CREAT },\n", "")],
+     ["unit:filter-builder:refuses_a_builder_set_id_files"]),
+    ("set_group_id_bit", [(CALLS, "r = refuse_mode(ctx, &mode_refusals[i], S_ISGID);", "r = 0;")],
+     ["unit:filter-builder:refuses_a_builder_set_id_files"]),
     ("foreign_architectures",
-     [(FILTER, "r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);",
+     [(CALLS, "r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);",
        "r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ALLOW);")],
-     ["unit:filter:kills_a_builder_that_calls_as_another_architecture"]),
+     ["unit:filter-builder:kills_a_builder_that_calls_as_another_architecture",
+      "unit:filter-table:x32_calls_are_answered_as_the_table_says"]),
     ("code_in_memory", [(FILTER, "SCMP_A2(SCMP_CMP_MASKED_EQ, EXEC, 0)", "SCMP_A2(SCMP_CMP_MASKED_EQ, 0, 0)")],
      ["unit:filter:kills_a_speaker_that_does_more_than_talk"]),
     ("recvmsg_of_the_speaker", [(FILTER, "\tSCMP_SYS(splice),\n", "\tSCMP_SYS(splice),\n\tSCMP_SYS(recvmsg),\n")],
@@ -264,7 +284,8 @@ class Tree:
 
     def _unit(self, file, _names):
         [program] = self.build.glob(f"**/{file}-test")
-        return output([program], 120)
+        # One that is held against a file is given it.
+        return output([program, *self.sources.glob(f"hatchd/**/{file}.x86_64")], 120)
 
     def _session(self, file, names):
         env = {**os.environ, "HATCHD": self.build / "hatchd/hatchd", "HATCH": self.build / "hatch-client/hatch", "SOURCE": self.sources}

@@ -52,6 +52,7 @@ static const struct member builder_members[] = {
 	{ "groups", read_joined_groups },
 	{ "network", read_network },
 	{ "root", read_root },
+	{ "seccomp", read_seccomp },
 	{ "view", read_view },
 	{ "limits", read_limits },
 };

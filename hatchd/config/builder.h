@@ -33,6 +33,10 @@ int read_view(struct reading *in, const struct value *value, const struct member
 int read_root(struct reading *in, const struct value *value, const struct member *row,
               void *object);
 
+/* seccomp.c */
+int read_seccomp(struct reading *in, const struct value *value, const struct member *row,
+                 void *object);
+
 /* limits.c */
 extern const struct limits default_limits;
 int read_limits(struct reading *in, const struct value *value, const struct member *row,

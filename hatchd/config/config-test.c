@@ -66,6 +66,7 @@ static void a_definition_may_say_everything(void)
 		"  \"args\": {\"max\": 16, \"match\": [\"[a-z]+\", \"x|y\"], \"dash\": true},\n"
 		"  \"environment\": {\"set\": {\"PATH\": \"/bin\", \"A\": \"\"}, \"accept\": [\"TOP\"]},\n"
 		"  \"groups\": [\"tty\"], \"network\": \"host\",\n"
+		"  \"seccomp\": [\"@userns\", \"@debug\"],\n"
 		"  \"view\": {\"base\": \"minimal\", \"read\": [\"/opt/z\", \"/opt\"],\n"
 		"    \"write\": [\"/opt/a\"]},\n"
 		"  \"limits\": {\"time_sec\": {\"default\": 60, \"max\": 7200}, \"silence_sec\": 30,\n"
@@ -94,6 +95,7 @@ static void a_definition_may_say_everything(void)
 	check(b.n_groups == 1 && b.groups[0] == getgrnam("tty")->gr_gid &&
 	      strcmp(b.group_names[0], "tty") == 0);
 	check(b.network_host);
+	check(!b.seccomp.none && b.seccomp.groups == (SECCOMP_USERNS | SECCOMP_DEBUG));
 	check(b.n_binds == 3 && strcmp(b.binds[0].path, "/opt") == 0 && !b.binds[0].writable);
 	check(strcmp(b.binds[1].path, "/opt/a") == 0 && b.binds[1].writable);
 	check(strcmp(b.binds[2].path, "/opt/z") == 0 && !b.binds[2].writable);
@@ -115,6 +117,7 @@ static void what_is_absent_has_the_most_restrictive_value(void)
 	check(b.environment.n_set == 0 && b.environment.n_accept == 0);
 	check(b.n_groups == 0 && b.group_names && !b.group_names[0]);
 	check(!b.network_host && b.n_binds == 0);
+	check(!b.seccomp.none && b.seccomp.groups == 0);
 	check(b.limits.time_default_sec == 600 && b.limits.time_max_sec == 600);
 	check(b.limits.silence_sec == 0 && b.limits.grace_sec == 5);
 	check(b.limits.log_bytes == 64 << 20 && b.limits.output_bytes == 1 << 30);
@@ -280,7 +283,6 @@ static void refuses_keys_that_do_not_exist_yet(void)
 	static const char *const keys[] = {
 		"\"run_as\": \"peer\"",
 		"\"uid_map\": \"self\"",
-		"\"seccomp\": \"default\"",
 		"\"resources\": {}",
 		"\"inputs\": false",
 		"\"workspace\": null",
@@ -395,6 +397,13 @@ static void takes_values_at_the_limit_and_none_beyond(void)
 		{ "\"groups\": []", "\"groups\": [\"no-such-group\"]" },
 		{ "\"network\": \"none\"", "\"network\": \"None\"" },
 		{ "\"network\": \"host\"", "\"network\": true" },
+		{ "\"seccomp\": \"default\"", "\"seccomp\": \"@debug\"" },
+		{ "\"seccomp\": \"none\"", "\"seccomp\": false" },
+		{ "\"seccomp\": [\"@debug\"]", "\"seccomp\": []" },
+		{ "\"seccomp\": [\"@io-uring\"]", "\"seccomp\": [\"io-uring\"]" },
+		{ "\"seccomp\": [\"@userns\"]", "\"seccomp\": [\"@mount\"]" },
+		{ "\"seccomp\": [\"@debug\"]", "\"seccomp\": [\"@debug\", \"none\"]" },
+		{ "\"seccomp\": [\"@debug\"]", "\"seccomp\": [\"@debug\", \"@debug\"]" },
 		{ "\"view\": {\"base\": \"minimal\"}", "\"view\": {\"base\": \"host\"}" },
 		{ "\"view\": {\"read\": []}", "\"view\": {\"read\": [\"opt\"]}" },
 		{ "\"view\": {\"read\": [\"/opt\"]}", "\"view\": {\"read\": [\"/opt/\"]}" },

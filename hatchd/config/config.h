@@ -12,6 +12,7 @@
 
 #include "lib/base/cleanup.h"
 #include "lib/base/error.h"
+#include "seccomp.h"
 
 enum {
 	CONFIG_FILE_MAX = 1024 * 1024,
@@ -117,6 +118,7 @@ struct builder {
 		enum root_kind kind;
 		char *path;
 	} root;
+	struct seccomp seccomp;
 	struct bind *binds; /* sorted by path */
 	size_t n_binds;
 	struct limits limits;

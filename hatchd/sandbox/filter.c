@@ -1,18 +1,19 @@
-/* Three tables and what loads them. The only caller of libseccomp. */
+/*
+ * The filters of hatchd's own processes, which are lists of what they may call, and the loading of
+ * the builder's, which filter-builder.c makes from its tables while hatch is built.
+ */
 #include "filter.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/btrfs.h>
-#include <linux/netlink.h>
-#include <sched.h>
+#include <linux/filter.h>
 #include <seccomp.h>
-#include <stdint.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "hatchd/filter-programs.h" /* made by filter-generate.c */
 #include "lib/base/cleanup.h"
 
 bool filter_available(void)
@@ -153,206 +154,6 @@ int filter_packer(struct error *err)
 	return filter_allowlist(packer_calls, ARRAY_SIZE(packer_calls), err);
 }
 
-enum {
-	NEW_NAMESPACE = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC |
-	                CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | 0x80 /* CLONE_NEWTIME */,
-	SET_ID = S_ISUID | S_ISGID,
-};
-
-/* What a builder is refused outright, and with which errno. A call this libseccomp does not know
- * by name stands with its number, which is the same on every architecture since 2019. */
-static const struct refusal {
-	int call;
-	int error;
-} builder_refusals[] = {
-	/* namespaces and mounts; clone3 passes its flags in memory, where a filter cannot look */
-	{ SCMP_SYS(clone3), ENOSYS },
-	{ SCMP_SYS(setns), EPERM },
-	{ SCMP_SYS(mount), EPERM },
-	{ SCMP_SYS(umount2), EPERM },
-	{ SCMP_SYS(pivot_root), EPERM },
-	{ SCMP_SYS(chroot), EPERM },
-	{ SCMP_SYS(open_tree), EPERM },
-	{ SCMP_SYS(move_mount), EPERM },
-	{ SCMP_SYS(fsopen), EPERM },
-	{ SCMP_SYS(fsconfig), EPERM },
-	{ SCMP_SYS(fsmount), EPERM },
-	{ SCMP_SYS(fspick), EPERM },
-	{ SCMP_SYS(mount_setattr), EPERM },
-	{ 467 /* open_tree_attr, Linux 6.15 */, EPERM },
-	{ SCMP_SYS(open_by_handle_at), EPERM },
-	/* keyrings outlive processes and are shared by all of one uid */
-	{ SCMP_SYS(keyctl), EPERM },
-	{ SCMP_SYS(add_key), EPERM },
-	{ SCMP_SYS(request_key), EPERM },
-	/* large parts of the kernel that no build needs */
-	{ SCMP_SYS(bpf), EPERM },
-	{ SCMP_SYS(perf_event_open), EPERM },
-	{ SCMP_SYS(userfaultfd), EPERM },
-	{ SCMP_SYS(io_uring_setup), ENOSYS },
-	{ SCMP_SYS(io_uring_enter), ENOSYS },
-	{ SCMP_SYS(io_uring_register), ENOSYS },
-	{ SCMP_SYS(kexec_load), EPERM },
-	{ SCMP_SYS(kexec_file_load), EPERM },
-	{ SCMP_SYS(init_module), EPERM },
-	{ SCMP_SYS(finit_module), EPERM },
-	{ SCMP_SYS(delete_module), EPERM },
-	{ SCMP_SYS(reboot), EPERM },
-	{ SCMP_SYS(swapon), EPERM },
-	{ SCMP_SYS(swapoff), EPERM },
-	{ SCMP_SYS(acct), EPERM },
-	{ SCMP_SYS(quotactl), EPERM },
-	{ 443 /* quotactl_fd, Linux 5.14 */, EPERM },
-	{ SCMP_SYS(syslog), EPERM },
-	{ SCMP_SYS(vhangup), EPERM },
-	{ SCMP_SYS(iopl), EPERM },
-	{ SCMP_SYS(ioperm), EPERM },
-	/* attributes are not part of an output */
-	{ SCMP_SYS(setxattr), ENOTSUP },
-	{ SCMP_SYS(lsetxattr), ENOTSUP },
-	{ SCMP_SYS(fsetxattr), ENOTSUP },
-	{ 463 /* setxattrat, Linux 6.13 */, ENOTSUP },
-	{ 469 /* file_setattr, Linux 6.17 */, ENOTSUP },
-};
-
-/* The same, if an argument says so. */
-static const struct argument_refusal {
-	int call;
-	int error;
-	unsigned argument;
-	uint64_t mask, value;
-} builder_argument_refusals[] = {
-	/* two commands that type into a terminal; the kernel looks at the low 32 bits only */
-	{ SCMP_SYS(ioctl), EPERM, 1, UINT32_MAX, TIOCSTI },
-	{ SCMP_SYS(ioctl), EPERM, 1, UINT32_MAX, TIOCLINUX },
-	/* a subvolume of btrfs that is made read-only cannot be removed, not even by root: the
-	 * scratch would stay, and its slot with it */
-	{ SCMP_SYS(ioctl), EPERM, 1, UINT32_MAX, BTRFS_IOC_SNAP_CREATE_V2 },
-	{ SCMP_SYS(ioctl), EPERM, 1, UINT32_MAX, BTRFS_IOC_SUBVOL_CREATE_V2 },
-	{ SCMP_SYS(ioctl), EPERM, 1, UINT32_MAX, BTRFS_IOC_SUBVOL_SETFLAGS },
-	/* init is of the same user: with its time used up it would fall, and look like our fault */
-	{ SCMP_SYS(prlimit64), EPERM, 0, UINT32_MAX, 1 },
-};
-
-/* What sockets a builder may make. A network namespace does not hold all others: AF_VSOCK, for one,
- * reaches the host of a virtual machine. */
-static const int builder_families[] = { AF_UNIX, AF_INET, AF_INET6, AF_NETLINK };
-
-/* Calls that take a mode, and where: set-id bits are refused one by one. open(2) looks at the mode
- * only if its flags create something; without that the argument is what the register held. */
-static const struct mode_refusal {
-	int call;
-	unsigned argument;
-	uint64_t flag; /* of the argument before; 0: the mode always counts */
-} builder_mode_refusals[] = {
-	{ SCMP_SYS(chmod), 1, 0 },
-	{ SCMP_SYS(fchmod), 1, 0 },
-	{ SCMP_SYS(fchmodat), 2, 0 },
-	{ 452 /* fchmodat2, Linux 6.6 */, 2, 0 },
-	{ SCMP_SYS(creat), 1, 0 },
-	{ SCMP_SYS(mknod), 1, 0 },
-	{ SCMP_SYS(mknodat), 2, 0 },
-	{ SCMP_SYS(open), 2, O_CREAT },
-	{ SCMP_SYS(open), 2, O_TMPFILE & ~O_DIRECTORY },
-	{ SCMP_SYS(openat), 3, O_CREAT },
-	{ SCMP_SYS(openat), 3, O_TMPFILE & ~O_DIRECTORY },
-};
-
-static int refuse_argument(scmp_filter_ctx ctx, int error, int call, unsigned argument,
-                           uint64_t mask, uint64_t value)
-{
-	struct scmp_arg_cmp compare = {
-		.arg = argument, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value
-	};
-
-	return seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO((uint32_t)error), call, 1, &compare);
-}
-
-static int refuse_mode(scmp_filter_ctx ctx, const struct mode_refusal *refusal, uint64_t bit)
-{
-	struct scmp_arg_cmp compare[] = {
-		{ refusal->argument, SCMP_CMP_MASKED_EQ, bit, bit },
-		{ refusal->argument - 1, SCMP_CMP_MASKED_EQ, refusal->flag, refusal->flag },
-	};
-
-	return seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO(EPERM), refusal->call,
-	                              refusal->flag ? 2 : 1, compare);
-}
-
-static int refuse_namespaces(scmp_filter_ctx ctx)
-{
-	int r = 0;
-
-	for (uint64_t bit = 1; r == 0 && bit <= NEW_NAMESPACE; bit <<= 1) {
-		if (!(bit & NEW_NAMESPACE))
-			continue;
-		r = refuse_argument(ctx, EPERM, SCMP_SYS(unshare), 0, bit, bit);
-		/* On s390 the flags are the second argument; the others agree. CLONE_NEWTIME is
-		 * a signal number there, not a flag of clone(2). */
-#if defined(__s390__)
-		if (r == 0 && bit != 0x80)
-			r = refuse_argument(ctx, EPERM, SCMP_SYS(clone), 1, bit, bit);
-#else
-		if (r == 0 && bit != 0x80)
-			r = refuse_argument(ctx, EPERM, SCMP_SYS(clone), 0, bit, bit);
-#endif
-	}
-	return r;
-}
-
-static bool is_builder_family(int family)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(builder_families); i++)
-		if (builder_families[i] == family)
-			return true;
-	return false;
-}
-
-/* Of netlink only what lists interfaces and addresses. What is above all of the list has one rule
- * for all: each costs microseconds at the start of a request. */
-static int refuse_sockets(scmp_filter_ctx ctx)
-{
-	enum { LAST = AF_NETLINK };
-	struct scmp_arg_cmp above = { .arg = 0, .op = SCMP_CMP_GT, .datum_a = LAST };
-	struct scmp_arg_cmp netlink[] = {
-		{ 0, SCMP_CMP_MASKED_EQ, UINT32_MAX, AF_NETLINK },
-		{ 2, SCMP_CMP_NE, NETLINK_ROUTE },
-	};
-	int r = 0;
-
-	for (int family = 0; r == 0 && family < LAST; family++)
-		if (!is_builder_family(family))
-			r = refuse_argument(ctx, EAFNOSUPPORT, SCMP_SYS(socket), 0, UINT32_MAX,
-			                    (uint64_t)family);
-	if (r == 0)
-		r = seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1,
-		                           &above);
-	return r < 0 ? r
-	             : seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket),
-	                                      ARRAY_SIZE(netlink), netlink);
-}
-
-static int add_builder_rules(scmp_filter_ctx ctx)
-{
-	static const uint64_t set_id_bits[] = { S_ISUID, S_ISGID };
-	int r = refuse_namespaces(ctx);
-
-	if (r == 0)
-		r = refuse_sockets(ctx);
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(builder_refusals); i++)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO((uint32_t)builder_refusals[i].error),
-		                     builder_refusals[i].call, 0);
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(builder_argument_refusals); i++) {
-		const struct argument_refusal *a = &builder_argument_refusals[i];
-
-		r = refuse_argument(ctx, a->error, a->call, a->argument, a->mask, a->value);
-	}
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(builder_mode_refusals); i++)
-		for (size_t k = 0; r == 0 && k < ARRAY_SIZE(set_id_bits); k++)
-			r = refuse_mode(ctx, &builder_mode_refusals[i], set_id_bits[k]);
-	return r;
-}
-
 /* With no capability uid 0 still owns what is root's. What the monitor has no business with: */
 static const int monitor_refusals[] = {
 	SCMP_SYS(execve),    SCMP_SYS(execveat),  SCMP_SYS(ptrace),     SCMP_SYS(process_vm_writev),
@@ -376,18 +177,28 @@ int filter_monitor(struct error *err)
 	return load(ctx, err);
 }
 
-int filter_builder(struct error *err)
+static int load_program(const struct sock_fprog *program, struct error *err)
 {
-	cleanup_filter scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot set no_new_privs");
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, program) < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot load a seccomp filter");
+	return 0;
+}
+
+int filter_keyrings(struct error *err)
+{
+	return load_program(&keyrings[0], err);
+}
+
+int filter_builder(const struct seccomp *seccomp, struct error *err)
+{
 	int r;
 
-	if (!ctx)
-		return error_set(err, BLAME_HOST, ENOMEM, "no memory for a seccomp filter");
-	/* Foreign architectures (i386, x32) would bypass every rule by other numbers: they kill. */
-	r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-	if (r == 0)
-		r = add_builder_rules(ctx);
-	if (r < 0)
-		return error_errno(err, BLAME_HOST, -r, "cannot make a seccomp filter");
-	return load(ctx, err);
+	if (seccomp->none)
+		return 0;
+	assert(seccomp->groups < ARRAY_SIZE(refused));
+	/* In this order: see filter-builder.h. */
+	r = load_program(&known[!!(seccomp->groups & SECCOMP_I386)], err);
+	return r < 0 ? r : load_program(&refused[seccomp->groups], err);
 }

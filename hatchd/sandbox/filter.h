@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+#include "hatchd/config/seccomp.h"
 #include "lib/base/error.h"
 
 /* filter_available - can this kernel load filters at all? */
@@ -26,7 +27,13 @@ int filter_packer(struct error *err);
 int filter_monitor(struct error *err);
 
 /*
- * filter_builder - everything that ordinary programs do, but no namespaces, mounts, keyrings,
- * kernel interfaces without business in a build, set-id files or terminal injection
+ * filter_builder - what the definition's "seccomp" says; none loads nothing
+ *
+ * By default everything that ordinary programs do, but no namespaces, mounts, keyrings, looks into
+ * other processes, kernel interfaces without business in a build, set-id files or terminal
+ * injection. For each set of groups there is a program that was made when hatch was built.
  */
-int filter_builder(struct error *err);
+int filter_builder(const struct seccomp *seccomp, struct error *err);
+
+/* filter_keyrings - only those are out of reach: for a builder without any other filter */
+int filter_keyrings(struct error *err);

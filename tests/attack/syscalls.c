@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -48,6 +49,8 @@ static void large_parts_of_the_kernel_are_closed(void)
 	char params[256] = { 0 };
 
 	refused("bpf", syscall(SYS_bpf, 0, params, 48));
+	refused("ptrace", ptrace(PTRACE_TRACEME, 0, NULL, NULL));
+	refused("process_vm_readv", syscall(SYS_process_vm_readv, getpid(), NULL, 0, NULL, 0, 0));
 	refused("perf_event_open", syscall(SYS_perf_event_open, params, 0, -1, -1, 0));
 	refused("userfaultfd", syscall(SYS_userfaultfd, 1));
 	refused("io_uring_setup", syscall(SYS_io_uring_setup, 4, params));
@@ -193,6 +196,48 @@ static void foreign_calls_kill(void)
 }
 #endif
 
+/* What a group of "seccomp" opens. */
+static void other_processes_can_be_looked_into(void)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0)
+			(void)raise(SIGSTOP);
+		_exit(0);
+	}
+	expect(waitpid(pid, &status, 0) == pid && WIFSTOPPED(status), "a child stops");
+	expect(ptrace(PTRACE_CONT, pid, NULL, NULL) == 0, "it can be let go on");
+	(void)waitpid(pid, &status, 0);
+}
+
+static void queues_of_calls_can_be_made(void)
+{
+	char params[256] = { 0 };
+
+	if (syscall(SYS_io_uring_setup, 4, params) < 0 && errno == ENOSYS)
+		broke("there is no io_uring");
+}
+
+#if defined(__x86_64__)
+static void calls_of_i386_are_made(void)
+{
+	long result;
+
+	__asm__ volatile("int $0x80"
+	                 : "=a"(result)
+	                 : "a"(20L)
+	                 : "memory", "r8", "r9", "r10", "r11");
+	expect(result == getpid(), "the answer is the one of the same call");
+	expect_killed(call_as_x32, "x32");
+}
+#else
+static void calls_of_i386_are_made(void)
+{
+}
+#endif
+
 static const struct attack attacks[] = {
 	ATTACK(keyrings_are_out_of_reach),
 	ATTACK(no_key_of_the_service_is_seen),
@@ -202,6 +247,9 @@ static const struct attack attacks[] = {
 	ATTACK(extended_attributes_cannot_be_set),
 	ATTACK(no_terminal_can_be_typed_into),
 	ATTACK(foreign_calls_kill),
+	ATTACK(other_processes_can_be_looked_into),
+	ATTACK(queues_of_calls_can_be_made),
+	ATTACK(calls_of_i386_are_made),
 };
 
 ATTACK_MAIN(attacks)

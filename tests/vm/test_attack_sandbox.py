@@ -319,10 +319,12 @@ def test_processes_of_a_request_have_no_rights_and_cannot_be_looked_into(m):
             check_equal(process.status["NoNewPrivs"], "1", f"NoNewPrivs of {who}")
             check(not process.is_dumpable(), f"{who} is dumpable")
         # The unit and a container around it bring some, which is all that the cleaner has; the others, the packer
-        # among the helpers, have one of their own beyond them.
+        # among the helpers, have one of their own beyond them, and the builder two.
         common = min(helper.filters for helper in i.helpers)
-        for process in (i.monitor, i.speaker, *i.builders):
+        for process in (i.monitor, i.speaker):
             check_equal(process.filters, common + 1, f"number of filters of process {process.pid}")
+        for process in i.builders:
+            check_equal(process.filters, common + 2, f"number of filters of process {process.pid}")
         check_in(common + 1, [helper.filters for helper in i.helpers], "number of filters of the packer")
         # The connection and nothing else of the world is the speaker's.
         kinds = sorted(target.split(":")[0] for fd, target in i.speaker.descriptors().items() if fd > 2)
