@@ -127,6 +127,11 @@ static bool has_landlock(void)
 	return landlock_version() > 0;
 }
 
+static bool has_landlock_scopes(void)
+{
+	return landlock_version() >= LANDLOCK_SCOPES;
+}
+
 /* In a child: a namespace once entered is not left again. */
 static bool can_unshare(int flags)
 {
@@ -220,6 +225,9 @@ static const struct feature {
 	  "not told" },
 	{ "Landlock", has_landlock, PROTECTS, ALWAYS,
 	  "the packer is held by seccomp and its user alone" },
+	{ "Landlock scopes", has_landlock_scopes, PROTECTS, ALWAYS,
+	  "before Linux 6.12 a builder with the host's network reaches abstract sockets of the "
+	  "host" },
 	{ "fs.protected_hardlinks", has_protected_links, PROTECTS, ROOT_ONLY,
 	  "set it to 1: else a builder may link files it does not own into its output" },
 };

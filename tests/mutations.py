@@ -144,6 +144,8 @@ ROWS = [
        "r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ALLOW);")],
      ["unit:filter-builder:kills_a_builder_that_calls_as_another_architecture",
       "unit:filter-table:x32_calls_are_answered_as_the_table_says"]),
+    ("scopes_of_a_builder", [(INIT, "r = landlock_scope(err);", "(void)landlock_scope;")],
+     [SECCOMP + "abstract_sockets_of_the_host_are_out_of_reach"]),
     ("code_in_memory", [(FILTER, "SCMP_A2(SCMP_CMP_MASKED_EQ, EXEC, 0)", "SCMP_A2(SCMP_CMP_MASKED_EQ, 0, 0)")],
      ["unit:filter:kills_a_speaker_that_does_more_than_talk"]),
     ("recvmsg_of_the_speaker", [(FILTER, "\tSCMP_SYS(splice),\n", "\tSCMP_SYS(splice),\n\tSCMP_SYS(recvmsg),\n")],

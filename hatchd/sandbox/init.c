@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "filter.h"
+#include "landlock.h"
 #include "lib/base/cleanup.h"
 
 void init_report(int report_fd, enum sandbox_report_kind kind, int code, const struct error *err)
@@ -163,6 +164,8 @@ static int prepare_builder(const struct sandbox_plan *plan, int failure_fd, stru
 		return r;
 	(void)umask(022);
 	r = fds_close_except(keep, ARRAY_SIZE(keep), err);
+	if (r == 0)
+		r = landlock_scope(err);
 	return r < 0 ? r : filter_calls(plan, err);
 }
 

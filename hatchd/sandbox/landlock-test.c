@@ -1,12 +1,15 @@
-/* Landlock's two uses, each in a child that it confines. The kernel may lack it: then that is said.
+/* Landlock's uses, each in a child that it confines. The kernel may lack it: then that is said.
  */
 #include "landlock.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -107,12 +110,67 @@ static void a_writer_cuts_no_file_elsewhere(void)
 	check(landlock_version() < 3 || holds(confine_writing, outside_keeps_its_length));
 }
 
+static int confine_scope(int dir_fd)
+{
+	struct error err = { 0 };
+
+	(void)dir_fd;
+	return landlock_scope(&err);
+}
+
+static int abstract_socket(const char *name, int (*use)(int, const struct sockaddr *, socklen_t))
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "%s", name);
+	if (use(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+		return fd;
+	(void)close(fd);
+	return -1;
+}
+
+static bool no_socket_of_others_is_reached(void)
+{
+	cleanup_fd int own_fd = abstract_socket("hatch-landlock-inside", bind);
+
+	if (own_fd < 0 || listen(own_fd, 1) < 0 ||
+	    abstract_socket("hatch-landlock-inside", connect) < 0)
+		return false;
+	return abstract_socket("hatch-landlock-outside", connect) < 0 && errno == EPERM;
+}
+
+static bool only_descendants_are_signalled(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		for (;;)
+			(void)pause();
+	return kill(getppid(), 0) < 0 && errno == EPERM && kill(pid, SIGKILL) == 0 &&
+	       waitpid(pid, NULL, 0) == pid;
+}
+
+static void a_scope_holds_sockets_and_signals(void)
+{
+	cleanup_fd int fd = abstract_socket("hatch-landlock-outside", bind);
+
+	check(fd >= 0 && listen(fd, 1) == 0);
+	if (landlock_version() < LANDLOCK_SCOPES) {
+		printf("  this kernel has no scopes\n");
+		return;
+	}
+	check(holds(confine_scope, no_socket_of_others_is_reached));
+	check(holds(confine_scope, only_descendants_are_signalled));
+}
+
 static const struct unit_case cases[] = {
 	CASE(a_reader_sees_its_directory_and_no_other),
 	CASE(a_reader_writes_nothing),
 	CASE(a_writer_changes_its_directories_and_nothing_else),
 	CASE(a_writer_reads_as_before),
 	CASE(a_writer_cuts_no_file_elsewhere),
+	CASE(a_scope_holds_sockets_and_signals),
 };
 
 static int make_file(const char *path)

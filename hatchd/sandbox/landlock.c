@@ -12,6 +12,17 @@
 /* Linux 6.2; younger than the headers of some that we build with. */
 enum { ACCESS_FS_TRUNCATE = 1 << 14 };
 
+/* The same, Linux 6.12. */
+enum {
+	SCOPE_ABSTRACT_UNIX_SOCKET = 1 << 0,
+	SCOPE_SIGNAL = 1 << 1,
+};
+
+/* As struct landlock_ruleset_attr is since then. */
+struct ruleset_attr {
+	uint64_t handled_access_fs, handled_access_net, scoped;
+};
+
 enum {
 	READ_RIGHTS = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR,
 	WRITE_RIGHTS = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |
@@ -72,4 +83,19 @@ int landlock_read_only(const int *dir_fds, size_t n_dir_fds, struct error *err)
 int landlock_write_beneath(const int *dir_fds, size_t n_dir_fds, struct error *err)
 {
 	return restrict_self(WRITE_RIGHTS, WRITE_RIGHTS, dir_fds, n_dir_fds, err);
+}
+
+int landlock_scope(struct error *err)
+{
+	const struct ruleset_attr attr = { .scoped = SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL };
+	cleanup_fd int ruleset_fd = -1;
+
+	if (landlock_version() < LANDLOCK_SCOPES)
+		return 0;
+	ruleset_fd = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
+	if (ruleset_fd < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot make a Landlock ruleset");
+	if (syscall(SYS_landlock_restrict_self, ruleset_fd, 0) < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot enforce Landlock");
+	return 0;
 }

@@ -6,6 +6,8 @@
 
 #include "lib/base/error.h"
 
+enum { LANDLOCK_SCOPES = 6 /* the version that landlock_scope() needs, Linux 6.12 */ };
+
 /* landlock_version - of the kernel's Landlock ABI; 0: none (hatchd --check reports it) */
 int landlock_version(void);
 
@@ -25,3 +27,12 @@ int landlock_read_only(const int *dir_fds, size_t n_dir_fds, struct error *err);
  * What ProtectSystem=strict would do for the service, at a fiftieth of its price, and for ever.
  */
 int landlock_write_beneath(const int *dir_fds, size_t n_dir_fds, struct error *err);
+
+/*
+ * landlock_scope - from here on no abstract socket can be connected to, and no process be
+ * signalled, but those of the processes that descend from this one; files are as before
+ *
+ * For what a network namespace does not hold, where a builder has the host's. An older kernel is no
+ * failure; hatchd --check says so.
+ */
+int landlock_scope(struct error *err);

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -196,6 +197,18 @@ static void foreign_calls_kill(void)
 }
 #endif
 
+/* ES7: a name that somebody on the host listens at */
+static void abstract_sockets_of_the_host_are_out_of_reach(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX,
+		                       .sun_path = "\0hatch-attack-abstract" };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	expect(fd >= 0, "a socket can be made");
+	refused("connect", connect(fd, (struct sockaddr *)&address, sizeof(address)));
+	(void)close(fd);
+}
+
 /* What a group of "seccomp" opens. */
 static void other_processes_can_be_looked_into(void)
 {
@@ -247,6 +260,7 @@ static const struct attack attacks[] = {
 	ATTACK(extended_attributes_cannot_be_set),
 	ATTACK(no_terminal_can_be_typed_into),
 	ATTACK(foreign_calls_kill),
+	ATTACK(abstract_sockets_of_the_host_are_out_of_reach),
 	ATTACK(other_processes_can_be_looked_into),
 	ATTACK(queues_of_calls_can_be_made),
 	ATTACK(calls_of_i386_are_made),

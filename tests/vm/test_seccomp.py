@@ -1,6 +1,7 @@
 """What "seccomp" of a definition opens, and what stays closed whatever it says."""
 
 import platform
+import socket
 
 import attack
 from machine import Skip, check, check_equal, check_in
@@ -70,6 +71,17 @@ def test_none_loads_no_filter_but_that_of_keyrings(m):
     usual, none = status(m, "default"), status(m, "none")
     check_equal(int(none["Seccomp_filters"]), int(usual["Seccomp_filters"]) - 1, "filters")
     check_equal(none["NoNewPrivs"], "1", "no_new_privs")
+
+
+# ES7: only Landlock holds them where the network is the host's
+def test_abstract_sockets_of_the_host_are_out_of_reach(m):
+    name = "abstract_sockets_of_the_host_are_out_of_reach"
+    with socket.socket(socket.AF_UNIX) as listener:
+        # As long as the client's structure, whose rest is zero.
+        listener.bind("\0hatch-attack-abstract".ljust(108, "\0"))
+        listener.listen()
+        expect_pass(m, "default", name, network="host")
+        expect_pass(m, "none", name, network="host")
 
 
 def test_an_unknown_group_is_told_with_its_place(m):
