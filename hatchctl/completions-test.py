@@ -64,7 +64,7 @@ def bash(place, *words):
 
 
 def fish(place, *words):
-    script = f"source {HERE}/completions/hatchctl.fish; complete -C 'hatchctl {' '.join(words)}' | string split -f1 \\t"
+    script = f"source {HERE}/completions/hatchctl.fish; complete -C 'hatchctl {' '.join(words)}' | cut -f1"
     return place.run(["fish", "--no-config", "-c", script])
 
 
@@ -118,6 +118,8 @@ def completes(place, shell):
         assert offered - GLOBAL == options, f"{verb}: {sorted(offered)}, expected {sorted(options)}"
     offered = shell(place, *place.own(), "history", "--builder", "")
     assert offered == {"vivado", "sign"}, f"builders: {offered}"
+    offered = shell(place, *place.own(), "explain", "--uid", "root", "s")
+    assert offered == {"sign"}, f"builders behind a verb: {offered}"
     offered = shell(place, "history", "--verdict", "re")
     assert offered == {"refused"}, f"verdicts: {offered}"
 

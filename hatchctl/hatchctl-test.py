@@ -160,6 +160,88 @@ def list_prints_json(place):
     assert net["file"] == f"{place.config}/builders.d/net.json", net
 
 
+DEFINITION = """{
+  "command": ["%s", "-v"],
+  "allow": { "users": [4242],
+             "groups": [4243, 4244] },
+  "args": { "max": 2,
+            "match": ["a+",
+                      "b+"] },
+  "environment": { "set": { "SET": "1" }, "accept": ["TOP"] },
+  "limits": { "time_sec": { "default": 100, "max": 200 } }
+}
+"""
+
+
+def explain_names_the_rules_that_decide(place):
+    place.define("x", DEFINITION % (place.root / "tool"))
+    words = ["--uid", "9", "--gid", "8", "--groups", "4241,4244", "--env", "TOP=a=b", "--output", "out", "--timeout", "150"]
+    done = place.run("explain", "--json", *words, "x", "--", "aa", "b")
+    assert (done.returncode, done.stderr) == (0, ""), done
+    told = json.loads(done.stdout)
+    assert told["allowed"] and told["error"] is None and told["peer"]["groups"] == ["4241", "4244"], told
+    where = {rule["about"]: (rule["key"], rule["line"], rule["because"]) for rule in told["rules"]}
+    assert where == {
+        "socket": ("allow.sockets", None, "class hatch"),
+        "peer": ("allow.groups", 4, "gid 4244"),
+        "derivation": ("allow.derivations", None, "not asked for"),
+        "arguments": ("args.max", 5, "2 of 2"),
+        "argument 1": ("args.match", 6, "matches a+"),
+        "argument 2": ("args.match", 7, "matches b+"),
+        "variable 1": ("environment.accept", 8, "TOP"),
+        "time limit": ("limits.time_sec", 9, "150 s of at most 200 s"),
+    }, where
+    assert {rule["file"] for rule in told["rules"]} == {f"{place.config}/builders.d/x.json"}, told
+    assert told["command"] == [str(place.root / "tool"), "-v", "aa", "b"], told
+    environment = {item["name"]: item["value"] for item in told["sandbox"]["environment"]}
+    assert (environment["TOP"], environment["SET"], environment["out"]) == ("a=b", "1", "/build/outputs/out"), environment
+    assert told["sandbox"]["limits"]["time_sec"] == 150, told
+
+
+def explain_tells_why_not(place):
+    place.define("x", DEFINITION % (place.root / "tool"))
+    for words, key, line, error in (
+            (["--uid", "9", "x"], "allow", 3, "may not use"),
+            (["--uid", "4242", "x", "a", "a", "a"], "args.max", 5, "takes at most 2 arguments"),
+            (["--uid", "4242", "x", "c"], "args.match", 6, "matches none"),
+            (["--uid", "4242", "x", "--", "-a"], "args.dash", None, "begins with a dash"),
+            (["--uid", "4242", "--env", "PATH=/", "x"], "environment.accept", 8, "does not take the variable"),
+            (["--uid", "4242", "--socket", "ci", "x"], "allow.sockets", None, "is not reached")):
+        done = place.run("explain", "--json", *words)
+        told = json.loads(done.stdout)
+        rule = told["rules"][-1]
+        assert done.returncode == 77 and not told["allowed"] and "sandbox" not in told, done
+        assert error in told["error"] and (rule["allowed"], rule["key"], rule["line"]) == (False, key, line), told
+    done = place.run("explain", "--uid", "4242", "nothing")
+    assert done.returncode == 77 and "there is no builder `nothing`" in done.stdout, done
+    (place.root / "tool").unlink()
+    done = place.run("explain", "--uid", "4242", "x")
+    assert done.returncode == 77 and "does not exist" in done.stdout, done
+
+
+def explain_speaks_to_people(place):
+    place.define("x", DEFINITION % (place.root / "tool"))
+    done = place.run("explain", "--uid", "4242", "x", "a")
+    assert (done.returncode, done.stderr) == (0, ""), done
+    for line in ("allowed     yes", "    time            1 min 40 s", "    log             64 MiB", "    SET               1",
+                 f"decided by  {place.config}/builders.d/x.json:3:24: allow.users: uid 4242"):
+        assert f"\n{line}\n" in done.stdout, done.stdout
+    done = place.run("explain", "--uid", "4242", "x", "--", "-x")
+    assert f"\ndecided by  {place.config}/builders.d/x.json: no args.dash\n" in done.stdout, done.stdout
+    for columns in (40, 80):
+        shown = place.run_on_terminal(columns, "explain", "--uid", "4242", "x")
+        rows = shown.split("rules:\n")[1].split("command")[0].splitlines() + shown.split("environment:\n")[1].splitlines()
+        assert max(map(len, rows)) == columns, rows
+
+
+def explain_refuses_what_it_cannot_read(place):
+    for option, value in (("--uid", "no such user"), ("--gid", "x y"), ("--groups", "7,x y"), ("--env", "A"),
+                          ("--output", "=x"), ("--output", "out="), ("--timeout", "0"), ("--derivation", "a/b"),
+                          ("--derivation", "")):
+        done = place.run("explain", option, value, "good")
+        assert done.returncode == 64 and "; expected " in done.stderr and not done.stdout, done
+
+
 def list_goes_on_after_a_wrong_definition(place):
     place.define("bad", "{")
     done = place.run("list")
@@ -175,7 +257,7 @@ def says_when_the_list_cannot_be_written(place):
 
 def knows_its_options(place):
     for words in ([], ["frobnicate"], ["check", "more"], ["check", "--json"], ["--no-such", "list"], ["history", "more"],
-                  ["list", "--since", "now"], ["history", "--names"]):
+                  ["list", "--since", "now"], ["history", "--names"], ["explain"]):
         done = place.run(*words)
         assert done.returncode == 64 and "usage: hatchctl" in done.stderr, (words, done)
     assert place.run("--help").stdout.startswith("usage: hatchctl")
@@ -189,6 +271,8 @@ def main(program):
              list_names_who_may_use_a_builder, list_prints_names_alone, list_prints_json,
              nothing_hostile_reaches_the_terminal, a_table_fits_the_terminal, history_reads_what_it_is_told,
              history_refuses_what_it_cannot_read, list_goes_on_after_a_wrong_definition,
+             explain_names_the_rules_that_decide, explain_tells_why_not, explain_speaks_to_people,
+             explain_refuses_what_it_cannot_read,
              says_when_the_list_cannot_be_written, knows_its_options]
     os.umask(0o022)
     for case in cases:

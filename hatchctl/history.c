@@ -1,13 +1,13 @@
 /* hatchctl history: what was asked, and how it ended, from the journal. */
 #include <errno.h>
 #include <inttypes.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "accounts.h"
 #include "journal.h"
 #include "lib/base/text.h"
 #include "table.h"
@@ -21,22 +21,6 @@ enum {
 };
 
 /* --- the filter --- */
-
-static int parse_user(const char *text, uid_t *ret)
-{
-	const struct passwd *user;
-	uint64_t number;
-
-	if (text_to_u64(text, UINT32_MAX - 1, &number) == 0) {
-		*ret = (uid_t)number;
-		return 0;
-	}
-	user = getpwnam(text);
-	if (!user)
-		return -ENOENT;
-	*ret = user->pw_uid;
-	return 0;
-}
 
 static int parse_when(const char *option, const char *text, uint64_t *ret)
 {
@@ -75,7 +59,7 @@ static int make_filter(const struct options *options, struct journal_filter *ret
 		.derivation = options->derivation,
 		.has_peer_uid = options->uid,
 	};
-	if (options->uid && parse_user(options->uid, &ret->peer_uid) < 0)
+	if (options->uid && user_find(options->uid, &ret->peer_uid) < 0)
 		return fail_usage("--uid %s; expected a number, or the name of a user",
 		                  options->uid);
 	r = parse_when("since", options->since, &ret->since_usec);

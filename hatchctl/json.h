@@ -39,3 +39,11 @@ void json_null(struct json *json, const char *key);
 /* json_print - to stdout, as text without a character that a terminal would obey; 0, -ENOMEM or
  * -EIO */
 int json_print(struct json *json);
+
+/*
+ * json_print_outline - the same for people: a line for each member, a list of objects as a table
+ *
+ * Members whose names end in _bytes, _sec and _ms are shown with units; those that are null or
+ * empty are left out. 0, -ENOMEM or -EIO
+ */
+int json_print_outline(struct json *json);

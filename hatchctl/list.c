@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sysexits.h>
 
+#include "accounts.h"
 #include "json.h"
 #include "table.h"
 #include "verbs.h"

@@ -5,9 +5,6 @@
  */
 #include <errno.h>
 #include <getopt.h>
-#include <grp.h>
-#include <inttypes.h>
-#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,7 +20,8 @@ enum {
 	CHECK = 1 << 0,
 	LIST = 1 << 1,
 	HISTORY = 1 << 2,
-	ANY = CHECK | LIST | HISTORY,
+	EXPLAIN = 1 << 3,
+	ANY = CHECK | LIST | HISTORY | EXPLAIN,
 };
 
 static const struct verb {
@@ -35,6 +33,7 @@ static const struct verb {
 	{ "check", run_check, CHECK, 0, 0 },
 	{ "list", run_list, LIST, 0, 0 },
 	{ "history", run_history, HISTORY, 0, 0 },
+	{ "explain", run_explain, EXPLAIN, 1, SIZE_MAX },
 };
 
 enum kind {
@@ -54,16 +53,22 @@ static const struct row {
 } rows[] = {
 	{ "config", required_argument, TEXT, FIELD(config_dir), ANY },
 	{ "unprivileged", no_argument, FLAG, FIELD(unprivileged), ANY },
-	{ "json", no_argument, FLAG, FIELD(json), LIST | HISTORY },
+	{ "json", no_argument, FLAG, FIELD(json), LIST | HISTORY | EXPLAIN },
 	{ "names", no_argument, FLAG, FIELD(names), LIST },
 	{ "builder", required_argument, TEXT, FIELD(builder), HISTORY },
-	{ "uid", required_argument, TEXT, FIELD(uid), HISTORY },
-	{ "derivation", required_argument, TEXT, FIELD(derivation), HISTORY },
+	{ "uid", required_argument, TEXT, FIELD(uid), HISTORY | EXPLAIN },
+	{ "derivation", required_argument, TEXT, FIELD(derivation), HISTORY | EXPLAIN },
 	{ "verdict", required_argument, TEXT, FIELD(verdict), HISTORY },
 	{ "since", required_argument, TEXT, FIELD(since), HISTORY },
 	{ "until", required_argument, TEXT, FIELD(until), HISTORY },
 	{ "lines", required_argument, TEXT, FIELD(lines), HISTORY },
 	{ "journal", required_argument, TEXT, FIELD(journal_dir), HISTORY },
+	{ "gid", required_argument, TEXT, FIELD(gid), EXPLAIN },
+	{ "groups", required_argument, TEXT, FIELD(groups), EXPLAIN },
+	{ "socket", required_argument, TEXT, FIELD(socket), EXPLAIN },
+	{ "env", required_argument, WORDS, FIELD(env), EXPLAIN },
+	{ "output", required_argument, WORDS, FIELD(outputs), EXPLAIN },
+	{ "timeout", required_argument, TEXT, FIELD(timeout), EXPLAIN },
 };
 
 static const char usage
@@ -109,28 +114,6 @@ int end_printing(int r)
 		return EXIT_SUCCESS;
 	log_line(LOG_ERR, "cannot print: %s", strerror(-r));
 	return r == -ENOMEM ? EX_OSERR : EX_IOERR;
-}
-
-const char *user_text(uid_t uid, char buf[ACCOUNT_LEN])
-{
-	const struct passwd *user = getpwuid(uid);
-
-	if (user)
-		(void)snprintf(buf, ACCOUNT_LEN, "%s", user->pw_name);
-	else
-		(void)snprintf(buf, ACCOUNT_LEN, "%" PRIu32, uid);
-	return buf;
-}
-
-const char *group_text(gid_t gid, char buf[ACCOUNT_LEN])
-{
-	const struct group *group = getgrgid(gid);
-
-	if (group)
-		(void)snprintf(buf, ACCOUNT_LEN, "%s", group->gr_name);
-	else
-		(void)snprintf(buf, ACCOUNT_LEN, "%" PRIu32, gid);
-	return buf;
 }
 
 /* --- the command line --- */

@@ -242,6 +242,7 @@ static void print_blanks(size_t n)
 static void print_row(const struct table *table, char *const *cells, const size_t *widths,
                       size_t left)
 {
+	print_blanks(table->indent);
 	for (size_t i = 0; i < table->n_columns && left > 0; i++) {
 		const char *text = cells ? cells[i] : table->columns[i].head;
 		size_t width = widths[i] < left ? widths[i] : left, own = text_width(text);
@@ -265,8 +266,7 @@ int table_print(const struct table *table, size_t width)
 	if (table->failed || !widths)
 		return -ENOMEM;
 	assert(table->n_cells % table->n_columns == 0);
-	if (width == 0)
-		width = SIZE_MAX;
+	width = width == 0 ? SIZE_MAX : width > table->indent ? width - table->indent : 1;
 	measure(table, widths);
 	shrink(table, widths, width);
 	print_row(table, NULL, widths, width);

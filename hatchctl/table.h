@@ -20,7 +20,8 @@ struct column {
 struct table {
 	const struct column *columns; /* borrowed */
 	size_t n_columns;
-	char **cells; /* row by row */
+	size_t indent; /* blanks before each line */
+	char **cells;  /* row by row */
 	size_t n_cells, room;
 	bool failed;
 };

@@ -31,7 +31,7 @@ struct options {
 	const char *journal_dir;
 
 	/* explain */
-	const char *peer, *gid, *groups, *socket, *timeout;
+	const char *gid, *groups, *socket, *timeout;
 	struct words env, outputs;
 
 	char **words; /* behind the verb, NULL-terminated */
@@ -53,9 +53,3 @@ int fail_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* end_printing - the exit status for what json_print() or table_print() returned */
 int end_printing(int r);
-
-enum { ACCOUNT_LEN = 64 };
-
-/* user_text, group_text - the name of the account, or its number; returns buf */
-const char *user_text(uid_t uid, char buf[ACCOUNT_LEN]);
-const char *group_text(gid_t gid, char buf[ACCOUNT_LEN]);

@@ -5,6 +5,7 @@ _hatchctl_verbs=(
         "check --config --unprivileged"
         "list --config --unprivileged --json --names"
         "history --config --unprivileged --json --builder --uid --derivation --verdict --since --until --lines --journal"
+        "explain --config --unprivileged --json --uid --gid --groups --derivation --socket --env --output --timeout builder"
 )
 
 # Names of builders, from the configuration that the command line names so far.
@@ -28,7 +29,8 @@ _hatchctl_value() {
         --uid) mapfile -t COMPREPLY < <(compgen -u -- "$2") ;;
         --verdict) mapfile -t COMPREPLY < <(compgen -W "$verdicts" -- "$2") ;;
         --since | --until) mapfile -t COMPREPLY < <(compgen -W "today yesterday" -- "$2") ;;
-        --derivation | --lines) COMPREPLY=() ;;
+        --gid | --groups) mapfile -t COMPREPLY < <(compgen -g -- "$2") ;;
+        --derivation | --lines | --socket | --env | --output | --timeout) COMPREPLY=() ;;
         *) return 1 ;;
         esac
 }

@@ -14,7 +14,7 @@ function __hatchctl_verb
     __fish_seen_subcommand_from $argv
 end
 
-set -l verbs check list history
+set -l verbs check list history explain
 complete -c hatchctl -f
 complete -c hatchctl -l config -x -a '(__fish_complete_directories)' -d 'Directory of the configuration'
 complete -c hatchctl -l unprivileged -d 'As hatchd --unprivileged does'
@@ -23,8 +23,9 @@ complete -c hatchctl -n "not __hatchctl_verb $verbs" -l version
 complete -c hatchctl -n "not __hatchctl_verb $verbs" -a check -d 'Say everything that is wrong with the configuration'
 complete -c hatchctl -n "not __hatchctl_verb $verbs" -a list -d 'The builders, and who may use them'
 complete -c hatchctl -n "not __hatchctl_verb $verbs" -a history -d 'The requests that have ended'
+complete -c hatchctl -n "not __hatchctl_verb $verbs" -a explain -d 'May this request be made, and what would its sandbox be'
 
-complete -c hatchctl -n '__hatchctl_verb list history' -l json -d 'For programs'
+complete -c hatchctl -n '__hatchctl_verb list history explain' -l json -d 'For programs'
 complete -c hatchctl -n '__hatchctl_verb list' -l names -d 'Names alone'
 complete -c hatchctl -n '__hatchctl_verb history' -l builder -x -a '(__hatchctl_builders)' -d 'Only requests of this builder'
 complete -c hatchctl -n '__hatchctl_verb history' -l uid -x -a '(__fish_complete_users)' -d 'Only requests of this user'
@@ -35,3 +36,13 @@ complete -c hatchctl -n '__hatchctl_verb history' -l since -x -a 'today yesterda
 complete -c hatchctl -n '__hatchctl_verb history' -l until -x -a 'today yesterday' -d 'Only requests that ended until'
 complete -c hatchctl -n '__hatchctl_verb history' -l lines -x -a all -d 'So many'
 complete -c hatchctl -n '__hatchctl_verb history' -l journal -x -a '(__fish_complete_directories)' -d 'Journal files of this directory'
+
+complete -c hatchctl -n '__hatchctl_verb explain' -a '(__hatchctl_builders)'
+complete -c hatchctl -n '__hatchctl_verb explain' -l uid -x -a '(__fish_complete_users)' -d 'Who asks'
+complete -c hatchctl -n '__hatchctl_verb explain' -l gid -x -a '(__fish_complete_groups)' -d 'Another group than that of the account'
+complete -c hatchctl -n '__hatchctl_verb explain' -l groups -x -a '(__fish_complete_groups)' -d 'Other supplementary groups'
+complete -c hatchctl -n '__hatchctl_verb explain' -l derivation -x -d 'The Nix build that asks'
+complete -c hatchctl -n '__hatchctl_verb explain' -l socket -x -d 'Class of the socket'
+complete -c hatchctl -n '__hatchctl_verb explain' -l env -x -d 'A variable of the client'
+complete -c hatchctl -n '__hatchctl_verb explain' -l output -x -d 'An output'
+complete -c hatchctl -n '__hatchctl_verb explain' -l timeout -x -d 'Shorter limit of time'

@@ -26,6 +26,14 @@ static const unsigned possible_groups = SECCOMP_COMBINATIONS - 1;
 static const unsigned possible_groups = (SECCOMP_COMBINATIONS - 1) & ~SECCOMP_I386;
 #endif
 
+const char *seccomp_group_name(unsigned bit)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(groups); i++)
+		if (groups[i].bit == bit)
+			return groups[i].name;
+	return NULL;
+}
+
 static int read_group(struct reading *in, const struct value *item, struct seccomp *seccomp)
 {
 	char shown[SHOW_LEN];

@@ -21,3 +21,6 @@ struct seccomp {
 	bool none;       /* no filter of ours at all */
 	unsigned groups; /* of enum seccomp_group; 0 with none */
 };
+
+/* seccomp_group_name - "@debug", ...; bit is one of enum seccomp_group */
+const char *seccomp_group_name(unsigned bit);

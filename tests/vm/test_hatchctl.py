@@ -6,6 +6,8 @@ import time
 
 from machine import check, check_equal, check_in
 
+PYTHON = "/usr/bin/python3"
+
 
 def hatchctl(m, *words, user=None):
     """The JSON that the tool prints."""
@@ -79,3 +81,44 @@ def test_history_says_when_it_may_not_read_the_journal(m):
     ran = m.run(["hatchctl", "history"], user="alice")
     check_equal((ran.code, ran.stdout), (71, ""), "exit status and output")
     check_in("systemd-journal", ran.stderr)
+
+
+# --- explain ------------------------------------------------------------------------------------------------------------
+
+
+def explained(m, *words):
+    ran = m.run(["hatchctl", "explain", "--json", *words])
+    return ran.code, json.loads(ran.stdout)
+
+
+SEEN = """import grp, json, os, sys
+open(os.environ["out"], "w").close()
+print(json.dumps({"environment": dict(os.environ), "arguments": sys.argv[1:], "uid": os.getuid(), "gid": os.getgid(),
+                  "groups": [grp.getgrgid(g).gr_name for g in os.getgroups() if g != os.getgid()]}))
+"""
+
+
+def test_explain_tells_the_environment_and_the_ids_that_a_builder_sees(m):
+    m.run(["groupadd", "--force", "hatch-explained"]).ok()
+    m.after_test(lambda: m.run(["groupdel", "hatch-explained"]).ok())
+    m.write_builder("seen", SEEN, PYTHON, groups=["hatch-explained"],
+                    environment={"set": {"SET": "two  words"}, "accept": ["TOP"]})
+    seen = json.loads(m.request("seen", ["a b", "c"], "alice", env={"TOP": "x=y"}, outputs={"out": None}).stdout)
+    code, told = explained(m, "--uid", "alice", "--env", "TOP=x=y", "--output", "out", "seen", "--", "a b", "c")
+    check_equal(code, 0, "exit status")
+    account = told["sandbox"]["account"]
+    seen["environment"]["HATCH_REQUEST"] = "0" * 16
+    seen["environment"].pop("LC_CTYPE", None)  # Python sets it for itself
+    check_equal(seen["environment"], {item["name"]: item["value"] for item in told["sandbox"]["environment"]}, "environment")
+    check_equal(seen["arguments"], told["command"][1:], "arguments")
+    check_equal((seen["uid"], seen["gid"]), (account["uid"], account["gid"]), "ids")
+    check_equal(sorted(seen["groups"]), sorted(account["groups"]), "groups")
+
+
+def test_explain_decides_as_the_server_does(m):
+    m.write_builder("decided", "true", allow={"groups": ["alice"]}, args={"max": 1, "match": ["[a-z]+"]})
+    for user, arguments in (("alice", ["x"]), ("alice", ["X"]), ("alice", ["x", "x"]), ("daemon", ["x"]), (None, ["x"])):
+        result = m.request("decided", arguments, user)
+        code, told = explained(m, "--uid", user or "root", "decided", "--", *arguments)
+        check_equal(told["allowed"], result.code == 0, f"{user} {arguments}")
+        check_equal(code, 0 if told["allowed"] else 77, "exit status")
