@@ -31,6 +31,7 @@ let
       "accept"
     ];
     groups = null;
+    uid_map = null;
     network = null;
     root = [ "tree" ];
     seccomp = null;

@@ -35,11 +35,13 @@ OUTPUTS = "hatchd/monitor/outputs.c"
 LANDLOCK = "hatchd/sandbox/landlock.c"
 UNPACK = "lib/tree/unpack.c"
 SECCOMP = "machine:test_seccomp.py:"
+USERNS = "hatchd/sandbox/userns.c"
 SANDBOX = "machine:test_attack_sandbox.py:"
 LIFETIME = "machine:test_attack_lifetime.py:"
 HOST = "machine:test_attack_host.py:"
 ROOT = "machine:test_root.py:"
 IDENTITY = "machine:test_attack_identity.py:"
+IDENTITY_KEYS = "machine:test_identity_keys.py:"
 
 # name, [(file, what stands there, what stands there instead)], tests that must fail
 ROWS = [
@@ -47,14 +49,25 @@ ROWS = [
     ("setgroups", [(PRIVILEGE, "setgroups(account->n_groups, account->groups) < 0", "false")],
      ["unit:privilege:becomes_the_account_with_exactly_its_groups",
       SANDBOX + "a_builder_has_exactly_the_groups_of_its_definition"]),
-    ("setresgid", [(PRIVILEGE, "setresgid(account->gid, account->gid, account->gid) < 0", "false")],
+    ("setresgid", [(PRIVILEGE, "setresgid(gid, gid, gid) < 0", "false")],
      ["unit:privilege:becomes_the_account_with_exactly_its_groups"]),
-    ("setresuid", [(PRIVILEGE, "setresuid(account->uid, account->uid, account->uid) < 0", "false")],
+    ("setresuid", [(PRIVILEGE, "setresuid(uid, uid, uid) < 0", "false")],
      ["unit:privilege:another_user_has_no_way_back"]),
     ("refusal_of_uid_0",
      [(PRIVILEGE, "account->uid == 0 || account->gid == 0", "false"),
       (PRIVILEGE, "setresuid((uid_t)-1, 0, (uid_t)-1) == 0 || setresgid((gid_t)-1, 0, (gid_t)-1) == 0", "false")],
      ["unit:privilege:never_becomes_root"]),
+    ("bounding_set_of_a_user_namespace", [(PRIVILEGE, "r = empty_bounding_set(keep);", "r = 0;")],
+     [IDENTITY_KEYS + "root_inside_has_these_capabilities_and_no_others"]),
+    ("capabilities_that_are_kept", [(PRIVILEGE, "return privilege_keep(keep, err);", "return 0;")],
+     ["unit:userns:a_capability_works_only_if_it_is_kept"]),
+    ("no_more_user_namespaces",
+     [(USERNS, 'fd_write_file(proc_fd, "sys/user/max_user_namespaces", "0")', "proc_fd < 0")],
+     ["unit:userns:nobody_makes_another_one_where_that_is_forbidden"]),
+    ("range_of_a_killed_request", [(BUILD, "job->made.range_first = range_first(job);", "(void)range_first;")],
+     [IDENTITY_KEYS + "outputs_of_a_range_come_back_whole_and_nothing_stays"]),
+    ("ids_of_others", [("hatchd/config/config.c", "(void)check_range(&in, &config);", "")],
+     [IDENTITY_KEYS + "ids_that_somebody_else_has_are_refused"]),
     ("no_new_privs_of_all_but_the_monitor",
      [(PRIVILEGE, "prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE", "prctl(PR_SET_DUMPABLE")],
      ["unit:privilege:gives_up_privileges_where_it_stays_who_it_is"]),
@@ -66,7 +79,7 @@ ROWS = [
      ["unit:privilege:gives_up_privileges_where_it_stays_who_it_is"]),
     ("dumpable_of_the_monitor", [("hatchd/main.c", "prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0", "false")],
      [SANDBOX + "a_stray_process_of_the_same_user_cannot_reach_into_a_request"]),
-    ("bounding_set", [(PRIVILEGE, "r = empty_bounding_set();", "r = 0;")],
+    ("bounding_set", [(PRIVILEGE, "r = empty_bounding_set(0);", "r = 0;")],
      ["unit:privilege:the_monitor_keeps_seven_capabilities_and_its_children_none",
       SANDBOX + "a_builder_has_no_capability_and_gains_none"]),
     ("drop_to_the_needed", [(PRIVILEGE, "r = cap_set(keep);", "r = 0;")],

@@ -50,6 +50,7 @@ static const struct member builder_members[] = {
 	{ "args", read_args },
 	{ "environment", read_environment },
 	{ "groups", read_joined_groups },
+	{ "uid_map", read_uid_map },
 	{ "network", read_network },
 	{ "root", read_root },
 	{ "seccomp", read_seccomp },
@@ -61,6 +62,7 @@ static const struct member builder_object = { INSIDE(builder_members) };
 
 static int (*const checks[])(struct reading *in, struct builder *builder) = {
 	check_variables_once,
+	check_uid_map,
 	check_binds,
 };
 

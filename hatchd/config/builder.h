@@ -22,6 +22,8 @@ int read_allow(struct reading *in, const struct value *value, const struct membe
 /* identity.c */
 int read_joined_groups(struct reading *in, const struct value *value, const struct member *row,
                        void *object);
+int read_uid_map(struct reading *in, const struct value *value, const struct member *row,
+                 void *object);
 int read_network(struct reading *in, const struct value *value, const struct member *row,
                  void *object);
 
@@ -46,6 +48,9 @@ int read_limits(struct reading *in, const struct value *value, const struct memb
 
 /* check_variables_once - a variable that is set and accepted would have two values; words.c */
 int check_variables_once(struct reading *in, struct builder *builder);
+
+/* check_uid_map - a range needs ids, and a place where all that has them is removed; identity.c */
+int check_uid_map(struct reading *in, struct builder *builder);
 
 /* check_binds - sorts them; a path that is there twice is refused; view.c */
 int check_binds(struct reading *in, struct builder *builder);

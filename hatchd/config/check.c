@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "lib/base/fd.h"
+#include "range.h"
 #include "read.h"
 
 /* Counts the errors and hands them on. */
@@ -42,9 +43,12 @@ static void check_users(struct config *config, struct checking *checking)
 {
 	struct error err;
 
-	for (size_t i = 0; i < config->n_users; i++)
+	for (size_t i = 0; i < config->n_users; i++) {
 		if (config_resolve_user(config, &config->users[i], &err) < 0)
 			count(checking, &err);
+		if (range_check_user(&config->users[i], &err) < 0)
+			count(checking, &err);
+	}
 }
 
 static void check_binds(const struct builder *builder, struct checking *checking)

@@ -282,7 +282,6 @@ static void refuses_keys_that_do_not_exist_yet(void)
 {
 	static const char *const keys[] = {
 		"\"run_as\": \"peer\"",
-		"\"uid_map\": \"self\"",
 		"\"resources\": {}",
 		"\"inputs\": false",
 		"\"workspace\": null",

@@ -14,6 +14,7 @@
 #include "accounts.h"
 #include "build-config.h"
 #include "lib/base/text.h"
+#include "range.h"
 #include "read.h"
 #include "trusted-path.h"
 
@@ -32,6 +33,7 @@ static const struct member config_members[] = {
 	{ "build_users_group", read_line, offsetof(struct config, build_group), 1,
 	  ACCOUNT_NAME_MAX },
 	{ "speaker_user", read_line, offsetof(struct config, speaker_user), 1, ACCOUNT_NAME_MAX },
+	{ "range_base", read_count, offsetof(struct config, range_base), RANGE_LEN, UINT32_MAX },
 	{ "queue_max", read_count, offsetof(struct config, queue_max), 0, QUEUE_MAX },
 };
 
@@ -223,6 +225,8 @@ int config_parse(const char *dir, bool pool, const char *text, size_t len,
 		(void)find_speaker(&in, &config);
 	if (pool && !reading_stops(&in))
 		(void)find_users(&in, &config);
+	if (pool && !reading_stops(&in))
+		(void)check_range(&in, &config);
 	if (in.first < 0)
 		return in.first;
 	*ret = config;

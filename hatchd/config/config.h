@@ -44,7 +44,9 @@ struct config {
 	char *speaker_user; /* "speaker_user"; default hatch */
 	uid_t speaker_uid;  /* -1 without a pool, like the other ids */
 	gid_t speaker_gid;
-	uint64_t queue_max; /* requests that may wait for a slot; default 64 */
+	uint64_t range_base; /* "range_base"; the slot of users[i] has the 65536 ids from range_base
+	                        + i * 65536; 0: none */
+	uint64_t queue_max;  /* requests that may wait for a slot; default 64 */
 
 	bool pool;       /* as given to config_load() */
 	uid_t owner_uid; /* besides root, whose files are believed: 0, or ours without a pool */
@@ -77,6 +79,13 @@ struct source;
 enum root_kind {
 	ROOT_SYSTEM, /* made by hatch: the host's programs and libraries, and little else */
 	ROOT_TREE,   /* a directory tree of the host */
+};
+
+/* "uid_map": who a builder is inside of its sandbox. */
+enum uid_map {
+	UID_MAP_SELF,  /* the build user, as outside */
+	UID_MAP_ROOT,  /* root, over what is the build user's */
+	UID_MAP_RANGE, /* root, over what is the build user's and over 65535 ids beside it */
 };
 
 /* builders.d/NAME.json */
@@ -113,6 +122,9 @@ struct builder {
 	char **group_names; /* NULL-terminated */
 	gid_t *groups;      /* added to the build user's own */
 	size_t n_groups;
+	enum uid_map uid_map;
+	bool allow_userns;   /* may it make user namespaces? */
+	bool time_namespace; /* do its clocks since boot begin with it? */
 	bool network_host;
 	struct {
 		enum root_kind kind;

@@ -1,4 +1,4 @@
-/* "groups" and "network": as whom a builder runs, and whom it reaches. */
+/* "groups", "uid_map" and "network": as whom a builder runs, and whom it reaches. */
 #include <errno.h>
 #include <string.h>
 
@@ -46,6 +46,48 @@ int read_joined_groups(struct reading *in, const struct value *value, const stru
 		return r;
 	strv_free(take_ptr(&builder->group_names));
 	return read_strings(in, value, 0, check_joined_group, &builder->group_names, &n_names);
+}
+
+int read_uid_map(struct reading *in, const struct value *value, const struct member *row,
+                 void *object)
+{
+	static const char *const words[] = {
+		[UID_MAP_SELF] = "self",
+		[UID_MAP_ROOT] = "root",
+		[UID_MAP_RANGE] = "range",
+	};
+	struct builder *builder = object;
+	size_t chosen = 0;
+	int r = read_word(in, value, words, ARRAY_SIZE(words), "\"self\", \"root\" or \"range\"",
+	                  &chosen);
+
+	if (r == 0)
+		builder->uid_map = (enum uid_map)chosen;
+	return r;
+}
+
+int check_uid_map(struct reading *in, struct builder *builder)
+{
+	const struct value *at = value_member(&in->doc->root, "uid_map");
+	char shown[SHOW_LEN];
+
+	if (builder->uid_map != UID_MAP_RANGE)
+		return 0;
+	if (!in->config->pool)
+		return reading_fail(in, at, EINVAL,
+		                    "without root nobody can give a builder other ids than one's "
+		                    "own; expected \"self\" or \"root\"");
+	if (in->config->range_base == 0)
+		return reading_fail(in, at, EINVAL,
+		                    "there are no ids for a range; expected range_base in %s",
+		                    show(in->config->file, shown));
+	for (size_t i = 0; i < builder->n_binds; i++)
+		if (builder->binds[i].writable)
+			return reading_fail(in, at, EINVAL,
+			                    "what a range leaves in %s would belong to ids of "
+			                    "later requests; expected no view.write beside a range",
+			                    show(builder->binds[i].path, shown));
+	return 0;
 }
 
 int read_network(struct reading *in, const struct value *value, const struct member *row,

@@ -14,6 +14,15 @@ enum {
 	BEGIN_EXPECT_SEC = 60, /* over what limits and grace allow, for our own work */
 };
 
+/* The first of the slot's ids; 0 if the builder uses none. */
+static uint32_t range_first(const struct job *job)
+{
+	if (job->builder.uid_map != UID_MAP_RANGE)
+		return 0;
+	return (uint32_t)(job->config.range_base +
+	                  (uint64_t)(job->slot.user - job->config.users) * RANGE_LEN);
+}
+
 /* Said in the lock before it is made, so that a crash in between is found by the next instance. */
 static int announce(struct job *job, struct error *err)
 {
@@ -28,6 +37,7 @@ static int announce(struct job *job, struct error *err)
 		             job->made.scratch) >= (int)sizeof(job->made.cgroup))
 			r = -ENAMETOOLONG;
 	}
+	job->made.range_first = range_first(job);
 	if (r == 0)
 		r = slot_write_record(&job->slot, &job->made, err);
 	else
@@ -37,20 +47,22 @@ static int announce(struct job *job, struct error *err)
 
 int phase_prepare(struct job *job, struct error *err)
 {
-	const struct account *account = &job->account.account;
+	struct build_account *account = &job->account;
 	int r = announce(job, err);
 
 	if (r == 0)
-		r = scratch_create(job->pool.scratch_fd, job->made.scratch, account, &job->scratch,
-		                   err);
+		r = build_account_enter(account, &job->builder, job->made.range_first, err);
+	if (r == 0)
+		r = scratch_create(job->pool.scratch_fd, job->made.scratch, &account->account,
+		                   &job->scratch, err);
 	if (r == 0 && job->options->privileged)
 		r = cgroup_create(strrchr(job->made.cgroup, '/') + 1, &job->cgroup, err);
 	if (r == 0)
-		r = packer_start(&job->request, &job->scratch, account, job->speaker.tree_fd,
-		                 &job->packer, err);
+		r = packer_start(&job->request, &job->scratch, &account->packer,
+		                 job->speaker.tree_fd, &job->packer, err);
 	fd_closep(&job->speaker.tree_fd);
 	if (r == 0)
-		r = cleaner_start(&job->scratch, account, &job->cleaner, err);
+		r = cleaner_start(&job->scratch, &account->cleaner, &job->cleaner, err);
 	return r;
 }
 
@@ -130,7 +142,8 @@ int phase_build(struct job *job, struct error *err)
 {
 	const struct sandbox_plan plan = {
 		.request = &job->request,
-		.account = &job->account.account,
+		.account = &job->account.builder,
+		.maps = &job->account.maps,
 		.user_name = job->receipt.user,
 		.request_id = job->receipt.id,
 		.scratch = &job->scratch,

@@ -40,9 +40,13 @@ int job_clear_leftover(void *context, const struct build_user *user, int scratch
 	cleanup_cgroup struct cgroup cgroup = {
 		.dir_fd = -1, .kill_fd = -1, .events_fd = -1, .parent_fd = -1
 	};
-	struct account account = { .uid = user->uid,
-		                   .gid = user->gid,
-		                   .change = job->options->privileged };
+	cleanup_build_account struct build_account account = {
+		.account = { .uid = user->uid,
+		             .gid = user->gid,
+		             .change = job->options->privileged },
+		.ns = USER_NS_NONE,
+	};
+	const struct account *cleaner = &account.account;
 	int r = 0;
 
 	receipt_expect(CLEAN_EXPECT_SEC);
@@ -53,8 +57,12 @@ int job_clear_leftover(void *context, const struct build_user *user, int scratch
 		if (r == 0)
 			r = cgroup_remove(&cgroup, err);
 	}
+	if (r == 0 && record->range_first) {
+		r = build_account_enter_left(&account, record->range_first, err);
+		cleaner = &account.cleaner;
+	}
 	if (r == 0 && record->scratch[0])
-		r = scratch_clear_leftover(scratch_fd, record->scratch, &account, err);
+		r = scratch_clear_leftover(scratch_fd, record->scratch, cleaner, err);
 	if (r == 0)
 		log_line(LOG_NOTICE, "cleared what a killed request of %s left", user->name);
 	return r;

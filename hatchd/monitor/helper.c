@@ -25,9 +25,13 @@ helper_main(struct helper_work *work, const struct account *account, int go_fd, 
 	memset(&result, 0, sizeof(result));
 	work->keep[work->n_keep++] = go_fd;
 	work->keep[work->n_keep++] = result_fd;
+	if (account->user_ns_fd)
+		work->keep[work->n_keep++] = *account->user_ns_fd;
 	r = fds_close_except(work->keep, work->n_keep, &result.error);
 	if (r == 0)
 		r = privilege_become(account, &result.error);
+	if (account->user_ns_fd)
+		(void)close(*account->user_ns_fd);
 	if (r == 0)
 		r = work->prepare(work->context, &result.error);
 	/* A helper that could not be confined says so when it is asked to work, and does none. */

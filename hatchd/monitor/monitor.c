@@ -167,6 +167,7 @@ int monitor_serve(const struct monitor_options *options, int conn_take_fd, const
 		          .change_fd = -1,
 		          .ticket_fd = -1 },
 		.slot = { .lock_fd = -1 },
+		.account = BUILD_ACCOUNT_NONE,
 		.scratch = { .dir_fd = -1,
 		             .upper_fd = -1,
 		             .work_fd = -1,

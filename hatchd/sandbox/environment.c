@@ -63,14 +63,14 @@ static int add_defaults(struct list *list, const struct sandbox_plan *plan)
 		{ "HATCH_REQUEST", plan->request_id },
 		{ "HOME", "/build" },
 		{ "LANG", "C.UTF-8" },
-		{ "LOGNAME", plan->user_name },
+		{ "LOGNAME", plan->account->root ? "root" : plan->user_name },
 		{ "NIX_STORE", request->config->store_dir },
 		{ "PATH", "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin:"
 		          "/run/current-system/sw/bin" },
 		{ "SHELL", "/bin/sh" },
 		{ "TMPDIR", "/tmp" },
 		{ "TZ", "UTC" },
-		{ "USER", plan->user_name },
+		{ "USER", plan->account->root ? "root" : plan->user_name },
 	};
 	int r = 0;
 

@@ -12,20 +12,28 @@ static int write_accounts(const struct view *view)
 {
 	const struct sandbox_plan *plan = view->plan;
 	const struct builder *builder = plan->request->builder;
+	bool root = plan->account->root;
+	const char *user = root ? "root" : plan->user_name;
 	cleanup_(buffer_done) struct buffer passwd = { 0 }, group = { 0 };
 	int r;
 
-	r = buffer_printf(&passwd,
-	                  "root:x:0:0:root:/build:/usr/sbin/nologin\n"
-	                  "%s:x:%u:%u:hatch build user:/build:/bin/sh\n"
-	                  "nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n",
-	                  plan->user_name, plan->account->uid, plan->account->gid);
+	r = buffer_printf(&passwd, "root:x:0:0:root:/build:%s\n",
+	                  root ? "/bin/sh" : "/usr/sbin/nologin");
+	if (r == 0 && !root)
+		r = buffer_printf(&passwd, "%s:x:%u:%u:hatch build user:/build:/bin/sh\n", user,
+		                  plan->account->uid, plan->account->gid);
 	if (r == 0)
-		r = buffer_printf(&group, "root:x:0:\n%s:x:%u:\nnogroup:x:65534:\n",
-		                  plan->request->config->build_group, plan->account->gid);
+		r = buffer_printf(&passwd, "nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n");
+	if (r == 0)
+		r = buffer_printf(&group, "root:x:0:\n");
+	if (r == 0 && !root)
+		r = buffer_printf(&group, "%s:x:%u:\n", plan->request->config->build_group,
+		                  plan->account->gid);
+	if (r == 0)
+		r = buffer_printf(&group, "nogroup:x:65534:\n");
 	for (size_t i = 0; r == 0 && i < builder->n_groups; i++)
 		r = buffer_printf(&group, "%s:x:%u:%s\n", builder->group_names[i],
-		                  builder->groups[i], plan->user_name);
+		                  builder->groups[i], user);
 	if (r == 0)
 		r = view_make_file(view->root_fd, "etc/passwd", passwd.data);
 	if (r == 0)

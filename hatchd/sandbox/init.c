@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -315,6 +316,9 @@ void init_run(const struct sandbox_plan *plan, int report_fd)
 	}
 	signal_fd = open_child_signals();
 	r = start_builder(plan, env, &builder, &err);
+	/* The builder has its own; init needs one, to end those of other ids. */
+	if (r == 0)
+		r = privilege_keep(plan->account->keep & CAP_BIT(CAP_KILL), &err);
 	if (r < 0 || signal_fd < 0) {
 		init_report(report_fd, err.text[0] ? SANDBOX_FAILED : SANDBOX_EXEC_FAILED, -r,
 		            &err);

@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <limits.h>
 #include <linux/capability.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -59,14 +60,14 @@ static int cap_set(uint64_t sets)
 	return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
 }
 
-static int empty_bounding_set(void)
+static int empty_bounding_set(uint64_t but)
 {
 	for (unsigned cap = 0; cap < 64; cap++) {
 		int has = prctl(PR_CAPBSET_READ, cap, 0, 0, 0);
 
 		if (has < 0) /* EINVAL: beyond the last capability of this kernel */
 			return 0;
-		if (has && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+		if (has && !(but & CAP_BIT(cap)) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
 			return -errno;
 	}
 	return 0;
@@ -82,13 +83,13 @@ int privilege_keep_needed(struct error *err)
 	if (r < 0)
 		return error_errno(err, BLAME_HOST, -r, "cannot read capabilities");
 	for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
-		keep |= UINT64_C(1) << needed[i].cap;
-		if (have.permitted & UINT64_C(1) << needed[i].cap)
+		keep |= CAP_BIT(needed[i].cap);
+		if (have.permitted & CAP_BIT(needed[i].cap))
 			continue;
 		error_set(err, BLAME_HOST, EPERM, "hatchd lacks the capability %s", needed[i].name);
 		return error_hint(err, "add it to CapabilityBoundingSet= of hatchd@.service");
 	}
-	r = empty_bounding_set();
+	r = empty_bounding_set(0);
 	if (r < 0) {
 		error_errno(err, BLAME_HOST, -r, "cannot empty the capability bounding set");
 		return error_hint(err,
@@ -103,17 +104,22 @@ int privilege_keep_needed(struct error *err)
 	return 0;
 }
 
-int privilege_drop_all(struct error *err)
+int privilege_keep(uint64_t keep, struct error *err)
 {
 	struct cap_sets have = { 0 };
-	int r = cap_set(0);
+	int r = cap_set(keep);
 
 	if (r < 0)
 		return error_errno(err, BLAME_HOST, -r, "cannot drop capabilities");
 	r = cap_get(&have);
-	if (r < 0 || have.effective || have.permitted || have.inheritable)
+	if (r < 0 || have.effective != keep || have.permitted != keep || have.inheritable)
 		return error_set(err, BLAME_HOST, EPERM, "capabilities did not go away");
 	return 0;
+}
+
+int privilege_drop_all(struct error *err)
+{
+	return privilege_keep(0, err);
 }
 
 int privilege_die_with_parent(pid_t parent, struct error *err)
@@ -153,40 +159,62 @@ static int verify_groups(const struct account *account, struct error *err)
 	return 0;
 }
 
+/* Root over its ids, until privilege_become() has taken what is not kept. */
+static int enter_user_ns(int fd, struct error *err)
+{
+	if (setns(fd, CLONE_NEWUSER) < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot enter the user namespace");
+	return 0;
+}
+
 static int change_ids(const struct account *account, struct error *err)
 {
-	uid_t ruid, euid, suid;
-	gid_t rgid, egid, sgid;
+	uid_t uid = account->root ? 0 : account->uid, ruid, euid, suid;
+	gid_t gid = account->root ? 0 : account->gid, rgid, egid, sgid;
 
-	if (account->uid == 0 || account->gid == 0)
+	if (account->uid == 0 || account->gid == 0 || (account->root && !account->user_ns_fd))
 		return error_set(err, BLAME_HOST, EPERM, "refusing to become root");
 	if (setgroups(account->n_groups, account->groups) < 0)
 		return error_errno(err, BLAME_HOST, errno, "cannot set groups");
-	if (setresgid(account->gid, account->gid, account->gid) < 0)
+	if (setresgid(gid, gid, gid) < 0)
 		return error_errno(err, BLAME_HOST, errno, "cannot become group %u", account->gid);
-	if (setresuid(account->uid, account->uid, account->uid) < 0)
+	if (setresuid(uid, uid, uid) < 0)
 		return error_errno(err, BLAME_HOST, errno, "cannot become user %u", account->uid);
 
 	if (getresuid(&ruid, &euid, &suid) < 0 || getresgid(&rgid, &egid, &sgid) < 0 ||
-	    ruid != account->uid || euid != account->uid || suid != account->uid ||
-	    rgid != account->gid || egid != account->gid || sgid != account->gid)
+	    ruid != uid || euid != uid || suid != uid || rgid != gid || egid != gid || sgid != gid)
 		return error_set(err, BLAME_HOST, EPERM, "the change of user did not take");
-	if (setresuid((uid_t)-1, 0, (uid_t)-1) == 0 || setresgid((gid_t)-1, 0, (gid_t)-1) == 0)
+	if (!account->user_ns_fd &&
+	    (setresuid((uid_t)-1, 0, (uid_t)-1) == 0 || setresgid((gid_t)-1, 0, (gid_t)-1) == 0))
 		return error_set(err, BLAME_HOST, EPERM, "root could be had back");
 	return verify_groups(account, err);
+}
+
+/* The bounding set is full again in a new user namespace; elsewhere it is empty already, or not
+ * ours to empty. */
+static int limit_capabilities(uint64_t keep, struct error *err)
+{
+	struct cap_sets have = { 0 };
+	int r = cap_get(&have);
+
+	if (r == 0 && (have.effective & CAP_BIT(CAP_SETPCAP)))
+		r = empty_bounding_set(keep);
+	if (r == 0 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+		r = -errno;
+	if (r < 0)
+		return error_errno(err, BLAME_HOST, -r, "cannot limit capabilities");
+	return privilege_keep(keep, err);
 }
 
 int privilege_become(const struct account *account, struct error *err)
 {
 	pid_t parent = getppid();
-	int r;
+	int r = account->user_ns_fd ? enter_user_ns(*account->user_ns_fd, err) : 0;
 
-	if (account->change) {
+	if (r == 0 && account->change)
 		r = change_ids(account, err);
-		if (r < 0)
-			return r;
-	}
-	r = privilege_drop_all(err);
+	if (r == 0)
+		r = limit_capabilities(account->root ? account->keep : 0, err);
 	if (r < 0)
 		return r;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)

@@ -7,18 +7,26 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "lib/base/error.h"
 
 /* An account as numbers. With change false (unprivileged mode) the process stays who it is. */
 struct account {
-	uid_t uid;
+	uid_t uid; /* outside of any user namespace */
 	gid_t gid;
 	const gid_t *groups; /* supplementary; borrowed */
 	size_t n_groups;
 	bool change;
+
+	const int *user_ns_fd; /* entered before anything else; borrowed. NULL: none */
+	bool root;             /* uid and gid are 0 inside of the user namespace */
+	uint64_t keep; /* as its root: capabilities over it that stay, bits of CAP_...; each one
+	                  reaches only what belongs to ids of its map */
 };
+
+#define CAP_BIT(cap) (UINT64_C(1) << (cap))
 
 /*
  * privilege_keep_needed - from whatever root may to the seven capabilities the monitor needs
@@ -31,12 +39,16 @@ int privilege_keep_needed(struct error *err);
 /* privilege_drop_all - no capability is left, for ever; the uid stays */
 int privilege_drop_all(struct error *err);
 
+/* privilege_keep - of the capabilities one has no other than these are left, for ever */
+int privilege_keep(uint64_t keep, struct error *err);
+
 /*
  * privilege_become - become the account, for ever
  *
- * setgroups, setresgid, setresuid, in this order; then checks that each took and that uid 0 cannot
- * be had back; no capabilities; no_new_privs; not dumpable; dies with its parent (both of the last
- * are undone by the change of uid, so they come after it).
+ * The user namespace if there is one; setgroups, setresgid, setresuid, in this order; then checks
+ * that each took and that uid 0 cannot be had back; no capabilities, in none of the five sets, but
+ * those of account->keep; no_new_privs; not dumpable; dies with its parent (both of the last are
+ * undone by the change of uid, so they come after it).
  */
 int privilege_become(const struct account *account, struct error *err);
 

@@ -9,11 +9,13 @@
 #include "hatchd/request/request.h"
 #include "hatchd/slot/scratch.h"
 #include "privilege.h"
+#include "userns.h"
 
 /* What the sandbox is made from; everything borrowed. */
 struct sandbox_plan {
 	const struct request *request;
-	const struct account *account;
+	const struct account *account; /* who the builder becomes */
+	const struct id_maps *maps; /* for a user namespace of the sandbox's own (unprivileged) */
 	const char *user_name;
 	const char *request_id; /* the server's */
 	const struct scratch *scratch;

@@ -3,7 +3,7 @@
  * there is a view, and the words between monitor and init.
  */
 #include <errno.h>
-#include <fcntl.h>
+#include <linux/mount.h>
 #include <linux/sched.h>
 #include <net/if.h>
 #include <signal.h>
@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "lib/base/cleanup.h"
+#include "mount.h"
 #include "sandbox.h"
 
 static int bring_up_loopback(struct error *err)
@@ -25,6 +26,20 @@ static int bring_up_loopback(struct error *err)
 	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0)
 		return error_errno(err, BLAME_HOST, errno, "cannot bring up the loopback device");
 	return 0;
+}
+
+static bool has_own_user_ns(const struct sandbox_plan *plan)
+{
+	return !plan->account->change;
+}
+
+/* Of the unprivileged mode: the sandbox has a user namespace of its own, and we are root in it. */
+static int forbid_more_user_ns(struct error *err)
+{
+	cleanup_fd int proc_fd = mount_new(
+		"proc", NULL, 0, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, err);
+
+	return proc_fd < 0 ? proc_fd : user_ns_forbid_more(proc_fd, err);
 }
 
 /* The child of clone3(2): process 1 in every new namespace, still with the monitor's capabilities.
@@ -44,6 +59,8 @@ __attribute__((noreturn)) static void child_main(const struct sandbox_plan *plan
 		r = error_errno(&err, BLAME_HOST, errno, "cannot set the host name");
 	if (r == 0 && !plan->request->builder->network_host)
 		r = bring_up_loopback(&err);
+	if (r == 0 && has_own_user_ns(plan) && !plan->request->builder->allow_userns)
+		r = forbid_more_user_ns(&err);
 	if (r == 0)
 		r = view_enter(plan, &err);
 	if (r == 0)
@@ -52,26 +69,9 @@ __attribute__((noreturn)) static void child_main(const struct sandbox_plan *plan
 	_exit(1);
 }
 
-/* One id each, mapped to itself: unprivileged processes may write no more (user_namespaces(7)). */
-static int write_maps(pid_t pid, const struct account *account)
-{
-	char path[64], map[64];
-	int r;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/setgroups", pid);
-	r = fd_write_file(AT_FDCWD, path, "deny");
-	(void)snprintf(path, sizeof(path), "/proc/%d/uid_map", pid);
-	(void)snprintf(map, sizeof(map), "%u %u 1\n", account->uid, account->uid);
-	if (r == 0)
-		r = fd_write_file(AT_FDCWD, path, map);
-	(void)snprintf(path, sizeof(path), "/proc/%d/gid_map", pid);
-	(void)snprintf(map, sizeof(map), "%u %u 1\n", account->gid, account->gid);
-	return r < 0 ? r : fd_write_file(AT_FDCWD, path, map);
-}
-
 int sandbox_start(const struct sandbox_plan *plan, struct sandbox *ret, struct error *err)
 {
-	bool own_user_ns = !plan->account->change;
+	bool own_user_ns = has_own_user_ns(plan);
 	int pair[2], pid_fd = -1, r;
 	const char go = INIT_GO;
 	struct clone_args args = {
@@ -106,7 +106,7 @@ int sandbox_start(const struct sandbox_plan *plan, struct sandbox *ret, struct e
 	}
 	/* From here on there is a process, and the caller ends it whatever happens next. */
 	*ret = (struct sandbox){ .pid = (pid_t)pid, .pid_fd = pid_fd, .report_fd = pair[0] };
-	r = own_user_ns ? write_maps(ret->pid, plan->account) : 0;
+	r = own_user_ns ? user_ns_write_maps(ret->pid, plan->maps, true) : 0;
 	if (r < 0)
 		return error_errno(err, BLAME_HOST, -r, "cannot map ids into the sandbox");
 	if (send(ret->report_fd, &go, 1, MSG_NOSIGNAL) != 1)

@@ -23,7 +23,8 @@ int build_account_make(struct config *config, const struct build_user *user,
                        struct error *err)
 {
 	struct build_account account = {
-		.account = { .uid = user->uid, .gid = user->gid, .change = privileged }
+		.account = { .uid = user->uid, .gid = user->gid, .change = privileged },
+		.ns = USER_NS_NONE,
 	};
 	int r = privileged ? config_resolve_user(config, user, err) : 0;
 
@@ -44,7 +45,9 @@ int build_account_make(struct config *config, const struct build_user *user,
 void build_account_done(struct build_account *account)
 {
 	free(account->groups);
-	*account = (struct build_account){ 0 };
+	id_maps_done(&account->maps);
+	user_ns_done(&account->ns);
+	*account = (struct build_account)BUILD_ACCOUNT_NONE;
 }
 
 int self_users_make(struct self_users *ret, struct error *err)

@@ -50,6 +50,16 @@ static int parse_cgroup(const char *value, struct slot_record *ret)
 	return 0;
 }
 
+static int parse_range(const char *value, struct slot_record *ret)
+{
+	uint64_t number;
+
+	if (text_to_u64(value, UINT32_MAX, &number) < 0 || number == 0)
+		return -EBADMSG;
+	ret->range_first = (uint32_t)number;
+	return 0;
+}
+
 static int parse_request(const char *value, struct slot_record *ret)
 {
 	if (!is_hex_name(value))
@@ -143,11 +153,12 @@ static const struct {
 	const char *key;
 	int (*parse)(const char *value, struct slot_record *ret);
 } lines[] = {
-	{ "scratch", parse_scratch }, { "cgroup", parse_cgroup },
-	{ "request", parse_request }, { "builder", parse_builder },
-	{ "uid", parse_uid },         { "derivation", parse_derivation },
-	{ "pid", parse_pid },         { "since", parse_since },
-	{ "need", parse_need },       { "round", parse_round },
+	{ "scratch", parse_scratch },       { "cgroup", parse_cgroup },
+	{ "range", parse_range },           { "request", parse_request },
+	{ "builder", parse_builder },       { "uid", parse_uid },
+	{ "derivation", parse_derivation }, { "pid", parse_pid },
+	{ "since", parse_since },           { "need", parse_need },
+	{ "round", parse_round },
 };
 
 static int parse_line(const char *line, struct slot_record *ret)
@@ -236,6 +247,8 @@ int claim_print(const struct slot_record *record, char ret[CLAIM_TEXT_MAX + 1])
 		add(&out, "scratch %s\n", record->scratch);
 	if (record->cgroup[0])
 		add(&out, "cgroup %s\n", record->cgroup);
+	if (record->range_first)
+		add(&out, "range %u\n", record->range_first);
 	if (record->claim.request[0])
 		add_claim(&out, &record->claim);
 	if (record->claim.round > 0)

@@ -4,6 +4,7 @@
  *
  *   scratch 0123456789abcdef             a slot's: what its holder made, to be cleared after it
  *   cgroup /sys/fs/cgroup/...
+ *   range 1879048192                     first of the 65536 ids that some of it may belong to
  *   request 5f0c9d31e2a47b86             who: from here on for people, and for the queue's order
  *   builder vivado
  *   uid 30001
@@ -59,6 +60,7 @@ struct claim {
 struct slot_record {
 	char scratch[SCRATCH_NAME_LEN + 1]; /* empty: nothing */
 	char cgroup[CGROUP_PATH_MAX];       /* absolute below /sys/fs/cgroup, or empty */
+	uint32_t range_first;               /* of the ids of a range, 0: none */
 	struct claim claim;
 };
 
