@@ -39,6 +39,8 @@ let
       "base"
       "read"
       "write"
+      "tmpfs"
+      "hide"
     ];
     limits = [
       "time_sec"

@@ -42,6 +42,7 @@ HOST = "machine:test_attack_host.py:"
 ROOT = "machine:test_root.py:"
 IDENTITY = "machine:test_attack_identity.py:"
 IDENTITY_KEYS = "machine:test_identity_keys.py:"
+VIEWS = "machine:test_views.py:"
 
 # name, [(file, what stands there, what stands there instead)], tests that must fail
 ROWS = [
@@ -246,6 +247,22 @@ ROWS = [
     ("magic_links_to_a_bind", [(PLACE, ".resolve = RESOLVE_NO_MAGICLINKS | resolve", ".resolve = resolve"),
                                (PLACE, "strcmp(real, path) != 0 && i < ARRAY_SIZE(places)", "false")],
      [SANDBOX + "a_link_of_a_user_cannot_turn_a_bind_to_another_place"]),
+    ("hidden_directories", [("hatchd/sandbox/empty.c", "{ \"mode\", \"0000\" }, { \"nr_inodes\"", "{ \"mode\", \"0755\" }, { \"nr_inodes\"")],
+     [VIEWS + "what_is_hidden_cannot_be_read_listed_or_written"]),
+    ("hidden_files", [("hatchd/sandbox/empty.c", "O_RDONLY | O_CREAT | O_CLOEXEC, 0000", "O_RDONLY | O_CREAT | O_CLOEXEC, 0644")],
+     [VIEWS + "what_is_hidden_cannot_be_read_listed_or_written"]),
+    ("flags_of_what_hides", [("hatchd/sandbox/empty.c", "ATTR_HIDDEN = ATTR_READ_ONLY | MOUNT_ATTR_NOEXEC", "ATTR_HIDDEN = ATTR_DATA | MOUNT_ATTR_NOEXEC")],
+     [VIEWS + "what_is_hidden_is_read_only"]),
+    ("missing_to_hide", [("hatchd/sandbox/empty.c", "if (target_fd < 0 && row->optional)", "if (target_fd < 0)")],
+     [VIEWS + "hiding_what_is_not_there_is_an_error"]),
+    ("stage_of_mounts", [(VIEW, "\t\tview_leave_stage,\n", "")],
+     [VIEWS + "what_is_hidden_cannot_be_read_listed_or_written"]),
+    ("inodes_of_a_tmpfs", [("hatchd/sandbox/empty.c", "row->size / BYTES_PER_INODE + 1", "row->size")],
+     [VIEWS + "a_tmpfs_has_its_size_and_is_the_builder_s"]),
+    ("files_of_the_kernel_as_a_source", [(PLACE, "config->dir, \"/proc\", \"/sys\",\n\t\t\"/dev\"\n", "config->dir\n")],
+     [VIEWS + "a_link_of_a_user_does_not_lead_to_the_kernel_s_files"]),
+    ("order_of_places", [("hatchd/config/place.c", "qsort(places, builder->view.n_places, sizeof(*places), compare_places);", "(void)compare_places;")],
+     ["unit:config:places_are_sorted_from_the_outside_to_the_inside", VIEWS + "a_place_can_be_read_only_inside_of_one_that_is_written"]),
     ("links_inside_of_a_bind", [(PLACE, "open_resolved(root_fd, path, flags, RESOLVE_IN_ROOT)", "open_resolved(root_fd, path, flags, 0)")],
      [SANDBOX + "a_link_inside_of_a_bind_does_not_lead_to_the_host"]),
 ]

@@ -36,9 +36,9 @@ void builder_done(struct builder *builder)
 	strv_free(builder->environment.accept);
 	strv_free(builder->group_names);
 	free(builder->groups);
-	for (size_t i = 0; i < builder->n_binds; i++)
-		free(builder->binds[i].path);
-	free(builder->binds);
+	for (size_t i = 0; i < builder->view.n_places; i++)
+		place_done(&builder->view.places[i]);
+	free(builder->view.places);
 	free(builder->root.path);
 	*builder = (struct builder){ 0 };
 }
@@ -63,7 +63,7 @@ static const struct member builder_object = { INSIDE(builder_members) };
 static int (*const checks[])(struct reading *in, struct builder *builder) = {
 	check_variables_once,
 	check_uid_map,
-	check_binds,
+	check_places,
 };
 
 static int set_defaults(const struct config *config, const char *name, struct builder *builder)
@@ -143,29 +143,64 @@ int builder_load(const struct config *config, const char *name, struct builder *
 	return builder_load_reporting(config, name, NULL, ret, err);
 }
 
-/* Is the path one that comes from the host also where the builder has another root? */
-static bool is_shown(const struct config *config, const struct builder *builder, const char *path)
+/* What stands at a path of the view: the innermost place counts, and it is the last. */
+static const struct place *find_place(const struct builder *builder, const char *path)
 {
-	if (is_below(path, config->store_dir))
-		return true;
-	for (size_t i = 0; i < builder->n_binds; i++)
-		if (is_below(path, builder->binds[i].path))
-			return true;
-	return false;
+	for (size_t i = builder->view.n_places; i > 0; i--)
+		if (path_is_below(path, builder->view.places[i - 1].at))
+			return &builder->view.places[i - 1];
+	return NULL;
+}
+
+/* dir, and the rest of path behind at: "/srv/x", "/opt/tool/run", "/opt/tool" is "/srv/x/run" */
+static char *move_path(const char *dir, const char *path, const char *at)
+{
+	char *moved;
+
+	return asprintf(&moved, "%s%s", dir, path + strlen(at)) < 0 ? NULL : moved;
+}
+
+/* Where the host has what the view shows at path in this place; NULL: no memory. */
+static char *find_on_host(const struct place *place, const char *path)
+{
+	char *const *layers = place->lower ? place->lower : &place->source;
+
+	for (;; layers++) {
+		char *moved = move_path(*layers, path, place->at);
+
+		/* The last layer is where it is missing. */
+		if (!moved || !place->lower || !layers[1] || access(moved, F_OK) == 0)
+			return moved;
+		free(moved);
+	}
+}
+
+static int check_program(const struct config *config, const struct builder *builder, int root_fd,
+                         int *ret_fd, struct error *why)
+{
+	const struct trusted_root root = { .fd = root_fd, .name = builder->root.path };
+	const char *path = builder->command[0];
+	const struct place *place = find_place(builder, path);
+	cleanup_free char *moved = NULL;
+
+	if (place && !place->source && !place->lower)
+		return error_set(why, BLAME_HOST, ENOENT, "%s is inside of %s, which is %s", path,
+		                 place->at, place->kind == PLACE_HIDE ? "hidden" : "empty");
+	if (place)
+		moved = find_on_host(place, path);
+	if (place && !moved)
+		return error_set(why, BLAME_HOST, ENOMEM, "no memory for a path");
+	if (moved || builder->root.kind == ROOT_SYSTEM || path_is_below(path, config->store_dir))
+		return trusted_program(moved ? moved : path, config->owner_uid, ret_fd, NULL, why);
+	return trusted_program_in(&root, path, config->owner_uid, ret_fd, NULL, why);
 }
 
 int builder_check_command(const struct config *config, const struct builder *builder, int root_fd,
                           int *ret_fd, struct error *err)
 {
-	const struct trusted_root root = { .fd = root_fd, .name = builder->root.path };
-	const char *path = builder->command[0];
 	struct error why;
-	int r;
+	int r = check_program(config, builder, root_fd, ret_fd, &why);
 
-	if (builder->root.kind == ROOT_SYSTEM || is_shown(config, builder, path))
-		r = trusted_program(path, config->owner_uid, ret_fd, NULL, &why);
-	else
-		r = trusted_program_in(&root, path, config->owner_uid, ret_fd, NULL, &why);
 	if (r == 0)
 		return 0;
 	(void)error_set(err, BLAME_HOST, why.code, "the command of builder `%s` (%s): %s",

@@ -34,6 +34,10 @@ int read_view(struct reading *in, const struct value *value, const struct member
 /* root.c */
 int read_root(struct reading *in, const struct value *value, const struct member *row,
               void *object);
+/* place.c: may a place of this kind stand there, and show that? at: the text that names it */
+int check_at(struct reading *in, const struct value *at, enum place_kind kind);
+int check_source(struct reading *in, const struct value *source);
+void place_done(struct place *place);
 
 /* seccomp.c */
 int read_seccomp(struct reading *in, const struct value *value, const struct member *row,
@@ -52,24 +56,24 @@ int check_variables_once(struct reading *in, struct builder *builder);
 /* check_uid_map - a range needs ids, and a place where all that has them is removed; identity.c */
 int check_uid_map(struct reading *in, struct builder *builder);
 
-/* check_binds - sorts them; a path that is there twice is refused; view.c */
-int check_binds(struct reading *in, struct builder *builder);
+/* check_places - sorts them, what holds others before them; refuses what contradicts itself;
+ * place.c */
+int check_places(struct reading *in, struct builder *builder);
 
-/* --- paths that a definition may not name --- */
+/* --- paths that a definition may not name (place.c) --- */
 
 enum {
-	PLACE_BELOW = 1,  /* also what is inside of it is refused */
-	PLACE_AROUND = 2, /* and what holds it */
+	RESERVED_BELOW = 1,  /* also what is inside of it is refused */
+	RESERVED_AROUND = 2, /* and what holds it */
+	RESERVED_USES = 4, /* from this bit on the reader says for which of its uses a row holds */
 };
 
-struct place {
+struct reserved {
 	const char *path, *why;
-	unsigned also;
+	unsigned rule;
 };
 
-/* is_below - is path inner the place outer, or inside of it? view.c */
-bool is_below(const char *inner, const char *outer);
-
-/* check_places - refuse a path that meets one of them; view.c */
-int check_places(struct reading *in, const struct value *item, const struct place *places,
-                 size_t n_places);
+/* check_reserved - refuse a path that meets one of them. use: 0, or what a row's rule must hold to
+ * count */
+int check_reserved(struct reading *in, const struct value *item, const struct reserved *rows,
+                   size_t n_rows, unsigned use);

@@ -51,18 +51,13 @@ static void check_users(struct config *config, struct checking *checking)
 	}
 }
 
-static void check_binds(const struct builder *builder, struct checking *checking)
+static void check_places(const struct builder *builder, struct checking *checking)
 {
 	struct error err;
-	struct stat st;
 
-	for (size_t i = 0; i < builder->n_binds; i++)
-		if (stat(builder->binds[i].path, &st) < 0) {
-			(void)error_errno(&err, BLAME_HOST, errno,
-			                  "the view of builder `%s` (%s) holds %s", builder->name,
-			                  builder->file, builder->binds[i].path);
+	for (size_t i = 0; i < builder->view.n_places; i++)
+		if (builder_check_place(builder, &builder->view.places[i], &err) < 0)
 			count(checking, &err);
-		}
 }
 
 /* The command is looked for in the builder's own root. */
@@ -87,7 +82,7 @@ static void check_builder(const struct config *config, const char *name, struct 
 	if (builder_load_reporting(config, name, &report, &builder, NULL) <= 0)
 		return;
 	check_root_and_command(config, &builder, checking);
-	check_binds(&builder, checking);
+	check_places(&builder, checking);
 }
 
 static void check_builders(const struct config *config, struct checking *checking)

@@ -54,6 +54,13 @@ static bool says(const char *place, const char *words)
 	return right;
 }
 
+static bool is_place(const struct place *place, enum place_kind kind, const char *at,
+                     const char *source)
+{
+	return place->kind == kind && strcmp(place->at, at) == 0 &&
+	       (source ? place->source && strcmp(place->source, source) == 0 : !place->source);
+}
+
 static void a_definition_may_say_everything(void)
 {
 	static const char text[] =
@@ -68,7 +75,9 @@ static void a_definition_may_say_everything(void)
 		"  \"groups\": [\"tty\"], \"network\": \"host\",\n"
 		"  \"seccomp\": [\"@userns\", \"@debug\"],\n"
 		"  \"view\": {\"base\": \"minimal\", \"read\": [\"/opt/z\", \"/opt\"],\n"
-		"    \"write\": [\"/opt/a\"]},\n"
+		"    \"write\": [{\"path\": \"/srv/a\", \"at\": \"/opt/a\", \"optional\": true}],\n"
+		"    \"tmpfs\": [{\"at\": \"/var/cache\", \"size\": \"1M\"}],\n"
+		"    \"hide\": [\"/opt/z/keys\"]},\n"
 		"  \"limits\": {\"time_sec\": {\"default\": 60, \"max\": 7200}, \"silence_sec\": 30,\n"
 		"    \"grace_sec\": 1, \"log\": \"2M\", \"output\": 1234, \"output_entries\": 7}\n"
 		"}\n";
@@ -96,9 +105,16 @@ static void a_definition_may_say_everything(void)
 	      strcmp(b.group_names[0], "tty") == 0);
 	check(b.network_host);
 	check(!b.seccomp.none && b.seccomp.groups == (SECCOMP_USERNS | SECCOMP_DEBUG));
-	check(b.n_binds == 3 && strcmp(b.binds[0].path, "/opt") == 0 && !b.binds[0].writable);
-	check(strcmp(b.binds[1].path, "/opt/a") == 0 && b.binds[1].writable);
-	check(strcmp(b.binds[2].path, "/opt/z") == 0 && !b.binds[2].writable);
+	check(b.view.base == BASE_MINIMAL && b.view.n_places == 5);
+	if (unit_failed)
+		return;
+	check(is_place(&b.view.places[0], PLACE_READ, "/opt", "/opt"));
+	check(is_place(&b.view.places[1], PLACE_WRITE, "/opt/a", "/srv/a"));
+	check(!b.view.places[0].optional && b.view.places[1].optional);
+	check(is_place(&b.view.places[2], PLACE_READ, "/opt/z", "/opt/z"));
+	check(is_place(&b.view.places[3], PLACE_HIDE, "/opt/z/keys", NULL));
+	check(is_place(&b.view.places[4], PLACE_TMPFS, "/var/cache", NULL));
+	check(b.view.places[4].size == 1 << 20);
 	check(b.limits.time_default_sec == 60 && b.limits.time_max_sec == 7200);
 	check(b.limits.silence_sec == 30 && b.limits.grace_sec == 1);
 	check(b.limits.log_bytes == 2 << 20 && b.limits.output_bytes == 1234);
@@ -116,8 +132,9 @@ static void what_is_absent_has_the_most_restrictive_value(void)
 	check(b.args.max == 0 && b.args.n_match == 0 && !b.args.dash);
 	check(b.environment.n_set == 0 && b.environment.n_accept == 0);
 	check(b.n_groups == 0 && b.group_names && !b.group_names[0]);
-	check(!b.network_host && b.n_binds == 0);
 	check(!b.seccomp.none && b.seccomp.groups == 0);
+	check(!b.network_host);
+	check(b.view.base == BASE_MINIMAL && b.view.n_places == 0);
 	check(b.limits.time_default_sec == 600 && b.limits.time_max_sec == 600);
 	check(b.limits.silence_sec == 0 && b.limits.grace_sec == 5);
 	check(b.limits.log_bytes == 64 << 20 && b.limits.output_bytes == 1 << 30);
@@ -277,6 +294,31 @@ static void says_where_a_value_is_wrong(void)
 	}
 }
 
+/* What holds another place is made before it, whatever the bytes of their names say. */
+static void places_are_sorted_from_the_outside_to_the_inside(void)
+{
+	static const char *const sorted[] = { "/a",  "/a/b", "/a/b/c", "/a/b-",
+		                              "/a!", "/a-b", "/a-b/c", "/ab" };
+	cleanup_builder struct builder b = { 0 };
+
+	check(parse_builder("{\"command\": [\"/x\"], \"view\": {\"read\": [\"/ab\", \"/a-b/c\", "
+	                    "\"/a!\", \"/a/b-\", \"/a/b/c\", \"/a-b\", \"/a\", \"/a/b\"]}}",
+	                    &b) == 0);
+	check(b.view.n_places == ARRAY_SIZE(sorted));
+	for (size_t i = 0; i < b.view.n_places && !unit_failed; i++)
+		check(strcmp(b.view.places[i].at, sorted[i]) == 0);
+}
+
+/* The later one, where it stands. */
+static void says_where_two_places_contradict_each_other(void)
+{
+	check(try_key("\"view\": {\"hide\": [\"/opt/x\"],\n  \"read\": [\"/opt/x\"]}") == -EINVAL);
+	check(says("2:12", "/opt/x is there twice"));
+	check(try_key("\"view\": {\"read\": [\"/opt\", \"/opt/x/y\"],\n  \"hide\": [\"/opt/x\"]}") ==
+	      -EINVAL);
+	check(says("1:47", "/opt/x/y is inside of a place that \"hide\" hides"));
+}
+
 /* Keys of the future are not ignored: who writes one wants what it says. */
 static void refuses_keys_that_do_not_exist_yet(void)
 {
@@ -423,6 +465,38 @@ static void takes_values_at_the_limit_and_none_beyond(void)
 		{ "\"view\": {\"read\": [\"/nix/var\"]}", "\"view\": {\"read\": [\"/nix\"]}" },
 		{ "\"view\": {\"read\": [\"/etc\"]}",
 		  "\"view\": {\"read\": [\"/etc/hatch/builders.d\"]}" },
+		{ "\"view\": {\"read\": [{\"path\": \"/opt\"}]}",
+		  "\"view\": {\"read\": [{\"at\": \"/opt\"}]}" },
+		{ "\"view\": {\"read\": [{\"path\": \"/opt\", \"at\": \"/x\"}]}",
+		  "\"view\": {\"read\": [{\"path\": \"/opt\", \"at\": \"/proc/x\"}]}" },
+		{ "\"view\": {\"read\": [{\"path\": \"/nix/store/x\", \"at\": \"/x\"}]}",
+		  "\"view\": {\"read\": [{\"path\": \"/nix/store/x\", \"at\": \"/nix/store/y\"}]}" },
+		{ "\"view\": {\"read\": [{\"path\": \"/a\", \"at\": \"/x\"}]}",
+		  "\"view\": {\"read\": [{\"path\": \"/nix\", \"at\": \"/x\"}]}" },
+		{ "\"view\": {\"read\": [{\"path\": \"/a\", \"at\": \"/y\"}]}",
+		  "\"view\": {\"read\": [{\"path\": \"/dev/sda\", \"at\": \"/y\"}]}" },
+		{ "\"view\": {\"read\": [{\"path\": \"/opt\", \"optional\": false}]}",
+		  "\"view\": {\"read\": [{\"path\": \"/opt\", \"optional\": 1}]}" },
+		{ "\"view\": {\"read\": [\"/run/c\"]}",
+		  "\"view\": {\"read\": [\"/run/credentials/x.service\"]}" },
+		{ "\"view\": {\"tmpfs\": [{\"at\": \"/x\", \"size\": 4096}]}",
+		  "\"view\": {\"tmpfs\": [{\"at\": \"/x\", \"size\": 4095}]}" },
+		{ "\"view\": {\"tmpfs\": [{\"at\": \"/x\", \"size\": \"1G\"}]}",
+		  "\"view\": {\"tmpfs\": [{\"at\": \"/x\"}]}" },
+		{ "\"view\": {\"tmpfs\": []}", "\"view\": {\"tmpfs\": [\"/x\"]}" },
+		{ "\"view\": {\"tmpfs\": [{\"at\": \"/n\", \"size\": \"1G\"}]}",
+		  "\"view\": {\"tmpfs\": [{\"at\": \"/nix\", \"size\": \"1G\"}]}" },
+		{ "\"view\": {\"tmpfs\": [{\"at\": \"/d\", \"size\": \"1G\"}]}",
+		  "\"view\": {\"tmpfs\": [{\"at\": \"/dev/shm\", \"size\": \"1G\"}]}" },
+		{ "\"view\": {\"read\": [\"/opt\"], \"hide\": [\"/opt/x\"]}",
+		  "\"view\": {\"read\": [\"/opt\"], \"hide\": [\"/opt\"]}" },
+		{ "\"view\": {\"read\": [\"/opt-x/y\"], \"hide\": [\"/opt\"]}",
+		  "\"view\": {\"read\": [\"/opt/x/y\"], \"hide\": [\"/opt/x\"]}" },
+		{ "\"view\": {\"hide\": [\"/etc/hatch\"]}",
+		  "\"view\": {\"hide\": [\"/proc/self\"]}" },
+		{ "\"view\": {\"hide\": [\"/usr/x\"]}", "\"view\": {\"hide\": [\"/\"]}" },
+		{ "\"view\": {\"hide\": [\"/usr/y\"]}",
+		  "\"view\": {\"hide\": [{\"path\": \"/x\"}]}" },
 		{ "\"limits\": {\"time_sec\": 1}", "\"limits\": {\"time_sec\": 0}" },
 		{ "\"limits\": {\"time_sec\": 31536000}", "\"limits\": {\"time_sec\": 31536001}" },
 		{ "\"limits\": {\"time_sec\": {\"default\": 5, \"max\": 5}}",
@@ -825,12 +899,14 @@ static void looks_for_the_command_inside_of_a_root(void)
 
 static void what_a_view_shows_is_looked_for_on_the_host(void)
 {
-	struct bind bind = { (char *)at("shown"), false };
+	struct place place = { .kind = PLACE_READ,
+		               .at = (char *)at("shown"),
+		               .source = (char *)at("shown") };
 	char *command[] = { (char *)at("shown/run"), NULL };
 	struct builder builder = { .name = (char *)"b",
 		                   .file = (char *)"F",
 		                   .command = command,
-		                   .binds = &bind,
+		                   .view = { .places = &place },
 		                   .root = { ROOT_TREE, (char *)"/srv/t" } };
 	struct config owned = { .store_dir = (char *)"/nix/store", .owner_uid = place_owner };
 	cleanup_fd int root_fd = open(at("root"), O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -839,9 +915,9 @@ static void what_a_view_shows_is_looked_for_on_the_host(void)
 	make_dir("shown", 0755);
 	make_file("shown/run", 0755, "");
 	check(builder_check_command(&owned, &builder, root_fd, &none_fd, &err) == -ENOENT);
-	builder.n_binds = 1;
+	builder.view.n_places = 1;
 	check(builder_check_command(&owned, &builder, root_fd, &bind_fd, &err) == 0);
-	builder.n_binds = 0;
+	builder.view.n_places = 0;
 	owned.store_dir = (char *)at("shown");
 	check(builder_check_command(&owned, &builder, root_fd, &store_fd, &err) == 0);
 }
@@ -943,6 +1019,8 @@ static const struct unit_case in_memory[] = {
 	CASE(refuses_bytes_that_are_no_text),
 	CASE(refuses_deep_and_huge_texts),
 	CASE(says_where_a_value_is_wrong),
+	CASE(places_are_sorted_from_the_outside_to_the_inside),
+	CASE(says_where_two_places_contradict_each_other),
 	CASE(refuses_keys_that_do_not_exist_yet),
 	CASE(takes_values_at_the_limit_and_none_beyond),
 	CASE(a_number_in_quotes_is_no_name),

@@ -18,6 +18,9 @@ enum {
 	CONFIG_FILE_MAX = 1024 * 1024,
 	CONFIG_BUILDERS_MAX = 1024,
 	BUILD_USERS_MAX = 1024,
+	VIEW_DEVICES_MAX = 64,
+	VIEW_OVERLAYS_MAX = 64,
+	OVERLAY_LAYERS_MAX = 64,
 };
 
 /* A pool account. Its numbers are looked up by config_load(), its groups, which cost ten times as
@@ -67,10 +70,37 @@ struct limits {
 	uint64_t log_bytes, output_bytes, output_entries;
 };
 
-/* A place of the host that the builder sees, at the same path. */
-struct bind {
-	char *path;
-	bool writable;
+enum view_base {
+	BASE_MINIMAL,
+	BASE_HOST,
+};
+
+enum place_kind {
+	PLACE_READ,
+	PLACE_WRITE,
+	PLACE_TMPFS,
+	PLACE_DEVICE,
+	PLACE_HIDE,
+	PLACE_OVERLAY,
+};
+
+/* Where an overlay keeps what the builder writes, until the request ends. */
+enum overlay_top {
+	TOP_NONE, /* nothing can be written */
+	TOP_DISK,
+	TOP_TMPFS,
+};
+
+/* What a definition puts into the view. */
+struct place {
+	enum place_kind kind;
+	char *at;             /* in the view; absolute */
+	char *source;         /* of the host, shown there; NULL: tmpfs, hide, overlay */
+	bool optional;        /* may the source be missing? */
+	uint64_t size;        /* bytes of a tmpfs, or of a top on one */
+	char **lower;         /* layers of an overlay, the first on top; NULL-terminated */
+	enum overlay_top top; /* of an overlay */
+	size_t offset;        /* where it stands in the definition, in bytes */
 };
 
 struct source;
@@ -131,8 +161,11 @@ struct builder {
 		char *path;
 	} root;
 	struct seccomp seccomp;
-	struct bind *binds; /* sorted by path */
-	size_t n_binds;
+	struct {
+		enum view_base base;
+		struct place *places; /* sorted by at: what holds others comes before them */
+		size_t n_places;
+	} view;
 	struct limits limits;
 };
 
@@ -220,6 +253,17 @@ int builder_check_root(const struct builder *builder, int root_fd, struct error 
  */
 int builder_check_command(const struct config *config, const struct builder *builder, int root_fd,
                           int *ret_fd, struct error *err);
+
+/*
+ * builder_check_place, builder_check_places - does the host have what the view is to show?
+ *
+ * For places one after the other, and for all until the first error: before anything is made for a
+ * request. The sandbox looks again when it opens them.
+ * Errors   BLAME_HOST: -ENOENT or -ENOTDIR it is missing and not optional, what stat(2) says
+ */
+int builder_check_place(const struct builder *builder, const struct place *place,
+                        struct error *err);
+int builder_check_places(const struct builder *builder, struct error *err);
 
 /* config_list_builders - names of the files in builders.d, sorted; a file that is not NAME.json is
  * an error. *ret is NULL-terminated; release with strv_free() */

@@ -11,19 +11,19 @@
 /* Roots that would show what no builder may see, or that hatch could not put anything into. */
 static int check_root_place(struct reading *in, const struct value *item)
 {
-	const struct place places[] = {
+	const struct reserved rows[] = {
 		{ "/", "the whole host is no root for a builder", 0 },
-		{ "/proc", "it is no tree of files", PLACE_BELOW },
-		{ "/sys", "it is no tree of files", PLACE_BELOW },
-		{ "/dev", "it is no tree of files", PLACE_BELOW },
-		{ "/run/hatch", "it holds hatch's own sockets", PLACE_BELOW | PLACE_AROUND },
+		{ "/proc", "it is no tree of files", RESERVED_BELOW },
+		{ "/sys", "it is no tree of files", RESERVED_BELOW },
+		{ "/dev", "it is no tree of files", RESERVED_BELOW },
+		{ "/run/hatch", "it holds hatch's own sockets", RESERVED_BELOW | RESERVED_AROUND },
 		{ in->config->state_dir, "it holds what other requests write",
-		  PLACE_BELOW | PLACE_AROUND },
+		  RESERVED_BELOW | RESERVED_AROUND },
 		{ in->config->dir, "it holds hatch's own configuration",
-		  PLACE_BELOW | PLACE_AROUND },
+		  RESERVED_BELOW | RESERVED_AROUND },
 	};
 
-	return check_places(in, item, places, ARRAY_SIZE(places));
+	return check_reserved(in, item, rows, ARRAY_SIZE(rows), 0);
 }
 
 static int read_root_path(struct reading *in, const struct value *value, struct builder *builder,

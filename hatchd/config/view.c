@@ -1,105 +1,166 @@
-/* "view": what of the host a builder sees. */
+/* "view": what of the host a builder sees, and what is put into its place. */
 #include <errno.h>
 #include <string.h>
 
 #include "builder.h"
 #include "items.h"
 
+enum { TMPFS_SIZE_MIN = 4096 };
+
+#define TMPFS_SIZE_MAX  (UINT64_C(16) << 40)
+#define IN_PLACE(field) offsetof(struct place, field)
+
 static int read_base(struct reading *in, const struct value *value, const struct member *row,
                      void *object)
 {
-	static const char *const words[] = { "minimal" };
-	size_t chosen = 0;
+	static const char *const words[] = { [BASE_MINIMAL] = "minimal" };
+	struct builder *builder = object;
+	size_t chosen = BASE_MINIMAL;
+	int r = read_word(in, value, words, ARRAY_SIZE(words), "\"minimal\"", &chosen);
 
-	return read_word(in, value, words, ARRAY_SIZE(words), "\"minimal\"", &chosen);
+	builder->view.base = chosen;
+	return r;
 }
 
-bool is_below(const char *inner, const char *outer)
-{
-	size_t len = strlen(outer);
+/* --- one item of a list: what it says becomes a place --- */
 
-	return strcmp(outer, "/") == 0 ||
-	       (strncmp(inner, outer, len) == 0 && (inner[len] == '/' || inner[len] == '\0'));
+static int set_path(struct reading *in, const struct value *value, char **ret)
+{
+	int r = expect_path(in, value);
+
+	if (r < 0)
+		return r;
+	*ret = strdup(value->string);
+	return *ret ? 0 : reading_no_memory(in);
 }
 
-int check_places(struct reading *in, const struct value *item, const struct place *places,
-                 size_t n_places)
+/* The member of an object, or the text itself. */
+static const struct value *said(const struct value *item, const char *key)
 {
-	char shown[SHOW_LEN];
+	const struct value *member = item->kind == VALUE_OBJECT ? value_member(item, key) : NULL;
 
-	for (size_t i = 0; i < n_places; i++)
-		if (strcmp(item->string, places[i].path) == 0 ||
-		    ((places[i].also & PLACE_BELOW) && is_below(item->string, places[i].path)) ||
-		    ((places[i].also & PLACE_AROUND) && is_below(places[i].path, item->string)))
-			return reading_fail(in, item, EINVAL,
-			                    "this meets %s: %s; expected a path that does not",
-			                    show(places[i].path, shown), places[i].why);
-	return 0;
+	return member ? member : item;
 }
 
-/* Places that hatch makes itself in every view, or that no builder may see. */
-static int check_place(struct reading *in, const struct value *item)
-{
-	const struct place places[] = {
-		{ "/", "the view is not the whole host", 0 },
-		{ "/proc", "hatch mounts one of the builder's own", PLACE_BELOW },
-		{ "/sys", "no builder sees it", PLACE_BELOW },
-		{ "/dev", "hatch makes one of the builder's own", PLACE_BELOW },
-		{ "/tmp", "hatch makes one of the builder's own", 0 },
-		{ "/var/tmp", "it leads to the builder's own /tmp", 0 },
-		{ "/build", "hatch makes one of the builder's own", PLACE_BELOW },
-		{ "/run/hatch", "it holds hatch's own sockets", PLACE_BELOW | PLACE_AROUND },
-		{ in->config->store_dir, "every builder sees the store",
-		  PLACE_BELOW | PLACE_AROUND },
-		{ in->config->state_dir, "it holds what other requests write",
-		  PLACE_BELOW | PLACE_AROUND },
-		{ in->config->dir, "it holds hatch's own configuration", PLACE_BELOW },
-	};
+static const struct member bind_members[] = {
+	{ "path", read_path, IN_PLACE(source), .required = true },
+	{ "at", read_path, IN_PLACE(at) },
+	{ "optional", read_truth, IN_PLACE(optional) },
+};
 
-	return check_places(in, item, places, ARRAY_SIZE(places));
+static const struct member tmpfs_members[] = {
+	{ "at", read_path, IN_PLACE(at), .required = true },
+	{ "size", read_size, IN_PLACE(size), TMPFS_SIZE_MIN, TMPFS_SIZE_MAX, .required = true },
+};
+
+/* "/p", or an object that holds "path". */
+static int read_source(struct reading *in, const struct value *item, const struct member *object,
+                       struct place *place)
+{
+	int r = item->kind == VALUE_STRING   ? set_path(in, item, &place->source)
+	        : item->kind == VALUE_OBJECT ? read_members(in, item, object, place)
+	                                     : expect_kind(in, item, VALUE_STRING);
+
+	/* Also an earlier error ends the reading of an object; what is there is looked at. */
+	if (!place->source)
+		return r < 0 ? r : -EINVAL;
+	if (!place->at)
+		place->at = strdup(place->source);
+	return place->at ? 0 : reading_no_memory(in);
 }
 
-static int add_binds(struct reading *in, const struct value *value, struct builder *builder,
-                     bool writable)
+static int fill_bind(struct reading *in, const struct value *item, struct place *place)
 {
-	struct bind *binds;
+	static const struct member object = { INSIDE(bind_members) };
+	const struct value *path = said(item, "path");
+	int r = read_source(in, item, &object, place);
+
+	if (r == 0)
+		r = check_source(in, path);
+	if (r < 0)
+		return r;
+	return check_at(in, said(item, "at") == item ? path : said(item, "at"), place->kind);
+}
+
+static int fill_hide(struct reading *in, const struct value *item, struct place *place)
+{
+	int r = set_path(in, item, &place->at);
+
+	return r < 0 ? r : check_at(in, item, PLACE_HIDE);
+}
+
+static int fill_tmpfs(struct reading *in, const struct value *item, struct place *place)
+{
+	static const struct member object = { INSIDE(tmpfs_members) };
+	int r = read_members(in, item, &object, place);
+
+	if (!place->at)
+		return r < 0 ? r : -EINVAL;
+	return check_at(in, said(item, "at"), PLACE_TMPFS);
+}
+
+/* --- the lists --- */
+
+struct list {
+	enum place_kind kind;
+	size_t max;
+	int (*fill)(struct reading *in, const struct value *item, struct place *place);
+};
+
+static int read_places(struct reading *in, const struct value *value, struct builder *builder,
+                       const struct list *list)
+{
+	struct place *places;
 	int r = expect_list(in, value, 0);
 
 	if (r < 0 || value->n_items == 0)
 		return r;
-	binds = reallocarray(builder->binds, builder->n_binds + value->n_items, sizeof(*binds));
-	if (!binds)
+	if (value->n_items > list->max)
+		return reading_fail(in, value, EINVAL, "%zu items; expected at most %zu",
+		                    value->n_items, list->max);
+	places = reallocarray(builder->view.places, builder->view.n_places + value->n_items,
+	                      sizeof(*places));
+	if (!places)
 		return reading_no_memory(in);
-	builder->binds = binds;
+	builder->view.places = places;
 	for (size_t i = 0; i < value->n_items && !reading_stops(in); i++) {
-		struct bind *bind = &binds[builder->n_binds];
+		struct place place = { .kind = list->kind, .offset = value->items[i].at };
 
-		if (expect_path(in, &value->items[i]) < 0 || check_place(in, &value->items[i]) < 0)
-			continue;
-		*bind = (struct bind){ strdup(value->items[i].string), writable };
-		if (!bind->path)
-			return reading_no_memory(in);
-		builder->n_binds++;
+		if (list->fill(in, &value->items[i], &place) == 0)
+			places[builder->view.n_places++] = place;
+		else
+			place_done(&place);
 	}
 	return in->first;
 }
 
-static int read_binds_read(struct reading *in, const struct value *value, const struct member *row,
-                           void *object)
+static int read_read(struct reading *in, const struct value *value, const struct member *row,
+                     void *object)
 {
-	return add_binds(in, value, object, false);
+	return read_places(in, value, object, &(struct list){ PLACE_READ, LIST_MAX, fill_bind });
 }
 
-static int read_binds_write(struct reading *in, const struct value *value, const struct member *row,
-                            void *object)
+static int read_write(struct reading *in, const struct value *value, const struct member *row,
+                      void *object)
 {
-	return add_binds(in, value, object, true);
+	return read_places(in, value, object, &(struct list){ PLACE_WRITE, LIST_MAX, fill_bind });
+}
+
+static int read_tmpfs(struct reading *in, const struct value *value, const struct member *row,
+                      void *object)
+{
+	return read_places(in, value, object, &(struct list){ PLACE_TMPFS, LIST_MAX, fill_tmpfs });
+}
+
+static int read_hide(struct reading *in, const struct value *value, const struct member *row,
+                     void *object)
+{
+	return read_places(in, value, object, &(struct list){ PLACE_HIDE, LIST_MAX, fill_hide });
 }
 
 static const struct member view_members[] = {
-	{ "base", read_base },
-	{ "read", read_binds_read },
-	{ "write", read_binds_write },
+	{ "base", read_base },   { "read", read_read }, { "write", read_write },
+	{ "tmpfs", read_tmpfs }, { "hide", read_hide },
 };
 
 int read_view(struct reading *in, const struct value *value, const struct member *row, void *object)
@@ -107,24 +168,4 @@ int read_view(struct reading *in, const struct value *value, const struct member
 	static const struct member view = { INSIDE(view_members) };
 
 	return read_members(in, value, &view, object);
-}
-
-static int compare_binds(const void *a, const void *b)
-{
-	return strcmp(((const struct bind *)a)->path, ((const struct bind *)b)->path);
-}
-
-int check_binds(struct reading *in, struct builder *builder)
-{
-	char shown[SHOW_LEN];
-
-	if (builder->n_binds > 0)
-		qsort(builder->binds, builder->n_binds, sizeof(*builder->binds), compare_binds);
-	for (size_t i = 1; i < builder->n_binds; i++)
-		if (compare_binds(&builder->binds[i - 1], &builder->binds[i]) == 0)
-			return reading_fail(
-				in, value_member(&in->doc->root, "view"), EINVAL,
-				"%s is there twice; expected it once, in read or in write",
-				show(builder->binds[i].path, shown));
-	return 0;
 }

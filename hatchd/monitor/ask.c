@@ -71,6 +71,8 @@ int phase_policy(struct job *job, struct error *err)
 		job->code_name = "not-found";
 	if (r == -EACCES)
 		job->code_name = "cannot-run";
+	if (r == 0)
+		r = builder_check_places(&job->builder, err);
 	if (r < 0)
 		return r;
 	r = scratch_choose_name(job->receipt.id);

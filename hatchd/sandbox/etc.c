@@ -41,23 +41,10 @@ static int write_accounts(const struct view *view)
 	return r;
 }
 
-/* A file of the host in the place of whatever has its name: in another root that may be a link,
- * also one that leads nowhere. */
-static int put_file(struct view *view, const char *path, struct error *err)
+int view_add_etc(struct view *view, const struct view_row *row, struct error *err)
 {
-	int r;
-
-	if (access(path, F_OK) < 0)
-		return 0;
-	r = view_remove_file(view->root_fd, path + 1);
-	if (r < 0 && r != -EISDIR)
-		return error_errno(err, BLAME_HOST, -r, "cannot make %s in the sandbox", path);
-	return view_bind(view, path, ATTR_READ_ONLY, err);
-}
-
-static int write_own_files(struct view *view, bool network)
-{
-	int r = view_make_directory(view->root_fd, "etc");
+	bool network = view->plan->request->builder->network_host;
+	int r = view_make_directory(view->root_fd, row->at + 1);
 
 	if (r == 0)
 		r = write_accounts(view);
@@ -68,30 +55,7 @@ static int write_own_files(struct view *view, bool network)
 	if (r == 0 && !network)
 		r = view_make_file(view->root_fd, "etc/hosts",
 		                   "127.0.0.1 localhost hatch\n::1 localhost hatch\n");
-	return r;
-}
-
-int view_add_etc(struct view *view, struct error *err)
-{
-	static const char *const always[] = { "/etc/alternatives", "/etc/ld.so.cache",
-		                              "/etc/ld.so.conf", "/etc/ld.so.conf.d" };
-	/* Where the network is, not what the programs of a root need to use it. */
-	static const char *const resolver[] = { "/etc/resolv.conf", "/etc/hosts" };
-	static const char *const networked[] = {
-		"/etc/services", "/etc/protocols", "/etc/gai.conf",        "/etc/ssl",
-		"/etc/pki",      "/etc/static",    "/etc/ca-certificates",
-	};
-	bool network = view->plan->request->builder->network_host;
-	bool system = !view_has_own_root(view);
-	int r = write_own_files(view, network);
-
 	if (r < 0)
 		return error_errno(err, BLAME_HOST, -r, "cannot write /etc of the sandbox");
-	for (size_t i = 0; r == 0 && system && i < ARRAY_SIZE(always); i++)
-		r = put_file(view, always[i], err);
-	for (size_t i = 0; r == 0 && network && i < ARRAY_SIZE(resolver); i++)
-		r = put_file(view, resolver[i], err);
-	for (size_t i = 0; r == 0 && system && network && i < ARRAY_SIZE(networked); i++)
-		r = put_file(view, networked[i], err);
-	return r;
+	return 0;
 }

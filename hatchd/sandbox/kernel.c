@@ -7,10 +7,13 @@
 #include "mount.h"
 #include "view.h"
 
-int view_add_devices(struct view *view, struct error *err)
+int view_add_device(struct view *view, const struct view_row *row, struct error *err)
 {
-	static const char *const devices[] = { "/dev/null", "/dev/zero", "/dev/full", "/dev/random",
-		                               "/dev/urandom" };
+	return view_bind(view, row, ATTR_DEVICE, err);
+}
+
+int view_add_dev(struct view *view, const struct view_row *row, struct error *err)
+{
 	static const struct {
 		const char *path, *target;
 	} links[] = {
@@ -22,8 +25,6 @@ int view_add_devices(struct view *view, struct error *err)
 	static const struct mount_option pts[] = { { "ptmxmode", "0666" }, { "mode", "0620" } };
 	int r = view_has_own_root(view) ? view_hide_devices(view, err) : 0;
 
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(devices); i++)
-		r = view_bind(view, devices[i], ATTR_DEVICE, err);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(links); i++) {
 		r = view_make_link(view->root_fd, links[i].path, links[i].target);
 		if (r < 0)
@@ -39,13 +40,13 @@ int view_add_devices(struct view *view, struct error *err)
 }
 
 /* A new /proc shows only what is inside; the parts of it that set the machine are read-only. */
-int view_add_proc(struct view *view, struct error *err)
+int view_add_proc(struct view *view, const struct view_row *row, struct error *err)
 {
 	static const char *const read_only[] = {
 		"proc/sys", "proc/sysrq-trigger", "proc/irq",      "proc/bus",
 		"proc/fs",  "proc/acpi",          "proc/pressure",
 	};
-	int r = view_mount(view, mount_new("proc", NULL, 0, ATTR_PROC, err), "proc", err);
+	int r = view_mount(view, mount_new("proc", NULL, 0, ATTR_PROC, err), row->at + 1, err);
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(read_only); i++) {
 		cleanup_fd int source_fd = view_open(view->root_fd, read_only[i], O_NOFOLLOW);

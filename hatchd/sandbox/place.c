@@ -1,4 +1,5 @@
 /* Places in the view, and what is put there. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -10,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/base/text.h"
 #include "mount.h"
 #include "view.h"
 
@@ -147,9 +149,12 @@ int view_attach(const struct view *view, int mount_fd, const char *target, bool 
 	cleanup_fd int target_fd = make_target(view->root_fd, target, directory);
 	struct stat st;
 
-	if (target_fd < 0 || fstat(target_fd, &st) < 0)
-		return error_errno(err, BLAME_HOST, target_fd < 0 ? -target_fd : errno,
-		                   "cannot make a place for /%s in the sandbox", target);
+	if (target_fd < 0 || fstat(target_fd, &st) < 0) {
+		(void)error_errno(err, BLAME_HOST, target_fd < 0 ? -target_fd : errno,
+		                  "cannot make a place for /%s in the sandbox", target);
+		return error_hint(err, "what holds it is shown as it is: make it there, or choose "
+		                       "another place");
+	}
 	if (S_ISDIR(st.st_mode) != directory)
 		return error_set(err, BLAME_HOST, directory ? ENOTDIR : EISDIR,
 		                 "/%s is %s in the builder's root, where a %s is to be shown",
@@ -161,11 +166,7 @@ int view_attach(const struct view *view, int mount_fd, const char *target, bool 
 /* Is one of them the other, or inside of it? */
 static bool meets(const char *a, const char *b)
 {
-	size_t a_len = strlen(a), b_len = strlen(b), len = a_len < b_len ? a_len : b_len;
-
-	if (len == 1) /* "/" */
-		return true;
-	return strncmp(a, b, len) == 0 && (a_len == b_len || (a_len < b_len ? b : a)[len] == '/');
+	return path_is_below(a, b) || path_is_below(b, a);
 }
 
 /*
@@ -173,10 +174,13 @@ static bool meets(const char *a, const char *b)
  * administrator's: it must not lead to what no builder may see. (What is named outright was checked
  * when the definition was read.)
  */
-static int open_source(const struct view *view, const char *path)
+int view_open_source(const struct view *view, const char *path)
 {
 	const struct config *config = view->plan->request->config;
-	const char *const places[] = { "/run/hatch", config->state_dir, config->dir };
+	const char *const places[] = {
+		"/run/hatch", "/run/credentials", config->state_dir, config->dir, "/proc", "/sys",
+		"/dev"
+	};
 	cleanup_fd int fd = open_resolved(AT_FDCWD, path, 0, 0);
 	char link[64], real[PATH_MAX];
 	ssize_t len;
@@ -194,23 +198,46 @@ static int open_source(const struct view *view, const char *path)
 	return take_fd(&fd);
 }
 
-int view_bind(const struct view *view, const char *path, uint64_t attributes, struct error *err)
+int view_fail_source(const struct view *view, const char *path, int code, struct error *err)
 {
-	cleanup_fd int source_fd = open_source(view, path);
+	const struct builder *builder = view->plan->request->builder;
+
+	(void)error_errno(err, BLAME_HOST, code, "cannot open %s for the builder %s", path,
+	                  builder->name);
+	return error_hint(err, "make it, or take it out of \"view\" in %s", builder->file);
+}
+
+static bool is_missing(int code)
+{
+	return code == ENOENT || code == ENOTDIR;
+}
+
+int view_bind(const struct view *view, const struct view_row *row, uint64_t attributes,
+              struct error *err)
+{
+	cleanup_fd int source_fd = view_open_source(view, row->source);
 	cleanup_fd int mount_fd = -1;
 	struct stat st;
 	int r = source_fd < 0 ? source_fd : fstat(source_fd, &st) < 0 ? -errno : 0;
 
-	if (r < 0) {
-		error_errno(err, BLAME_HOST, -r, "cannot open %s for the builder %s", path,
-		            view->plan->request->builder->name);
-		return error_hint(err, "make it, or take it out of \"view\" in %s",
-		                  view->plan->request->builder->file);
-	}
-	mount_fd = mount_clone(source_fd, path, attributes, err);
+	if (r < 0 && row->optional && is_missing(-r))
+		return 0;
+	if (r < 0)
+		return view_fail_source(view, row->source, -r, err);
+	mount_fd = mount_clone(source_fd, row->source, attributes, err);
 	if (mount_fd < 0)
 		return mount_fd;
-	return view_attach(view, mount_fd, path + 1, S_ISDIR(st.st_mode), err);
+	return view_attach(view, mount_fd, row->at + 1, S_ISDIR(st.st_mode), err);
+}
+
+int view_add_read(struct view *view, const struct view_row *row, struct error *err)
+{
+	return view_bind(view, row, ATTR_READ_ONLY, err);
+}
+
+int view_add_write(struct view *view, const struct view_row *row, struct error *err)
+{
+	return view_bind(view, row, ATTR_DATA, err);
 }
 
 int view_bind_scratch(const struct view *view, int fd, const char *target, struct error *err)
@@ -231,21 +258,69 @@ int view_mount(const struct view *view, int mount_take_fd, const char *target, s
 	return mount_fd < 0 ? mount_fd : view_attach(view, mount_fd, target, true, err);
 }
 
-int view_copy_or_bind(const struct view *view, const char *path, struct error *err)
+int view_add_link(struct view *view, const struct view_row *row, struct error *err)
+{
+	int r = view_make_link(view->root_fd, row->at + 1, row->source);
+
+	return r < 0 ? error_errno(err, BLAME_HOST, -r, "cannot make %s in the sandbox", row->at)
+	             : 0;
+}
+
+/* What has its name in another root may be a link, also one that leads nowhere. */
+int view_add_file(struct view *view, const struct view_row *row, struct error *err)
+{
+	int r;
+
+	if (access(row->source, F_OK) < 0)
+		return 0;
+	r = view_remove_file(view->root_fd, row->at + 1);
+	if (r < 0 && r != -EISDIR)
+		return error_errno(err, BLAME_HOST, -r, "cannot make %s in the sandbox", row->at);
+	return view_bind(view, row, ATTR_READ_ONLY, err);
+}
+
+int view_add_directory(struct view *view, const struct view_row *row, struct error *err)
+{
+	int r = view_make_directory(view->root_fd, row->at + 1);
+
+	return r < 0 ? error_errno(err, BLAME_HOST, -r, "cannot make %s in the sandbox", row->at)
+	             : 0;
+}
+
+int view_add_system(struct view *view, const struct view_row *row, struct error *err)
 {
 	char target[PATH_MAX];
 	struct stat st;
 	ssize_t n;
 	int r;
 
-	if (lstat(path, &st) < 0)
+	if (lstat(row->source, &st) < 0)
 		return 0;
 	if (!S_ISLNK(st.st_mode))
-		return view_bind(view, path, ATTR_READ_ONLY, err);
-	n = readlink(path, target, sizeof(target) - 1);
+		return view_bind(view, row, ATTR_READ_ONLY, err);
+	n = readlink(row->source, target, sizeof(target) - 1);
 	if (n < 0)
-		return error_errno(err, BLAME_HOST, errno, "cannot read the link %s", path);
+		return error_errno(err, BLAME_HOST, errno, "cannot read the link %s", row->source);
 	target[n] = '\0';
-	r = view_make_link(view->root_fd, path + 1, target);
-	return r < 0 ? error_errno(err, BLAME_HOST, -r, "cannot make %s in the sandbox", path) : 0;
+	r = view_make_link(view->root_fd, row->at + 1, target);
+	return r < 0 ? error_errno(err, BLAME_HOST, -r, "cannot make %s in the sandbox", row->at)
+	             : 0;
+}
+
+int view_add_scratch(struct view *view, const struct view_row *row, struct error *err)
+{
+	const struct scratch *scratch = view->plan->scratch;
+	const struct {
+		const char *name;
+		int fd;
+	} parts[] = {
+		{ "build", scratch->build_fd },
+		{ "outputs", scratch->outputs_fd },
+		{ "tmp", scratch->tmp_fd },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+		if (strcmp(parts[i].name, row->source) == 0)
+			return view_bind_scratch(view, parts[i].fd, row->at + 1, err);
+	assert(false);
 }

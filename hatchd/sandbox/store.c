@@ -11,10 +11,9 @@
  * The store with the builder's own layer on top, so that it makes its outputs at their final paths.
  * The layers are named by descriptor: no path of the host is parsed for ':' or ','.
  */
-int view_add_store(struct view *view, struct error *err)
+int view_add_store(struct view *view, const struct view_row *row, struct error *err)
 {
-	const char *store_dir = view->plan->request->config->store_dir;
-	cleanup_fd int lower_fd = open(store_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	cleanup_fd int lower_fd = open(row->source, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	cleanup_fd int upper_fd = -1, work_fd = -1;
 	char lower[64], upper[64], work[64];
 	const struct mount_option options[] = {
@@ -36,5 +35,5 @@ int view_add_store(struct view *view, struct error *err)
 	(void)snprintf(upper, sizeof(upper), "/proc/self/fd/%d", upper_fd);
 	(void)snprintf(work, sizeof(work), "/proc/self/fd/%d", work_fd);
 	return view_mount(view, mount_new("overlay", options, ARRAY_SIZE(options), ATTR_DATA, err),
-	                  store_dir + 1, err);
+	                  row->at + 1, err);
 }

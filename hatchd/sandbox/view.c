@@ -33,52 +33,6 @@ static int make_root(struct view *view, struct error *err)
 	return mount_attach(view->root_fd, place_fd, "", err);
 }
 
-static int add_system(struct view *view, struct error *err)
-{
-	static const char *const paths[] = {
-		"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32",
-	};
-	int r = 0;
-
-	if (view_has_own_root(view))
-		return 0;
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(paths); i++)
-		r = view_copy_or_bind(view, paths[i], err);
-	if (r == 0 && view_make_directory(view->root_fd, "run") < 0)
-		return error_set(err, BLAME_HOST, EIO, "cannot make /run in the sandbox");
-	return r < 0 ? r : view_copy_or_bind(view, "/run/current-system", err); /* NixOS */
-}
-
-static int add_scratch(struct view *view, struct error *err)
-{
-	const struct scratch *scratch = view->plan->scratch;
-	int r = view_bind_scratch(view, scratch->build_fd, "build", err);
-
-	if (r == 0)
-		r = view_bind_scratch(view, scratch->outputs_fd, OUTPUT_DIR + 1, err);
-	if (r == 0)
-		r = view_bind_scratch(view, scratch->tmp_fd, "tmp", err);
-	if (r < 0)
-		return r;
-	/* Another root may have a directory there, with files in it. */
-	if (view_has_own_root(view))
-		return view_bind_scratch(view, scratch->tmp_fd, "var/tmp", err);
-	if (view_make_link(view->root_fd, "var/tmp", "/tmp") < 0)
-		return error_set(err, BLAME_HOST, EIO, "cannot make /var/tmp in the sandbox");
-	return 0;
-}
-
-static int add_binds(struct view *view, struct error *err)
-{
-	const struct builder *builder = view->plan->request->builder;
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < builder->n_binds; i++)
-		r = view_bind(view, builder->binds[i].path,
-		              builder->binds[i].writable ? ATTR_DATA : ATTR_READ_ONLY, err);
-	return r;
-}
-
 /* From here on only what was put there exists. */
 static int enter_root(struct view *view, struct error *err)
 {
@@ -94,18 +48,45 @@ static int enter_root(struct view *view, struct error *err)
 	return 0;
 }
 
+/* Whatever kind of row there is, one of these makes it. */
+static int (*const makers[])(struct view *, const struct view_row *, struct error *) = {
+	[VIEW_READ] = view_add_read,           [VIEW_WRITE] = view_add_write,
+	[VIEW_TMPFS] = view_add_tmpfs,         [VIEW_DEVICE] = view_add_device,
+	[VIEW_HIDE] = view_add_hide,           [VIEW_SYSTEM] = view_add_system,
+	[VIEW_STORE] = view_add_store,         [VIEW_DEV] = view_add_dev,
+	[VIEW_PROC] = view_add_proc,           [VIEW_ETC] = view_add_etc,
+	[VIEW_SCRATCH] = view_add_scratch,     [VIEW_LINK] = view_add_link,
+	[VIEW_DIRECTORY] = view_add_directory, [VIEW_FILE] = view_add_file,
+};
+
+static int fill_root(struct view *view, struct error *err)
+{
+	const struct request *request = view->plan->request;
+	cleanup_view_plan struct view_plan plan = { 0 };
+	int r = view_plan_make(request->config, request->builder, &plan);
+
+	if (r < 0)
+		return error_errno(err, BLAME_HOST, -r, "cannot list what the view holds");
+	for (size_t i = 0; r == 0 && i < plan.n_rows; i++)
+		r = makers[plan.rows[i].kind](view, &plan.rows[i], err);
+	return r;
+}
+
 int view_enter(const struct sandbox_plan *plan, struct error *err)
 {
 	static int (*const steps[])(struct view *, struct error *) = {
-		make_root,    add_system,  view_add_store, view_add_devices, view_add_proc,
-		view_add_etc, add_scratch, add_binds,      enter_root,
+		make_root,
+		fill_root,
+		view_leave_stage,
+		enter_root,
 	};
-	struct view view = { .plan = plan, .root_fd = -1, .dev_fd = -1 };
+	struct view view = { .plan = plan, .root_fd = -1, .dev_fd = -1, .stage_fd = -1 };
 	int r = 0;
 
 	(void)umask(0);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(steps); i++)
 		r = steps[i](&view, err);
+	fd_closep(&view.stage_fd);
 	fd_closep(&view.root_fd);
 	fd_closep(&view.dev_fd);
 	return r;

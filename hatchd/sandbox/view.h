@@ -9,6 +9,7 @@
 #include <linux/mount.h>
 #include <stdbool.h>
 
+#include "hatchd/config/view-plan.h"
 #include "sandbox.h"
 
 enum {
@@ -20,8 +21,9 @@ enum {
 
 struct view {
 	const struct sandbox_plan *plan;
-	int root_fd; /* the new root */
-	int dev_fd;  /* the mount at /dev; -1: it is a part of the root */
+	int root_fd;  /* the new root */
+	int dev_fd;   /* the mount at /dev; -1: it is a part of the root */
+	int stage_fd; /* -1: not needed so far */
 };
 
 /* view_has_own_root - is "/" another tree than the system's? */
@@ -60,18 +62,26 @@ int view_attach(const struct view *view, int mount_fd, const char *target, bool 
 /* view_mount - the same for what mount_new() returned; takes it, also if it is an error */
 int view_mount(const struct view *view, int mount_take_fd, const char *target, struct error *err);
 
-/* view_bind - bind the host's path (absolute) to the same path of the view. Magic links are not
- * followed */
-int view_bind(const struct view *view, const char *path, uint64_t attributes, struct error *err);
+/* view_open_source - open what of the host is to be shown: no magic link on the way, and nothing
+ * that no builder may see at the end of one. Returns an O_PATH descriptor or -errno */
+int view_open_source(const struct view *view, const char *path);
+
+/* view_fail_source - source cannot be shown, for this reason. Returns -code */
+int view_fail_source(const struct view *view, const char *path, int code, struct error *err);
+
+/* view_bind - bind what row->source names at row->at */
+int view_bind(const struct view *view, const struct view_row *row, uint64_t attributes,
+              struct error *err);
 
 /* view_bind_scratch - bind a part of scratch to a path of the view */
 int view_bind_scratch(const struct view *view, int fd, const char *target, struct error *err);
 
-/* view_copy_or_bind - a symlink of the host is made again, a directory or file bound; what the host
- * lacks is left out */
-int view_copy_or_bind(const struct view *view, const char *path, struct error *err);
+/* view_stage - a directory in a tmpfs that is gone before the builder starts: for mounts that
+ * others are made of. Returns its descriptor, borrowed, or -errno; stage.c */
+int view_stage(struct view *view, struct error *err);
 
-/* --- parts --- */
+/* view_leave_stage - take it away again. 0 or -errno */
+int view_leave_stage(struct view *view, struct error *err);
 
 /* view_lay_root - the builder's own root, and over it a layer that only hatch writes to; root.c.
  * place_fd: where it is mounted while it is made */
@@ -80,13 +90,27 @@ int view_lay_root(struct view *view, int place_fd, struct error *err);
 /* view_hide_devices - an empty /dev over that of the builder's own root; root.c */
 int view_hide_devices(struct view *view, struct error *err);
 
-/* view_add_store - the store with the builder's own layer on top, so that it makes its outputs at
- * their final paths; store.c */
-int view_add_store(struct view *view, struct error *err);
+/* --- what makes each kind of row (struct view_row) --- */
 
-/* view_add_devices, view_add_proc - kernel.c */
-int view_add_devices(struct view *view, struct error *err);
-int view_add_proc(struct view *view, struct error *err);
+int view_add_system(struct view *view, const struct view_row *row, struct error *err);
+int view_add_read(struct view *view, const struct view_row *row, struct error *err);
+int view_add_file(struct view *view, const struct view_row *row, struct error *err);
+int view_add_write(struct view *view, const struct view_row *row, struct error *err);
+int view_add_scratch(struct view *view, const struct view_row *row, struct error *err);
+int view_add_directory(struct view *view, const struct view_row *row, struct error *err);
+int view_add_link(struct view *view, const struct view_row *row, struct error *err);
 
-/* view_add_etc - etc.c */
-int view_add_etc(struct view *view, struct error *err);
+/* store.c: so that the builder makes its outputs at their final paths */
+int view_add_store(struct view *view, const struct view_row *row, struct error *err);
+
+/* kernel.c */
+int view_add_device(struct view *view, const struct view_row *row, struct error *err);
+int view_add_dev(struct view *view, const struct view_row *row, struct error *err);
+int view_add_proc(struct view *view, const struct view_row *row, struct error *err);
+
+/* etc.c */
+int view_add_etc(struct view *view, const struct view_row *row, struct error *err);
+
+/* empty.c */
+int view_add_tmpfs(struct view *view, const struct view_row *row, struct error *err);
+int view_add_hide(struct view *view, const struct view_row *row, struct error *err);

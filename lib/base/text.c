@@ -160,3 +160,11 @@ bool text_is_output(const char *text, size_t len)
 			return false;
 	return true;
 }
+
+bool path_is_below(const char *inner, const char *outer)
+{
+	size_t len = strlen(outer);
+
+	return strcmp(outer, "/") == 0 ||
+	       (strncmp(inner, outer, len) == 0 && (inner[len] == '/' || inner[len] == '\0'));
+}

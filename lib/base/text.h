@@ -30,3 +30,6 @@ bool text_is_variable(const char *text, size_t len);
 /* text_is_output - ^[a-z][A-Za-z0-9_-]{0,63}$: outputs of a derivation. They become environment
  * variables, and starting in lower case keeps them from naming PATH or LD_PRELOAD. */
 bool text_is_output(const char *text, size_t len);
+
+/* path_is_below - is inner the place outer, or inside of it? Both absolute, without "." and ".." */
+bool path_is_below(const char *inner, const char *outer);

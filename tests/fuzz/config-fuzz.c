@@ -48,8 +48,9 @@ static void check_builder(const struct builder *builder)
 			assert(strcmp(builder->environment.set[i].name,
 			              builder->environment.accept[k]) != 0);
 	assert((builder->root.kind == ROOT_SYSTEM) == (builder->root.path == NULL));
-	for (size_t i = 0; i < builder->n_binds; i++)
-		assert(builder->binds[i].path[0] == '/' && builder->binds[i].path[1] != '\0');
+	for (size_t i = 0; i < builder->view.n_places; i++)
+		assert(builder->view.places[i].at[0] == '/' &&
+		       builder->view.places[i].at[1] != '\0');
 }
 
 static void try_builder(const char *text, size_t len)

@@ -1,0 +1,166 @@
+/* The list of what a view holds: tables of what every builder has, then the definition's places. */
+#include "view-plan.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct view_row system_rows[] = {
+	{ VIEW_SYSTEM, "/usr", "/usr" },
+	{ VIEW_SYSTEM, "/bin", "/bin" },
+	{ VIEW_SYSTEM, "/sbin", "/sbin" },
+	{ VIEW_SYSTEM, "/lib", "/lib" },
+	{ VIEW_SYSTEM, "/lib32", "/lib32" },
+	{ VIEW_SYSTEM, "/lib64", "/lib64" },
+	{ VIEW_SYSTEM, "/libx32", "/libx32" },
+	{ VIEW_DIRECTORY, "/run" },
+	{ VIEW_SYSTEM, "/run/current-system", "/run/current-system" }, /* NixOS */
+};
+
+static const struct view_row kernel_rows[] = {
+	{ VIEW_DEV, "/dev" },
+	{ VIEW_DEVICE, "/dev/null", "/dev/null" },
+	{ VIEW_DEVICE, "/dev/zero", "/dev/zero" },
+	{ VIEW_DEVICE, "/dev/full", "/dev/full" },
+	{ VIEW_DEVICE, "/dev/random", "/dev/random" },
+	{ VIEW_DEVICE, "/dev/urandom", "/dev/urandom" },
+	{ VIEW_PROC, "/proc" },
+};
+
+static const struct view_row etc_rows[] = {
+	{ VIEW_ETC, "/etc" },
+};
+
+static const struct view_row loader_rows[] = {
+	{ VIEW_FILE, "/etc/alternatives", "/etc/alternatives" },
+	{ VIEW_FILE, "/etc/ld.so.cache", "/etc/ld.so.cache" },
+	{ VIEW_FILE, "/etc/ld.so.conf", "/etc/ld.so.conf" },
+	{ VIEW_FILE, "/etc/ld.so.conf.d", "/etc/ld.so.conf.d" },
+};
+
+/* Where the network is. */
+static const struct view_row resolver_rows[] = {
+	{ VIEW_FILE, "/etc/resolv.conf", "/etc/resolv.conf" },
+	{ VIEW_FILE, "/etc/hosts", "/etc/hosts" },
+};
+
+/* What programs of the host need to use it. */
+static const struct view_row network_rows[] = {
+	{ VIEW_FILE, "/etc/services", "/etc/services" },
+	{ VIEW_FILE, "/etc/protocols", "/etc/protocols" },
+	{ VIEW_FILE, "/etc/gai.conf", "/etc/gai.conf" },
+	{ VIEW_FILE, "/etc/ssl", "/etc/ssl" },
+	{ VIEW_FILE, "/etc/pki", "/etc/pki" },
+	{ VIEW_FILE, "/etc/ca-certificates", "/etc/ca-certificates" },
+	{ VIEW_FILE, "/etc/static", "/etc/static" },
+};
+
+static const struct view_row scratch_rows[] = {
+	{ VIEW_SCRATCH, "/build", "build" },
+	{ VIEW_SCRATCH, "/build/outputs", "outputs" },
+	{ VIEW_SCRATCH, "/tmp", "tmp" },
+};
+
+static const struct view_row system_tmp_rows[] = {
+	{ VIEW_LINK, "/var/tmp", "/tmp" },
+};
+
+/* Another root may have a directory there, with files in it. */
+static const struct view_row other_tmp_rows[] = {
+	{ VIEW_SCRATCH, "/var/tmp", "tmp" },
+};
+
+static int add(struct view_plan *plan, const struct view_row *rows, size_t n_rows)
+{
+	struct view_row *grown = reallocarray(plan->rows, plan->n_rows + n_rows, sizeof(*grown));
+
+	if (!grown)
+		return -ENOMEM;
+	memcpy(grown + plan->n_rows, rows, n_rows * sizeof(*rows));
+	plan->rows = grown;
+	plan->n_rows += n_rows;
+	return 0;
+}
+
+/* The kinds of places are the first of those of rows. */
+_Static_assert((int)PLACE_READ == VIEW_READ && (int)PLACE_WRITE == VIEW_WRITE &&
+                       (int)PLACE_TMPFS == VIEW_TMPFS && (int)PLACE_DEVICE == VIEW_DEVICE &&
+                       (int)PLACE_HIDE == VIEW_HIDE && (int)PLACE_OVERLAY == VIEW_OVERLAY,
+               "a place's kind is that of its row");
+
+static int add_places(struct view_plan *plan, const struct builder *builder)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < builder->view.n_places; i++) {
+		const struct place *place = &builder->view.places[i];
+
+		r = add(plan,
+		        &(struct view_row){ .kind = (enum view_kind)place->kind,
+		                            .at = place->at,
+		                            .source = place->source,
+		                            .optional = place->optional,
+		                            .size = place->size,
+		                            .place = place },
+		        1);
+	}
+	return r;
+}
+
+int view_plan_make(const struct config *config, const struct builder *builder,
+                   struct view_plan *ret)
+{
+	cleanup_view_plan struct view_plan plan = { 0 };
+	const struct view_row store[] = { { VIEW_STORE, config->store_dir, config->store_dir } };
+	const bool system = builder->root.kind == ROOT_SYSTEM, network = builder->network_host;
+	const struct {
+		const struct view_row *rows;
+		size_t n_rows;
+		bool wanted;
+	} parts[] = {
+		{ system_rows, ARRAY_SIZE(system_rows), system },
+		{ store, ARRAY_SIZE(store), true },
+		{ kernel_rows, ARRAY_SIZE(kernel_rows), true },
+		{ etc_rows, ARRAY_SIZE(etc_rows), true },
+		{ loader_rows, ARRAY_SIZE(loader_rows), system },
+		{ resolver_rows, ARRAY_SIZE(resolver_rows), network },
+		{ network_rows, ARRAY_SIZE(network_rows), network && system },
+		{ scratch_rows, ARRAY_SIZE(scratch_rows), true },
+		{ system_tmp_rows, ARRAY_SIZE(system_tmp_rows), system },
+		{ other_tmp_rows, ARRAY_SIZE(other_tmp_rows), !system },
+	};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(parts); i++)
+		if (parts[i].wanted)
+			r = add(&plan, parts[i].rows, parts[i].n_rows);
+	if (r == 0)
+		r = add_places(&plan, builder);
+	if (r < 0)
+		return r;
+	*ret = plan;
+	plan = (struct view_plan){ 0 };
+	return 0;
+}
+
+void view_plan_done(struct view_plan *plan)
+{
+	free(plan->rows);
+	*plan = (struct view_plan){ 0 };
+}
+
+const char *view_kind_name(enum view_kind kind)
+{
+	static const char *const names[] = {
+		[VIEW_READ] = "read",     [VIEW_WRITE] = "write",
+		[VIEW_TMPFS] = "tmpfs",   [VIEW_DEVICE] = "device",
+		[VIEW_HIDE] = "hide",     [VIEW_OVERLAY] = "overlay",
+		[VIEW_SYSTEM] = "system", [VIEW_STORE] = "store",
+		[VIEW_DEV] = "dev",       [VIEW_PROC] = "proc",
+		[VIEW_ETC] = "etc",       [VIEW_SCRATCH] = "scratch",
+		[VIEW_LINK] = "link",     [VIEW_DIRECTORY] = "directory",
+		[VIEW_FILE] = "file",
+	};
+
+	return names[kind];
+}

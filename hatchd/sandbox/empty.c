@@ -1,0 +1,74 @@
+/* Places without anything of the host: new ones for the builder, and those that hide what is there.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/mount.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "mount.h"
+#include "view.h"
+
+enum {
+	ATTR_HIDDEN = ATTR_READ_ONLY | MOUNT_ATTR_NOEXEC,
+	BYTES_PER_INODE = 4096, /* an inode costs memory too */
+};
+
+int view_add_tmpfs(struct view *view, const struct view_row *row, struct error *err)
+{
+	const struct account *account = view->plan->account;
+	char size[24], inodes[24], uid[16], gid[16];
+	const struct mount_option options[] = {
+		{ "mode", "0755" }, { "size", size }, { "nr_inodes", inodes },
+		{ "uid", uid },     { "gid", gid },
+	};
+
+	(void)snprintf(size, sizeof(size), "%" PRIu64, row->size);
+	(void)snprintf(inodes, sizeof(inodes), "%" PRIu64, row->size / BYTES_PER_INODE + 1);
+	(void)snprintf(uid, sizeof(uid), "%u", account->uid);
+	(void)snprintf(gid, sizeof(gid), "%u", account->gid);
+	return view_mount(view, mount_new("tmpfs", options, ARRAY_SIZE(options), ATTR_DATA, err),
+	                  row->at + 1, err);
+}
+
+static int make_hidden_directory(struct error *err)
+{
+	static const struct mount_option options[] = { { "mode", "0000" }, { "nr_inodes", "1" } };
+
+	return mount_new("tmpfs", options, ARRAY_SIZE(options), ATTR_HIDDEN, err);
+}
+
+static int make_hidden_file(struct view *view, struct error *err)
+{
+	static const char name[] = "hidden";
+	cleanup_fd int file_fd = -1;
+	int stage_fd = view_stage(view, err);
+
+	if (stage_fd < 0)
+		return stage_fd;
+	file_fd = openat(stage_fd, name, O_RDONLY | O_CREAT | O_CLOEXEC, 0000);
+	if (file_fd < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot make an empty file");
+	return mount_clone(file_fd, name, ATTR_HIDDEN, err);
+}
+
+int view_add_hide(struct view *view, const struct view_row *row, struct error *err)
+{
+	cleanup_fd int target_fd = view_open(view->root_fd, row->at + 1, 0);
+	cleanup_fd int mount_fd = -1;
+	struct stat st;
+
+	if (target_fd < 0 && row->optional)
+		return 0;
+	if (target_fd < 0 || fstat(target_fd, &st) < 0) {
+		(void)error_errno(err, BLAME_HOST, target_fd < 0 ? -target_fd : errno,
+		                  "cannot hide %s, which the view of the builder %s does not hold",
+		                  row->at, view->plan->request->builder->name);
+		return error_hint(err, "take it out of \"view.hide\" in %s, or show what holds it",
+		                  view->plan->request->builder->file);
+	}
+	mount_fd = S_ISDIR(st.st_mode) ? make_hidden_directory(err) : make_hidden_file(view, err);
+	return mount_fd < 0 ? mount_fd : mount_attach(mount_fd, target_fd, "", err);
+}
