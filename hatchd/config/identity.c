@@ -81,12 +81,12 @@ int check_uid_map(struct reading *in, struct builder *builder)
 		return reading_fail(in, at, EINVAL,
 		                    "there are no ids for a range; expected range_base in %s",
 		                    show(in->config->file, shown));
-	for (size_t i = 0; i < builder->n_binds; i++)
-		if (builder->binds[i].writable)
+	for (size_t i = 0; i < builder->view.n_places; i++)
+		if (builder->view.places[i].kind == PLACE_WRITE)
 			return reading_fail(in, at, EINVAL,
 			                    "what a range leaves in %s would belong to ids of "
 			                    "later requests; expected no view.write beside a range",
-			                    show(builder->binds[i].path, shown));
+			                    show(builder->view.places[i].source, shown));
 	return 0;
 }
 
