@@ -3,6 +3,7 @@
  * argument names it; "kill_everything" also prints a line for the test to read.
  */
 #include "attack.h"
+#include <errno.h>
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -52,7 +53,7 @@ static void kill_everything(void)
 	(void)kill(-1, SIGKILL);
 	expect(waitpid(child, &status, 0) == child && WIFSIGNALED(status), "our own child is dead");
 	/* If init had fallen we would not be here. */
-	expect(kill(1, 0) == 0, "process 1 lives");
+	expect(kill(1, 0) == 0 || errno == EPERM, "process 1 lives");
 }
 
 static char *output(void)
