@@ -110,6 +110,9 @@ static int failed(const struct exchange *x, struct error *err)
 		(void)error_set(err, BLAME_BUILD, ETIMEDOUT,
 		                "builder %s went over its time limit of %llu s%s", builder,
 		                (unsigned long long)x->time_limit_sec, request);
+	else if (end->exit.oom)
+		(void)error_set(err, BLAME_BUILD, ENOMEM, "builder %s ran out of memory%s", builder,
+		                request);
 	else if (end->exit.signal)
 		(void)error_set(err, BLAME_BUILD, ECANCELED,
 		                "builder %s was ended by signal %u, %s%s", builder,
@@ -118,6 +121,8 @@ static int failed(const struct exchange *x, struct error *err)
 		(void)error_set(err, BLAME_BUILD, ECANCELED,
 		                "builder %s failed with exit status %u%s", builder, end->exit.code,
 		                request);
+	if (end->exit.hint)
+		(void)error_hint(err, "%s", end->exit.hint);
 	return (int)end->exit.code;
 }
 

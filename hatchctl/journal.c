@@ -27,9 +27,11 @@ static const char prefix[] = "HATCH_";
 
 /* Fields whose values are numbers. hatchd(8), "JOURNAL", says what they mean. */
 static const char *const numbers[] = {
-	"HATCH_PEER_UID",     "HATCH_PEER_GID",     "HATCH_PEER_PID",     "HATCH_EXIT",
-	"HATCH_SIGNAL",       "HATCH_DURATION_MS",  "HATCH_QUEUED_MS",    "HATCH_RUN_MS",
-	"HATCH_STDOUT_BYTES", "HATCH_STDERR_BYTES", "HATCH_OUTPUT_BYTES", "HATCH_OUTPUTS",
+	"HATCH_PEER_UID",       "HATCH_PEER_GID",     "HATCH_PEER_PID",      "HATCH_EXIT",
+	"HATCH_SIGNAL",         "HATCH_DURATION_MS",  "HATCH_QUEUED_MS",     "HATCH_RUN_MS",
+	"HATCH_STDOUT_BYTES",   "HATCH_STDERR_BYTES", "HATCH_OUTPUT_BYTES",  "HATCH_OUTPUTS",
+	"HATCH_MEMORY_PEAK",    "HATCH_CPU_USER_US",  "HATCH_CPU_SYSTEM_US", "HATCH_IO_READ_BYTES",
+	"HATCH_IO_WRITE_BYTES", "HATCH_PIDS_PEAK",
 };
 
 static void entry_done(struct entry *entry)

@@ -26,6 +26,7 @@
 #include "hatchd/sandbox/filter.h"
 #include "hatchd/sandbox/landlock.h"
 #include "hatchd/slot/cgroup.h"
+#include "hatchd/slot/control.h"
 #include "lib/base/cleanup.h"
 
 enum {
@@ -93,6 +94,26 @@ static bool has_cgroup2(void)
 	char own[CGROUP_PATH_MAX];
 
 	return cgroup_own_path(own, NULL) == 0;
+}
+
+static bool has_memory_controller(void)
+{
+	return control_exists("memory");
+}
+
+static bool has_cpu_controller(void)
+{
+	return control_exists("cpu");
+}
+
+static bool has_pids_controller(void)
+{
+	return control_exists("pids");
+}
+
+static bool has_io_controller(void)
+{
+	return control_exists("io");
 }
 
 static bool has_sealing(void)
@@ -218,6 +239,14 @@ static const struct feature {
 	  "systemd" },
 	{ "systemd 252", has_systemd, NEEDED, ROOT_ONLY,
 	  "an older systemd lacks unit settings we rely on" },
+	{ "cgroup controller memory", has_memory_controller, PROTECTS, ROOT_ONLY,
+	  "builders with limits.memory, memory_high or swap refuse, but for limits_optional" },
+	{ "cgroup controller cpu", has_cpu_controller, PROTECTS, ROOT_ONLY,
+	  "builders with limits.cpus refuse, but for limits_optional" },
+	{ "cgroup controller pids", has_pids_controller, PROTECTS, ROOT_ONLY,
+	  "builders with limits.tasks refuse, but for limits_optional" },
+	{ "cgroup controller io", has_io_controller, PROTECTS, ROOT_ONLY,
+	  "builders with limits.io_weight refuse, but for limits_optional" },
 	{ "SO_PEERPIDFD", has_peer_pidfd, PROTECTS, ALWAYS,
 	  "before Linux 6.5 no derivation is known: builders with allow.derivations refuse" },
 	{ "SO_PASSRIGHTS", has_pass_rights, PROTECTS, ALWAYS,

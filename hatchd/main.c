@@ -100,13 +100,23 @@ static void open_standard_streams(void)
 				_exit(EX_OSERR);
 }
 
+/* Of hatchd. The hard limit stays: a definition may ask for it, for its builder. */
+static int refuse_core_dumps(void)
+{
+	struct rlimit core;
+
+	if (getrlimit(RLIMIT_CORE, &core) < 0)
+		return -1;
+	core.rlim_cur = 0;
+	return setrlimit(RLIMIT_CORE, &core);
+}
+
 /*
  * What a wrapper may have left behind: ignored signals, a mask, a umask, descriptors. Only the
  * passed connection (3) stays.
  */
 static int make_clean(struct error *err)
 {
-	const struct rlimit no_core = { 0, 0 };
 	sigset_t none;
 	int keep[] = { SD_LISTEN_FDS_START };
 
@@ -115,7 +125,7 @@ static int make_clean(struct error *err)
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)sigemptyset(&none);
 	(void)umask(077);
-	if (sigprocmask(SIG_SETMASK, &none, NULL) < 0 || setrlimit(RLIMIT_CORE, &no_core) < 0)
+	if (sigprocmask(SIG_SETMASK, &none, NULL) < 0 || refuse_core_dumps() < 0)
 		return error_errno(err, BLAME_HOST, errno, "cannot clean up the process");
 	/* Without root the /proc files of a process that is not dumpable, and of its children,
 	 * belong to root: the id maps of the sandbox could not be written. init and the helpers are

@@ -49,7 +49,15 @@ let
       "log"
       "output"
       "output_entries"
+      "memory"
+      "memory_high"
+      "swap"
+      "cpus"
+      "tasks"
+      "io_weight"
+      "rlimits"
     ];
+    limits_optional = null;
   };
 
   # Names of `given` that are not among `known`, each as an assertion that does not hold.

@@ -204,7 +204,7 @@ ROWS = [
      [SANDBOX + "the_store_below_the_outputs_stays"]),
     ("session_keyring", [(INIT, "r = leave_keyrings(&err);", "(void)leave_keyrings;")],
      [SANDBOX + "keyrings_are_out_of_reach"]),
-    ("limits_of_a_process", [(INIT, "r = set_rlimits();", "(void)set_rlimits;")],
+    ("limits_of_a_process", [(INIT, "r = rlimits_set(&plan->request->builder->limits);", "{}")],
      [SANDBOX + "signal_state_umask_and_limits_that_hatchd_inherits_are_reset"]),
     ("signal_state", [(INIT, "r = reset_signals();", "(void)reset_signals;")],
      [SANDBOX + "signal_state_umask_and_limits_that_hatchd_inherits_are_reset"]),

@@ -56,6 +56,7 @@ static const struct member builder_members[] = {
 	{ "seccomp", read_seccomp },
 	{ "view", read_view },
 	{ "limits", read_limits },
+	{ "limits_optional", read_truth, FIELD(limits_optional) },
 };
 
 static const struct member builder_object = { INSIDE(builder_members) };
@@ -64,6 +65,7 @@ static int (*const checks[])(struct reading *in, struct builder *builder) = {
 	check_variables_once,
 	check_uid_map,
 	check_places,
+	check_limits,
 };
 
 static int set_defaults(const struct config *config, const char *name, struct builder *builder)

@@ -60,6 +60,9 @@ int check_uid_map(struct reading *in, struct builder *builder);
  * place.c */
 int check_places(struct reading *in, struct builder *builder);
 
+/* check_limits - those that contradict each other; limits.c */
+int check_limits(struct reading *in, struct builder *builder);
+
 /* --- paths that a definition may not name (place.c) --- */
 
 enum {

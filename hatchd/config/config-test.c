@@ -139,7 +139,62 @@ static void what_is_absent_has_the_most_restrictive_value(void)
 	check(b.limits.silence_sec == 0 && b.limits.grace_sec == 5);
 	check(b.limits.log_bytes == 64 << 20 && b.limits.output_bytes == 1 << 30);
 	check(b.limits.output_entries == 100000);
+	/* Of these nothing is less than what the service itself may use. */
+	check(b.limits.memory_bytes == 0 && b.limits.tasks == 0 && b.limits.cpu_quota_us == 0);
+	check(!b.limits_optional);
 	check(strcmp(b.description, "") == 0);
+}
+
+static void reads_limits_of_cgroup_and_processes(void)
+{
+	static const char text[] =
+		"{\"command\": [\"/x\"], \"limits_optional\": true, \"limits\": {\"memory\": \"2G\",\n"
+		"\"memory_high\": \"1G\", \"swap\": \"1M\", \"cpus\": 1.5, \"tasks\": 9,\n"
+		"\"io_weight\": 50, \"rlimits\": {\"nofile\": 64, \"core\": \"unlimited\",\n"
+		"\"stack\": {\"soft\": \"1M\", \"hard\": \"2M\"}}}}";
+	cleanup_builder struct builder b = { 0 };
+	const struct rlimit_setting *rlimits = b.limits.rlimits;
+
+	check(parse_builder(text, &b) == 0);
+	check(b.limits_optional);
+	check(b.limits.memory_bytes == UINT64_C(2) << 30 && b.limits.memory_high_bytes == 1 << 30);
+	check(b.limits.swap_bytes == 1 << 20 && b.limits.cpu_quota_us == 150000);
+	check(b.limits.tasks == 9 && b.limits.io_weight == 50);
+	check(rlimits[RLIMIT_NOFILE].set && rlimits[RLIMIT_NOFILE].soft == 64 &&
+	      rlimits[RLIMIT_NOFILE].hard == 64);
+	check(rlimits[RLIMIT_CORE].set && rlimits[RLIMIT_CORE].hard == UINT64_MAX);
+	check(rlimits[RLIMIT_STACK].soft == 1 << 20 && rlimits[RLIMIT_STACK].hard == 2 << 20);
+	check(!rlimits[RLIMIT_AS].set);
+}
+
+static void limits_that_contradict_each_other_are_named_with_their_place(void)
+{
+	static const struct {
+		const char *limits, *place, *what;
+	} rows[] = {
+		{ "\"memory\": \"8M\",\n \"memory_high\": \"9M\"", "2:17",
+		  "memory_high is above memory; expected at most 8388608" },
+		{ "\n\"swap\": \"9M\"", "2:9", "expected the key memory too" },
+		{ "\"rlimits\": {\"stack\":\n {\"soft\": \"2M\", \"hard\": \"1M\"}}", "2:11",
+		  "soft is above hard" },
+		{ "\n\"rlimits\": {\"files\": 9}", "2:13", "unknown key \"files\"" },
+		{ "\n\"cpus\": \"all\"", "2:9", "expected a number of processors" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		cleanup_builder struct builder b = { 0 };
+		char text[512], place[64];
+
+		(void)snprintf(text, sizeof(text), "{\"command\": [\"/x\"], \"limits\": {%s}}",
+		               rows[i].limits);
+		(void)snprintf(place, sizeof(place),
+		               "/etc/hatch/builders.d/b.json:%s:", rows[i].place);
+		check(parse_builder(text, &b) == -EINVAL);
+		check(strncmp(err.text, place, strlen(place)) == 0);
+		check(strstr(err.text, rows[i].what) != NULL);
+		if (unit_failed)
+			printf("# %s\n", err.text);
+	}
 }
 
 static void hatchd_json_may_be_absent_or_empty(void)
@@ -333,9 +388,7 @@ static void refuses_keys_that_do_not_exist_yet(void)
 		"\"view\": {\"overlay\": []}",
 		"\"view\": {\"credentials\": []}",
 		"\"view\": {\"store\": true}",
-		"\"limits\": {\"memory\": \"1G\"}",
-		"\"limits\": {\"cpus\": 1}",
-		"\"limits\": {\"tasks\": 1}",
+		"\"limits\": {\"rlimits\": {\"rtprio\": 1}}",
 		"\"limits\": {\"scratch\": 1}",
 		"\"limits\": {\"input\": 1}",
 	};
@@ -521,6 +574,43 @@ static void takes_values_at_the_limit_and_none_beyond(void)
 		  "\"limits\": {\"output_entries\": 100000001}" },
 		{ "\"limits\": {\"output_entries\": 1}",
 		  "\"limits\": {\"output_entries\": \"1M\"}" },
+		{ "\"limits\": {\"memory\": \"4M\"}", "\"limits\": {\"memory\": 4194303}" },
+		{ "\"limits\": {\"memory\": \"1024T\"}", "\"limits\": {\"memory\": \"1025T\"}" },
+		{ "\"limits\": {\"memory_high\": \"4M\"}",
+		  "\"limits\": {\"memory_high\": \"4095K\"}" },
+		{ "\"limits\": {\"memory\": \"8M\", \"memory_high\": \"8M\"}",
+		  "\"limits\": {\"memory\": \"8M\", \"memory_high\": \"9M\"}" },
+		{ "\"limits\": {\"memory\": \"8M\", \"swap\": 0}", "\"limits\": {\"swap\": 0}" },
+		{ "\"limits\": {\"memory\": \"8M\", \"swap\": \"9M\"}",
+		  "\"limits\": {\"memory_high\": \"8M\", \"swap\": \"9M\"}" },
+		{ "\"limits\": {\"cpus\": 0.01}", "\"limits\": {\"cpus\": 0.009}" },
+		{ "\"limits\": {\"cpus\": 4096}", "\"limits\": {\"cpus\": 4096.5}" },
+		{ "\"limits\": {\"cpus\": 1}", "\"limits\": {\"cpus\": 0}" },
+		{ "\"limits\": {\"cpus\": 1.5}", "\"limits\": {\"cpus\": -1.5}" },
+		{ "\"limits\": {\"cpus\": 2}", "\"limits\": {\"cpus\": \"2\"}" },
+		{ "\"limits\": {\"tasks\": 1}", "\"limits\": {\"tasks\": 0}" },
+		{ "\"limits\": {\"tasks\": 4194304}", "\"limits\": {\"tasks\": 4194305}" },
+		{ "\"limits\": {\"io_weight\": 1}", "\"limits\": {\"io_weight\": 0}" },
+		{ "\"limits\": {\"io_weight\": 10000}", "\"limits\": {\"io_weight\": 10001}" },
+		{ "\"limits_optional\": true", "\"limits_optional\": 1" },
+		{ "\"limits\": {\"rlimits\": {\"nofile\": 524288}}",
+		  "\"limits\": {\"rlimits\": {\"nofile\": 524289}}" },
+		{ "\"limits\": {\"rlimits\": {\"nofile\": 8}}",
+		  "\"limits\": {\"rlimits\": {\"nofile\": 7}}" },
+		{ "\"limits\": {\"rlimits\": {\"as\": \"unlimited\"}}",
+		  "\"limits\": {\"rlimits\": {\"nofile\": \"unlimited\"}}" },
+		{ "\"limits\": {\"rlimits\": {\"cpu\": 1}}",
+		  "\"limits\": {\"rlimits\": {\"cpu\": \"1M\"}}" },
+		{ "\"limits\": {\"rlimits\": {\"stack\": {\"soft\": 65536, \"hard\": \"64K\"}}}",
+		  "\"limits\": {\"rlimits\": {\"stack\": {\"soft\": 65537, \"hard\": \"64K\"}}}" },
+		{ "\"limits\": {\"rlimits\": {\"core\": {\"soft\": 0, \"hard\": \"unlimited\"}}}",
+		  "\"limits\": {\"rlimits\": {\"core\": {\"soft\": \"unlimited\", \"hard\": 0}}}" },
+		{ "\"limits\": {\"rlimits\": {}}",
+		  "\"limits\": {\"rlimits\": {\"core\": {\"soft\": 0}}}" },
+		{ "\"limits\": {\"rlimits\": {\"fsize\": 0}}",
+		  "\"limits\": {\"rlimits\": {\"fsize\": {\"soft\": 0, \"hard\": 1, \"x\": 1}}}" },
+		{ "\"limits\": {\"rlimits\": {\"nproc\": 1}}",
+		  "\"limits\": {\"rlimits\": {\"nproc\": 0}}" },
 		{ "\"description\": \"\"", "\"description\": \"a\\tb\"" },
 		{ "\"description\": \"a\"", "\"description\": null" },
 	};
@@ -1012,6 +1102,8 @@ static void checks_the_whole_configuration(void)
 static const struct unit_case in_memory[] = {
 	CASE(a_definition_may_say_everything),
 	CASE(what_is_absent_has_the_most_restrictive_value),
+	CASE(reads_limits_of_cgroup_and_processes),
+	CASE(limits_that_contradict_each_other_are_named_with_their_place),
 	CASE(hatchd_json_may_be_absent_or_empty),
 	CASE(hatchd_json_may_say_everything),
 	CASE(refuses_what_is_wrong_in_hatchd_json),

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include "lib/base/cleanup.h"
@@ -63,11 +64,29 @@ struct variable {
 	char *name, *value;
 };
 
+enum { CPU_PERIOD_US = 100000 };
+
+/* A resource limit of the builder's processes; UINT64_MAX is unlimited. */
+struct rlimit_setting {
+	uint64_t soft, hard;
+	bool set; /* else what hatchd sets on its own */
+};
+
 struct limits {
 	uint64_t time_default_sec, time_max_sec; /* limits.time_sec */
 	uint64_t silence_sec;                    /* 0: none */
 	uint64_t grace_sec;                      /* between SIGTERM and SIGKILL */
 	uint64_t log_bytes, output_bytes, output_entries;
+
+	/* of the request's cgroup; 0: no limit */
+	uint64_t memory_bytes, memory_high_bytes;
+	uint64_t swap_bytes;   /* with a limit on memory 0 is none at all */
+	uint64_t cpu_quota_us; /* of processor time in each CPU_PERIOD_US; more than it with several
+	                        */
+	uint64_t tasks;        /* processes and threads of the builder at once */
+	uint64_t io_weight;    /* 1 to 10000; others have 100 */
+
+	struct rlimit_setting rlimits[RLIM_NLIMITS]; /* by RLIMIT_*, setrlimit(2) */
 };
 
 enum view_base {
@@ -167,6 +186,7 @@ struct builder {
 		size_t n_places;
 	} view;
 	struct limits limits;
+	bool limits_optional; /* a limit that the host cannot hold is left out instead of refused */
 };
 
 #define cleanup_config  cleanup_(config_done)

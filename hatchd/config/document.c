@@ -238,6 +238,7 @@ static int place_scalar(struct cursor *cursor, const json_t *json, struct value 
 		break;
 	case JSON_REAL:
 		ret->kind = VALUE_FRACTION;
+		ret->fraction = json_real_value(json);
 		break;
 	case JSON_TRUE:
 	case JSON_FALSE:

@@ -32,6 +32,7 @@ struct value {
 	size_t at;       /* where the value stands */
 	const char *string;
 	int64_t integer;
+	double fraction; /* of VALUE_FRACTION */
 	bool boolean;
 	struct value *items; /* of an object (in the order of the text) or an array */
 	size_t n_items;

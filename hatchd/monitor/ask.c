@@ -2,10 +2,12 @@
 #include "job.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 
+#include "hatchd/sandbox/rlimits.h"
 #include "hatchd/slot/scratch.h"
 
 int job_receive_record(struct job *job, struct error *err)
@@ -47,6 +49,31 @@ static int open_root(struct job *job, struct error *err)
 	return r < 0 || job->root_fd < 0 ? r : builder_check_root(&job->builder, job->root_fd, err);
 }
 
+/* A limit that nothing holds is none. */
+static int check_limits(struct job *job, struct error *err)
+{
+	const struct builder *builder = &job->builder;
+	char *missing = job->receipt.limits_missing;
+	char own[CGROUP_PATH_MAX];
+	cleanup_fd int fd = -1;
+
+	if (!control_is_asked(&builder->limits))
+		return 0;
+	if (job->options->privileged && cgroup_own_path(own, NULL) == 0)
+		fd = open(own, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	control_missing(&builder->limits, fd, missing);
+	if (!missing[0] || builder->limits_optional)
+		return 0;
+	(void)error_set(err, BLAME_POLICY, ENOTSUP,
+	                "the builder %s has limits that this host cannot hold: %s", builder->name,
+	                missing);
+	(void)error_hint(err,
+	                 "hatchd --check says which controllers are missing; \"limits_optional\": "
+	                 "true in %s runs it without",
+	                 builder->file);
+	return -ENOTSUP;
+}
+
 /* The definition itself is checked too: a program that is missing is told before anything is made.
  */
 int phase_policy(struct job *job, struct error *err)
@@ -73,6 +100,11 @@ int phase_policy(struct job *job, struct error *err)
 		job->code_name = "cannot-run";
 	if (r == 0)
 		r = builder_check_places(&job->builder, err);
+	if (r < 0)
+		return r;
+	r = rlimits_check(&job->builder, err);
+	if (r == 0)
+		r = check_limits(job, err);
 	if (r < 0)
 		return r;
 	r = scratch_choose_name(job->receipt.id);

@@ -45,6 +45,18 @@ static int announce(struct job *job, struct error *err)
 	return r;
 }
 
+/* Before the helpers are forked: what is in our own group may have to leave it. */
+static int make_cgroup(struct job *job, struct error *err)
+{
+	int r = cgroup_create(strrchr(job->made.cgroup, '/') + 1, &job->cgroup, err);
+
+	if (r == 0)
+		r = control_apply(&job->cgroup, &job->builder.limits, err);
+	if (r == 0)
+		meter_open(&job->cgroup, &job->meter);
+	return r;
+}
+
 int phase_prepare(struct job *job, struct error *err)
 {
 	struct build_account *account = &job->account;
@@ -56,7 +68,7 @@ int phase_prepare(struct job *job, struct error *err)
 		r = scratch_create(job->pool.scratch_fd, job->made.scratch, &account->account,
 		                   &job->scratch, err);
 	if (r == 0 && job->options->privileged)
-		r = cgroup_create(strrchr(job->made.cgroup, '/') + 1, &job->cgroup, err);
+		r = make_cgroup(job, err);
 	if (r == 0)
 		r = packer_start(&job->request, &job->scratch, &account->packer,
 		                 job->speaker.tree_fd, &job->packer, err);
@@ -78,6 +90,13 @@ static void on_started(void *context)
 	receipt_expect(order.time_limit_sec + job->builder.limits.grace_sec + BEGIN_EXPECT_SEC);
 	receipt_status("%s for uid %u runs as %s", job->receipt.builder, job->peer.uid,
 	               job->receipt.user);
+}
+
+static bool ran_out_of_memory(void *context)
+{
+	const struct job *job = context;
+
+	return meter_read(&job->meter).oom_kills > 0;
 }
 
 /* From here on nothing needs a right: not to kill, not to return, not to clean up. And nothing is
@@ -171,10 +190,12 @@ int phase_build(struct job *job, struct error *err)
 		.control_fd = job->speaker.control_fd,
 		.signal_fd = job->signal_fd,
 		.started = on_started,
+		.ran_out_of_memory = ran_out_of_memory,
 		.context = job,
 	};
 	r = watch_run(&job->watch, err);
 	killed = job_kill_sandbox(job, r < 0 ? NULL : err);
+	job->receipt.usage = meter_read(&job->meter);
 	if (r == 0 && killed == 0)
 		drain_log(job);
 	if (job->watch.started_ms)

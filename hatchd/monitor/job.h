@@ -13,6 +13,7 @@
 #include "hatchd/sandbox/sandbox.h"
 #include "hatchd/slot/build-user.h"
 #include "hatchd/slot/cgroup.h"
+#include "hatchd/slot/control.h"
 #include "hatchd/slot/pool.h"
 #include "hatchd/slot/scratch.h"
 #include "hatchd/speaker/channel.h"
@@ -48,6 +49,7 @@ struct job {
 	struct slot_record made;
 	struct scratch scratch;
 	struct cgroup cgroup;
+	struct meter meter;
 	struct helper packer, cleaner, tap;
 	struct sandbox sandbox;
 	struct watch watch;

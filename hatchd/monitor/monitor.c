@@ -61,6 +61,7 @@ static void job_done(struct job *job)
 {
 	pool_done(&job->pool);
 	cgroup_done(&job->cgroup);
+	meter_done(&job->meter);
 	scratch_done(&job->scratch);
 	build_account_done(&job->account);
 	speaker_done(&job->speaker);
@@ -176,6 +177,7 @@ int monitor_serve(const struct monitor_options *options, int conn_take_fd, const
 		             .tmp_fd = -1,
 		             .root_fd = -1 },
 		.cgroup = { .dir_fd = -1, .kill_fd = -1, .events_fd = -1, .parent_fd = -1 },
+		.meter = NO_METER,
 		.packer = { 0, -1, -1 },
 		.cleaner = { 0, -1, -1 },
 		.tap = { 0, -1, -1 },

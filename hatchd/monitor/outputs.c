@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
 
@@ -19,6 +20,22 @@ static int limit_error(struct job *job, const char *key, const char *what, struc
 	job->code_name = "limit";
 	error_set(err, BLAME_BUILD, EFBIG, "the builder %s %s", job->receipt.builder, what);
 	return error_hint(err, "limits.%s in %s allows no more", key, job->builder.file);
+}
+
+/* Whose memory it was that ran out, and where to give more; for client and journal. */
+static void explain_oom(struct job *job)
+{
+	const struct limits *limits = &job->builder.limits;
+	struct error *err = &job->receipt.error;
+
+	error_set(err, BLAME_BUILD, ENOMEM, "the builder %s ran out of memory",
+	          job->receipt.builder);
+	if (limits->memory_bytes && job->receipt.usage.oom_own_limit)
+		error_hint(err, "limits.memory in %s allows %llu bytes", job->builder.file,
+		           (unsigned long long)limits->memory_bytes);
+	else
+		error_hint(err, "no limit of its own: the machine had no more, or MemoryMax= of "
+		                "hatchd@.service or hatch.slice allows no more");
 }
 
 /* How the builder ended, as a client's exit status; or the error that it amounts to. */
@@ -44,6 +61,12 @@ static int judge(struct job *job, struct error *err)
 		receipt->timed_out = true;
 		receipt->silent = watch->ending == ENDING_SILENCE;
 		receipt->exit_code = 124;
+		break;
+	case ENDING_OOM:
+		receipt->oom = true;
+		receipt->exit_signal = SIGKILL;
+		receipt->exit_code = 128 + SIGKILL;
+		explain_oom(job);
 		break;
 	default:
 		if (!watch->has_status)
@@ -124,6 +147,7 @@ int phase_outputs(struct job *job, struct error *err)
 	if (r < 0)
 		return r;
 	job->receipt.verdict = job->receipt.timed_out        ? "timed-out"
+	                       : job->receipt.oom            ? "oom"
 	                       : job->receipt.exit_code == 0 ? "done"
 	                                                     : "failed";
 	order = job_make_order(job, ORDER_EXIT);
@@ -131,6 +155,9 @@ int phase_outputs(struct job *job, struct error *err)
 	order.exit_signal = job->receipt.exit_signal;
 	order.timed_out = job->receipt.timed_out;
 	order.silent = job->receipt.silent;
+	order.oom = job->receipt.oom;
+	(void)snprintf(order.hint, sizeof(order.hint), "%s", job->receipt.error.hint);
+	order.usage = job->receipt.usage;
 	order.queued_ms = job->receipt.queued_ms;
 	order.run_ms = job->receipt.run_ms;
 	order.total_ms = (uint64_t)(clock_now_ms() - job->receipt.begun_ms);

@@ -16,7 +16,7 @@
 #include "lib/base/log.h"
 #include "lib/base/text.h"
 
-enum { FIELDS_MAX = 40 };
+enum { FIELDS_MAX = 64 };
 
 struct fields {
 	char *items[FIELDS_MAX];
@@ -75,10 +75,31 @@ static void add_result(struct fields *fields, const struct receipt *receipt)
 		add(fields, "HATCH_SIGNAL=%u", receipt->exit_signal);
 	if (receipt->timed_out)
 		add(fields, "HATCH_TIMED_OUT=%s", receipt->silent ? "silence" : "time");
+	if (receipt->oom)
+		add(fields, "HATCH_OOM=1");
+	if (receipt->limits_missing[0])
+		add(fields, "HATCH_LIMITS_MISSING=%s", receipt->limits_missing);
 	if (receipt->error.text[0])
 		add(fields, "HATCH_ERROR=%s", receipt->error.text);
 	if (receipt->error.hint[0])
 		add(fields, "HATCH_HINT=%s", receipt->error.hint);
+}
+
+/* What the host cannot tell is not there. */
+static void add_usage(struct fields *fields, const struct usage *usage)
+{
+	if (usage->memory_peak)
+		add(fields, "HATCH_MEMORY_PEAK=%llu", (unsigned long long)usage->memory_peak);
+	if (usage->cpu_user_us + usage->cpu_system_us) {
+		add(fields, "HATCH_CPU_USER_US=%llu", (unsigned long long)usage->cpu_user_us);
+		add(fields, "HATCH_CPU_SYSTEM_US=%llu", (unsigned long long)usage->cpu_system_us);
+	}
+	if (usage->io_read_bytes)
+		add(fields, "HATCH_IO_READ_BYTES=%llu", (unsigned long long)usage->io_read_bytes);
+	if (usage->io_write_bytes)
+		add(fields, "HATCH_IO_WRITE_BYTES=%llu", (unsigned long long)usage->io_write_bytes);
+	if (usage->pids_peak)
+		add(fields, "HATCH_PIDS_PEAK=%llu", (unsigned long long)usage->pids_peak);
 }
 
 static void add_who(struct fields *fields, const struct receipt *receipt)
@@ -150,6 +171,7 @@ void receipt_log(const struct receipt *receipt)
 	add(&fields, "SYSLOG_IDENTIFIER=hatchd");
 	add_who(&fields, receipt);
 	add_result(&fields, receipt);
+	add_usage(&fields, &receipt->usage);
 	for (size_t i = 0; i < fields.n_items; i++)
 		parts[i] = (struct iovec){ fields.items[i], strlen(fields.items[i]) };
 	if (sd_journal_sendv(parts, (int)fields.n_items) < 0)

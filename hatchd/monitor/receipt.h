@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "hatchd/request/peer.h"
+#include "hatchd/slot/control.h"
 #include "hatchd/speaker/channel.h"
 #include "lib/base/error.h"
 
@@ -26,6 +27,9 @@ struct receipt {
 	uint32_t exit_code, exit_signal;
 	bool timed_out;
 	bool silent; /* timed_out by the limit on silence */
+	bool oom;    /* ended by the kernel for want of memory */
+	struct usage usage;
+	char limits_missing[CONTROL_MISSING_MAX]; /* optional ones that were not in force */
 	uint64_t stdout_bytes, stderr_bytes, output_bytes, outputs;
 	enum delivery delivery;
 	struct error error; /* text empty: none */

@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "hatchd/clock.h"
@@ -134,6 +136,16 @@ static void check_deadline(struct state *state)
 		terminate(state, ENDING_TIME);
 }
 
+/* init dies too, as a rule: then nobody reports. Only the kernel's own count is believed. */
+static bool was_killed_for_memory(const struct watch *watch)
+{
+	bool killed = watch->has_status && WIFSIGNALED(watch->status) &&
+	              WTERMSIG(watch->status) == SIGKILL;
+
+	return (watch->ending == ENDING_LOST || (watch->ending == ENDING_EXITED && killed)) &&
+	       watch->ran_out_of_memory(watch->context);
+}
+
 int watch_run(struct watch *watch, struct error *err)
 {
 	struct state state = { .watch = watch };
@@ -164,6 +176,8 @@ int watch_run(struct watch *watch, struct error *err)
 			check_deadline(&state);
 	}
 	watch->ended_ms = clock_now_ms();
+	if (r == 0 && was_killed_for_memory(watch))
+		watch->ending = ENDING_OOM;
 	if (r == 0 && watch->ending == ENDING_LOST)
 		r = error_set(err, BLAME_HOST, EPIPE, "a process of the server died");
 	return r;

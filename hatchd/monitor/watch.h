@@ -17,6 +17,7 @@ enum ending {
 	ENDING_LOG,       /* limits.log */
 	ENDING_CANCELLED, /* the client hung up, or broke the protocol */
 	ENDING_STOPPED,   /* SIGTERM: the service is stopped */
+	ENDING_OOM,       /* the kernel killed it for want of memory */
 	ENDING_LOST,      /* a process of ours died */
 };
 
@@ -25,7 +26,8 @@ struct watch {
 	const struct sandbox *sandbox;
 	int control_fd; /* of the speaker */
 	int signal_fd;
-	void (*started)(void *context); /* called once the builder's program runs */
+	void (*started)(void *context);           /* called once the builder's program runs */
+	bool (*ran_out_of_memory)(void *context); /* has the kernel killed in its cgroup? */
 	void *context;
 
 	/* results */

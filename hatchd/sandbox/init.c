@@ -13,7 +13,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -24,6 +23,7 @@
 #include "filter.h"
 #include "landlock.h"
 #include "lib/base/cleanup.h"
+#include "rlimits.h"
 
 void init_report(int report_fd, enum sandbox_report_kind kind, int code, const struct error *err)
 {
@@ -40,42 +40,6 @@ void init_report(int report_fd, enum sandbox_report_kind kind, int code, const s
 }
 
 /* --- the builder's process --- */
-
-static const struct rlimit_row {
-	__rlimit_resource_t resource;
-	rlim_t soft, hard;
-} rlimits[] = {
-	{ RLIMIT_CORE, 0, 0 },
-	{ RLIMIT_NOFILE, 1024, 524288 },
-	{ RLIMIT_STACK, 8 << 20, RLIM_INFINITY },
-	{ RLIMIT_DATA, RLIM_INFINITY, RLIM_INFINITY },
-	{ RLIMIT_AS, RLIM_INFINITY, RLIM_INFINITY },
-	{ RLIMIT_CPU, RLIM_INFINITY, RLIM_INFINITY },
-	{ RLIMIT_FSIZE, RLIM_INFINITY, RLIM_INFINITY },
-	{ RLIMIT_MEMLOCK, 64 << 10, 64 << 10 },
-	{ RLIMIT_MSGQUEUE, 0, 0 },
-	{ RLIMIT_NICE, 0, 0 },
-	{ RLIMIT_RTPRIO, 0, 0 },
-	{ RLIMIT_SIGPENDING, 4096, 4096 },
-};
-
-/* A hard limit that is lower already cannot be raised without a capability: it stays. */
-static int set_rlimits(void)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(rlimits); i++) {
-		struct rlimit now, want = { rlimits[i].soft, rlimits[i].hard };
-
-		if (getrlimit(rlimits[i].resource, &now) < 0)
-			return -errno;
-		if (want.rlim_max > now.rlim_max)
-			want.rlim_max = now.rlim_max;
-		if (want.rlim_cur > want.rlim_max)
-			want.rlim_cur = want.rlim_max;
-		if (setrlimit(rlimits[i].resource, &want) < 0)
-			return -errno;
-	}
-	return 0;
-}
 
 /* Ignored signals and the mask would survive execve(2). */
 static int reset_signals(void)
@@ -158,7 +122,7 @@ static int prepare_builder(const struct sandbox_plan *plan, int failure_fd, stru
 	if (r == 0)
 		r = set_standard_streams(plan);
 	if (r == 0)
-		r = set_rlimits();
+		r = rlimits_set(&plan->request->builder->limits);
 	if (r == 0)
 		r = reset_signals();
 	if (r < 0)

@@ -102,6 +102,17 @@ static void mounts_done(FILE **mounts)
 		(void)endmntent(*mounts);
 }
 
+int cgroup_root_path(char ret[CGROUP_PATH_MAX], struct error *err)
+{
+	cleanup_(mounts_done) FILE *mounts = setmntent("/proc/self/mounts", "re");
+
+	if (!mounts)
+		return error_errno(err, BLAME_HOST, errno, "cannot read /proc/self/mounts");
+	if (!find_in_mounts(mounts, "/", ret))
+		return error_set(err, BLAME_HOST, ENOENT, "this system has no cgroup v2");
+	return 0;
+}
+
 int cgroup_own_path(char ret[CGROUP_PATH_MAX], struct error *err)
 {
 	cleanup_fd int fd = open("/proc/self/cgroup", O_RDONLY | O_CLOEXEC);

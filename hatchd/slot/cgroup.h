@@ -23,6 +23,9 @@ struct cgroup {
  * cgroup2 */
 int cgroup_own_path(char ret[CGROUP_PATH_MAX], struct error *err);
 
+/* cgroup_root_path - where cgroup v2 is mounted */
+int cgroup_root_path(char ret[CGROUP_PATH_MAX], struct error *err);
+
 /* cgroup_create - make and open a child of this process's own group. name: one component.
  * Errors  BLAME_HOST -ENOENT no cgroup v2, -EACCES not delegated, -EEXIST left by somebody */
 int cgroup_create(const char *name, struct cgroup *ret, struct error *err);

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "hatchd/slot/usage.h"
 #include "lib/base/error.h"
 
 enum {
@@ -44,6 +45,8 @@ struct order {
 	uint32_t exit_code, exit_signal;
 	bool timed_out;
 	bool silent; /* timed_out: by limits.silence_sec, not by limits.time_sec */
+	bool oom;
+	struct usage usage;
 	uint32_t peer_uid, peer_gid;
 	uint64_t queued_ms, run_ms, total_ms, outputs;
 };

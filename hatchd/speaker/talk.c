@@ -402,6 +402,8 @@ static enum step say_exit(struct talk *talk, const struct order *order)
 	m.exit.signal = order->exit_signal;
 	m.exit.timed_out = order->timed_out;
 	m.exit.silent = order->silent;
+	m.exit.oom = order->oom;
+	m.exit.hint = order->hint[0] ? (char *)order->hint : NULL;
 	m.exit.receipt = (struct wire_receipt){
 		.id = (char *)order->id,
 		.builder = (char *)order->name,
@@ -415,6 +417,12 @@ static enum step say_exit(struct talk *talk, const struct order *order)
 		.stdout_bytes = talk->streams[0].bytes,
 		.stderr_bytes = talk->streams[1].bytes,
 		.outputs = order->outputs,
+		.memory_peak = order->usage.memory_peak,
+		.cpu_user_us = order->usage.cpu_user_us,
+		.cpu_system_us = order->usage.cpu_system_us,
+		.io_read_bytes = order->usage.io_read_bytes,
+		.io_write_bytes = order->usage.io_write_bytes,
+		.pids_peak = order->usage.pids_peak,
 	};
 	r = say(talk, &m, NULL);
 	if (r == 0 && order->exit_code == 0)

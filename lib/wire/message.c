@@ -652,6 +652,12 @@ static const struct member receipt_members[] = {
 	{ "stdout_bytes", &u64_kind, RECEIPT(stdout_bytes), ANY_NUMBER },
 	{ "stderr_bytes", &u64_kind, RECEIPT(stderr_bytes), ANY_NUMBER },
 	{ "outputs", &u64_kind, RECEIPT(outputs), ANY_NUMBER },
+	{ "memory_peak", &u64_kind, RECEIPT(memory_peak), .max = INT64_MAX },
+	{ "cpu_user_us", &u64_kind, RECEIPT(cpu_user_us), .max = INT64_MAX },
+	{ "cpu_system_us", &u64_kind, RECEIPT(cpu_system_us), .max = INT64_MAX },
+	{ "io_read_bytes", &u64_kind, RECEIPT(io_read_bytes), .max = INT64_MAX },
+	{ "io_write_bytes", &u64_kind, RECEIPT(io_write_bytes), .max = INT64_MAX },
+	{ "pids_peak", &u64_kind, RECEIPT(pids_peak), .max = INT64_MAX },
 };
 
 static int read_receipt(const struct member *member, json_t *json, void *base, struct error *err)
@@ -790,6 +796,8 @@ static const struct member exit_members[] = {
 	{ "signal", &u32_kind, AT(exit.signal), .min = 1, .max = SIGNAL_MAX },
 	{ "timed_out", &bool_kind, AT(exit.timed_out) },
 	{ "silent", &bool_kind, AT(exit.silent) },
+	{ "oom", &bool_kind, AT(exit.oom) },
+	{ "hint", &string_kind, AT(exit.hint) },
 	{ "receipt", &receipt_kind, AT(exit.receipt), .must = true },
 };
 
@@ -862,6 +870,9 @@ static int check_exit(const struct message *message, struct error *err)
 	if (message->exit.silent && !message->exit.timed_out)
 		return error_set(err, BLAME_PEER, EBADMSG,
 		                 "member \"silent\" goes together with \"timed_out\"");
+	if (message->exit.oom && message->exit.signal == 0)
+		return error_set(err, BLAME_PEER, EBADMSG,
+		                 "member \"oom\" goes together with \"signal\"");
 	if (message->exit.code != 0 || (message->exit.signal == 0 && !message->exit.timed_out))
 		return 0;
 	return error_set(err, BLAME_PEER, EBADMSG,

@@ -76,6 +76,8 @@ struct wire_receipt {
 	uint64_t queued_ms, run_ms, total_ms;
 	uint64_t stdout_bytes, stderr_bytes;
 	uint64_t outputs;
+	/* 0 is also what the server's host cannot tell */
+	uint64_t memory_peak, cpu_user_us, cpu_system_us, io_read_bytes, io_write_bytes, pids_peak;
 };
 
 /* One message. Pointers are owned and released by message_done(); absent text is NULL. */
@@ -111,6 +113,8 @@ struct message {
 			uint32_t signal; /* 0: none */
 			bool timed_out;
 			bool silent; /* timed_out by the limit on silence */
+			bool oom;    /* killed for want of memory */
+			char *hint;  /* what to do about the end, or NULL */
 			struct wire_receipt receipt;
 		} exit;
 		struct {

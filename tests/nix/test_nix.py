@@ -189,8 +189,8 @@ def test_module_refuses_a_name_that_is_none():
 
 def test_module_refuses_keys_that_the_server_does_not_know():
     check_refused(with_builder('{ command = [ "/bin/sh" ]; netwrok = "host"; }'), 'no key "netwrok"')
-    check_refused(with_builder('{ command = [ "/bin/sh" ]; limits.memory = "1G"; }'),
-                  'builders.b.limits has no key "memory"')
+    check_refused(with_builder('{ command = [ "/bin/sh" ]; limits.memroy = "1G"; }'),
+                  'builders.b.limits has no key "memroy"')
 
 
 def test_module_knows_exactly_the_keys_of_the_server():
@@ -222,7 +222,9 @@ def test_server_takes_what_the_module_writes():
         view = { base = "minimal"; read = [ "/etc/passwd" { path = "/etc/group"; at = "/groups"; optional = true; } ];
                  write = [ ]; tmpfs = [ { at = "/cache"; size = "1M"; } ]; hide = [ "/usr/share/doc" ]; };
         limits = { time_sec = { default = 5; max = 10; }; silence_sec = 1; grace_sec = 1; log = "1M"; output = 1024;
-                   output_entries = 10; };
+                   output_entries = 10; memory = "2G"; memory_high = "1G"; swap = 0; cpus = 1.5; tasks = 100; io_weight = 50;
+                   rlimits = { nofile = 64; stack = { soft = "1M"; hard = "unlimited"; }; }; };
+        limits_optional = true;
     }; }; }""")
     check_equal(made["failed"], [], "failed assertions")
     # Beside the program, because root does not trust files in /tmp.
