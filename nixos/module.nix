@@ -32,6 +32,8 @@ let
     ];
     groups = null;
     uid_map = null;
+    allow_userns = null;
+    time_namespace = null;
     network = null;
     root = [ "tree" ];
     seccomp = null;

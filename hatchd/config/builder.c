@@ -51,6 +51,8 @@ static const struct member builder_members[] = {
 	{ "environment", read_environment },
 	{ "groups", read_joined_groups },
 	{ "uid_map", read_uid_map },
+	{ "allow_userns", read_truth, FIELD(allow_userns) },
+	{ "time_namespace", read_truth, FIELD(time_namespace) },
 	{ "network", read_network },
 	{ "root", read_root },
 	{ "seccomp", read_seccomp },

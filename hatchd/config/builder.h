@@ -53,7 +53,8 @@ int read_limits(struct reading *in, const struct value *value, const struct memb
 /* check_variables_once - a variable that is set and accepted would have two values; words.c */
 int check_variables_once(struct reading *in, struct builder *builder);
 
-/* check_uid_map - a range needs ids, and a place where all that has them is removed; identity.c */
+/* check_uid_map - a range needs ids, and a place where all that has them is removed. Also sets the
+ * groups of system calls that "uid_map" and "allow_userns" bring; identity.c */
 int check_uid_map(struct reading *in, struct builder *builder);
 
 /* check_places - sorts them, what holds others before them; refuses what contradicts itself;

@@ -66,13 +66,11 @@ int read_uid_map(struct reading *in, const struct value *value, const struct mem
 	return r;
 }
 
-int check_uid_map(struct reading *in, struct builder *builder)
+static int check_range_of_ids(struct reading *in, const struct builder *builder)
 {
 	const struct value *at = value_member(&in->doc->root, "uid_map");
 	char shown[SHOW_LEN];
 
-	if (builder->uid_map != UID_MAP_RANGE)
-		return 0;
 	if (!in->config->pool)
 		return reading_fail(in, at, EINVAL,
 		                    "without root nobody can give a builder other ids than one's "
@@ -88,6 +86,16 @@ int check_uid_map(struct reading *in, struct builder *builder)
 			                    "later requests; expected no view.write beside a range",
 			                    show(builder->view.places[i].source, shown));
 	return 0;
+}
+
+int check_uid_map(struct reading *in, struct builder *builder)
+{
+	bool range = builder->uid_map == UID_MAP_RANGE;
+
+	if (!builder->seccomp.none)
+		builder->seccomp.groups |= (builder->allow_userns ? SECCOMP_USERNS : 0) |
+		                           (range ? SECCOMP_OWNERS : 0);
+	return range ? check_range_of_ids(in, builder) : 0;
 }
 
 int read_network(struct reading *in, const struct value *value, const struct member *row,

@@ -13,11 +13,11 @@ static const char expected[] = "\"default\", \"none\", or a list of \"@debug\", 
 static const struct group {
 	const char *name;
 	enum seccomp_group bit;
+	bool implied; /* by another key: not to be written */
 } groups[] = {
-	{ "@debug", SECCOMP_DEBUG },
-	{ "@io-uring", SECCOMP_IO_URING },
-	{ "@userns", SECCOMP_USERNS },
-	{ "@i386", SECCOMP_I386 },
+	{ "@debug", SECCOMP_DEBUG },         { "@io-uring", SECCOMP_IO_URING },
+	{ "@userns", SECCOMP_USERNS },       { "@i386", SECCOMP_I386 },
+	{ "@owners", SECCOMP_OWNERS, true },
 };
 
 #if defined(__x86_64__)
@@ -42,7 +42,7 @@ static int read_group(struct reading *in, const struct value *item, struct secco
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
-		if (strcmp(item->string, groups[i].name) != 0)
+		if (groups[i].implied || strcmp(item->string, groups[i].name) != 0)
 			continue;
 		if (!(groups[i].bit & possible_groups))
 			return reading_fail(in, item, EINVAL,

@@ -12,9 +12,10 @@ enum seccomp_group {
 	SECCOMP_IO_URING = 1 << 1, /* a way around every rule about arguments */
 	SECCOMP_USERNS = 1 << 2,   /* namespaces of its own, and mounts in them */
 	SECCOMP_I386 = 1 << 3,     /* programs of 32-bit x86, on x86-64 */
+	SECCOMP_OWNERS = 1 << 4,   /* set-id files and chroot: no key, a range of ids brings it */
 };
 
-enum { SECCOMP_COMBINATIONS = 1 << 4 };
+enum { SECCOMP_COMBINATIONS = 1 << 5 };
 
 /* All zero: the default. */
 struct seccomp {

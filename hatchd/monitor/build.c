@@ -163,6 +163,7 @@ int phase_build(struct job *job, struct error *err)
 		.request = &job->request,
 		.account = &job->account.builder,
 		.maps = &job->account.maps,
+		.time_ns_fd = job->account.ns.time_fd,
 		.user_name = job->receipt.user,
 		.request_id = job->receipt.id,
 		.scratch = &job->scratch,

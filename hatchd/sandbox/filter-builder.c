@@ -433,7 +433,7 @@ static const int known_young_calls[] = {
 
 /* --- what is refused of it --- */
 
-/* Wholly, and with which errno; lifted by a group of enum seccomp_group, or by none. */
+/* Wholly, and with which errno; lifted by any of these groups of enum seccomp_group, or by none. */
 struct refusal {
 	int call;
 	int error;
@@ -448,7 +448,7 @@ static const struct refusal refusals[] = {
 	{ SCMP_SYS(umount2), EPERM, SECCOMP_USERNS },
 	{ SCMP_SYS(umount), EPERM, SECCOMP_USERNS },
 	{ SCMP_SYS(pivot_root), EPERM, SECCOMP_USERNS },
-	{ SCMP_SYS(chroot), EPERM, SECCOMP_USERNS },
+	{ SCMP_SYS(chroot), EPERM, SECCOMP_USERNS | SECCOMP_OWNERS },
 	{ SCMP_SYS(open_tree), EPERM, SECCOMP_USERNS },
 	{ SCMP_SYS(move_mount), EPERM, SECCOMP_USERNS },
 	{ SCMP_SYS(fsopen), EPERM, SECCOMP_USERNS },
@@ -775,7 +775,7 @@ static int add_refused(scmp_filter_ctx ctx, unsigned groups)
 		r = refuse_whole(ctx, keyring_refusals, ARRAY_SIZE(keyring_refusals), groups);
 	if (r == 0)
 		r = refuse_arguments(ctx, argument_refusals, ARRAY_SIZE(argument_refusals));
-	if (r == 0)
+	if (r == 0 && !(groups & SECCOMP_OWNERS))
 		r = refuse_modes(ctx);
 	if (r == 0)
 		r = refuse_personalities(ctx);

@@ -16,6 +16,7 @@ struct sandbox_plan {
 	const struct request *request;
 	const struct account *account; /* who the builder becomes */
 	const struct id_maps *maps; /* for a user namespace of the sandbox's own (unprivileged) */
+	int time_ns_fd;             /* made by the monitor; -1: none */
 	const char *user_name;
 	const char *request_id; /* the server's */
 	const struct scratch *scratch;

@@ -6,6 +6,7 @@
 #include <linux/mount.h>
 #include <linux/sched.h>
 #include <net/if.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -34,12 +35,22 @@ static bool has_own_user_ns(const struct sandbox_plan *plan)
 }
 
 /* Of the unprivileged mode: the sandbox has a user namespace of its own, and we are root in it. */
-static int forbid_more_user_ns(struct error *err)
+static int limit_own_user_ns(bool nested, struct error *err)
 {
 	cleanup_fd int proc_fd = mount_new(
 		"proc", NULL, 0, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, err);
 
-	return proc_fd < 0 ? proc_fd : user_ns_forbid_more(proc_fd, err);
+	return proc_fd < 0 ? proc_fd : user_ns_limit(proc_fd, nested ? NESTED_MAX : 0, err);
+}
+
+/* Made by the monitor, or unprivileged, where that cannot be, by us for the builder. */
+static int enter_time_ns(const struct sandbox_plan *plan, struct error *err)
+{
+	if (plan->time_ns_fd < 0)
+		return time_ns_make(err);
+	if (setns(plan->time_ns_fd, 0) < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot enter the time namespace");
+	return 0;
 }
 
 /* The child of clone3(2): process 1 in every new namespace, still with the monitor's capabilities.
@@ -59,8 +70,10 @@ __attribute__((noreturn)) static void child_main(const struct sandbox_plan *plan
 		r = error_errno(&err, BLAME_HOST, errno, "cannot set the host name");
 	if (r == 0 && !plan->request->builder->network_host)
 		r = bring_up_loopback(&err);
-	if (r == 0 && has_own_user_ns(plan) && !plan->request->builder->allow_userns)
-		r = forbid_more_user_ns(&err);
+	if (r == 0 && plan->request->builder->time_namespace)
+		r = enter_time_ns(plan, &err);
+	if (r == 0 && has_own_user_ns(plan))
+		r = limit_own_user_ns(plan->request->builder->allow_userns, &err);
 	if (r == 0)
 		r = view_enter(plan, &err);
 	if (r == 0)

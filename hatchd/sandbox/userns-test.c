@@ -191,9 +191,9 @@ static void a_capability_works_only_if_it_is_kept(void)
 
 static void nobody_makes_another_one_where_that_is_forbidden(void)
 {
-	check(attempt_inside(UID_MAP_ROOT, WITH_NO_MORE, 0, makes_a_user_namespace) == ENOSPC);
-	check(attempt_inside(UID_MAP_SELF, WITH_NO_MORE, 0, makes_a_user_namespace) == ENOSPC);
-	check(attempt_inside(UID_MAP_SELF, 0, 0, makes_a_user_namespace) == 0);
+	check(attempt_inside(UID_MAP_ROOT, 0, 0, makes_a_user_namespace) == ENOSPC);
+	check(attempt_inside(UID_MAP_SELF, 0, 0, makes_a_user_namespace) == ENOSPC);
+	check(attempt_inside(UID_MAP_SELF, WITH_NESTED, 0, makes_a_user_namespace) == 0);
 }
 
 static void clocks_begin_with_the_namespace(void)

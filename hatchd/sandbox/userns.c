@@ -99,12 +99,24 @@ int user_ns_write_maps(pid_t pid, const struct id_maps *maps, bool deny)
 
 /* --- what a new namespace is given from inside --- */
 
-int user_ns_forbid_more(int proc_fd, struct error *err)
+int user_ns_limit(int proc_fd, unsigned n_max, struct error *err)
 {
-	int r = fd_write_file(proc_fd, "sys/user/max_user_namespaces", "0");
+	static const char *const files[] = {
+		"sys/user/max_user_namespaces",   "sys/user/max_mnt_namespaces",
+		"sys/user/max_pid_namespaces",    "sys/user/max_net_namespaces",
+		"sys/user/max_ipc_namespaces",    "sys/user/max_uts_namespaces",
+		"sys/user/max_cgroup_namespaces",
+	};
+	char text[16];
 
-	if (r < 0)
-		return error_errno(err, BLAME_HOST, -r, "cannot forbid nested user namespaces");
+	(void)snprintf(text, sizeof(text), "%u", n_max);
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		int r = fd_write_file(proc_fd, files[i], text);
+
+		if (r < 0)
+			return error_errno(err, BLAME_HOST, -r, "cannot limit namespaces (%s)",
+			                   files[i]);
+	}
 	return 0;
 }
 
@@ -156,10 +168,10 @@ __attribute__((noreturn)) static void holder_main(int line_fd, int proc_fd, unsi
 	char byte;
 	int r = 0;
 
-	if (with & WITH_NO_MORE)
-		r = user_ns_forbid_more(proc_fd, &report.error);
-	if (r == 0 && (with & WITH_TIME))
+	if (with & WITH_TIME)
 		r = time_ns_make(&report.error);
+	if (r == 0)
+		r = user_ns_limit(proc_fd, with & WITH_NESTED ? NESTED_MAX : 0, &report.error);
 	if (r == 0 && prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0)
 		r = error_errno(&report.error, BLAME_HOST, errno, "cannot become dumpable");
 	report.ok = r == 0;
@@ -216,12 +228,10 @@ int user_ns_make(const struct id_maps *maps, unsigned with, struct user_ns *ret,
 	pid_t pid;
 
 	/* Mounted by who may: the host's own /proc/sys can be read-only, as in a container. */
-	if (with & WITH_NO_MORE) {
-		proc_fd = mount_new("proc", NULL, 0,
-		                    MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, err);
-		if (proc_fd < 0)
-			return proc_fd;
-	}
+	proc_fd = mount_new("proc", NULL, 0,
+	                    MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, err);
+	if (proc_fd < 0)
+		return proc_fd;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return error_errno(err, BLAME_HOST, errno, "cannot make a socket pair");
 	our_fd = pair[0];

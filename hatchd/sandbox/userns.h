@@ -48,8 +48,10 @@ int id_maps_make(const struct id_request *request, struct id_maps *ret);
 enum {
 	WITH_NETWORK = 1, /* a network namespace, with only a loopback device */
 	WITH_TIME = 2,    /* a time namespace whose clocks since boot begin now */
-	WITH_NO_MORE = 4, /* nobody in it can make a user namespace */
+	WITH_NESTED = 4,  /* those in it may make namespaces, NESTED_MAX of each kind; else none */
 };
+
+enum { NESTED_MAX = 1024 };
 
 /* Held by descriptors; -1: not made. */
 struct user_ns {
@@ -84,9 +86,9 @@ int user_ns_make(const struct id_maps *maps, unsigned with, struct user_ns *ret,
  * privilege in the parent namespace setgroups(2) must be forbidden first. 0 or -errno */
 int user_ns_write_maps(pid_t pid, const struct id_maps *maps, bool deny);
 
-/* user_ns_forbid_more - as one who is root over the namespace: nobody in it makes another one.
- * proc_fd: a mount of procfs, writable */
-int user_ns_forbid_more(int proc_fd, struct error *err);
+/* user_ns_limit - as one who is root over the namespace: those in it make at most n_max namespaces
+ * of each kind. proc_fd: a mount of procfs, writable */
+int user_ns_limit(int proc_fd, unsigned n_max, struct error *err);
 
 /* time_ns_make - children of this process get a time namespace whose clocks since boot begin now.
  * As root over the user namespace */

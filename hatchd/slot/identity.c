@@ -15,19 +15,31 @@
  */
 static const struct capability {
 	unsigned cap;
-	bool range_only;
+	enum { ALWAYS, WITH_RANGE, WITH_NAMESPACES } when;
 } capabilities[] = {
-	{ CAP_CHOWN, false },  { CAP_DAC_OVERRIDE, false }, { CAP_FOWNER, false },
-	{ CAP_FSETID, false }, { CAP_KILL, true },          { CAP_SETGID, true },
-	{ CAP_SETUID, true },  { CAP_SYS_CHROOT, true },
+	{ CAP_CHOWN, ALWAYS },
+	{ CAP_DAC_OVERRIDE, ALWAYS },
+	{ CAP_FOWNER, ALWAYS },
+	{ CAP_FSETID, ALWAYS },
+	{ CAP_KILL, WITH_RANGE },
+	{ CAP_SETGID, WITH_RANGE },
+	{ CAP_SETUID, WITH_RANGE },
+	{ CAP_SYS_CHROOT, WITH_RANGE },
+	/* to be root in a nested one too, the kernel asks for this one (user_namespaces(7)) */
+	{ CAP_SETFCAP, WITH_NAMESPACES },
 };
 
-static uint64_t builder_capabilities(enum uid_map kind)
+static uint64_t builder_capabilities(const struct builder *builder)
 {
+	const bool holds[] = {
+		[ALWAYS] = true,
+		[WITH_RANGE] = builder->uid_map == UID_MAP_RANGE,
+		[WITH_NAMESPACES] = builder->allow_userns,
+	};
 	uint64_t keep = 0;
 
-	for (size_t i = 0; kind != UID_MAP_SELF && i < ARRAY_SIZE(capabilities); i++)
-		if (kind == UID_MAP_RANGE || !capabilities[i].range_only)
+	for (size_t i = 0; i < ARRAY_SIZE(capabilities); i++)
+		if (holds[capabilities[i].when])
 			keep |= CAP_BIT(capabilities[i].cap);
 	return keep;
 }
@@ -68,21 +80,30 @@ static void enter_helpers(struct build_account *account)
 	account->cleaner = root_inside(account, CAP_BIT(CAP_DAC_OVERRIDE) | CAP_BIT(CAP_FOWNER));
 }
 
+/* Where the filter lets a builder make user namespaces, one around it says how many. */
+static bool needs_user_ns(const struct builder *builder)
+{
+	return builder->uid_map != UID_MAP_SELF || builder->allow_userns || builder->seccomp.none ||
+	       (builder->seccomp.groups & SECCOMP_USERNS);
+}
+
 int build_account_enter(struct build_account *account, const struct builder *builder,
                         uint32_t range_first, struct error *err)
 {
 	enum uid_map kind = builder->uid_map;
+	bool own = needs_user_ns(builder);
+	unsigned with = (builder->allow_userns ? WITH_NESTED : 0) |
+	                (builder->time_namespace ? WITH_TIME : 0);
 	int r = make_maps(account, kind, range_first, err);
 
-	if (r == 0 && account->account.change && (kind != UID_MAP_SELF || builder->allow_userns))
-		r = user_ns_make(&account->maps, builder->allow_userns ? 0 : WITH_NO_MORE,
-		                 &account->ns, err);
+	if (r == 0 && account->account.change && (own || builder->time_namespace))
+		r = user_ns_make(&account->maps, with, &account->ns, err);
 	if (r < 0)
 		return r;
 	account->builder = account->packer = account->cleaner = account->account;
 	if (kind != UID_MAP_SELF)
-		account->builder = root_inside(account, builder_capabilities(kind));
-	else if (account->ns.user_fd >= 0)
+		account->builder = root_inside(account, builder_capabilities(builder));
+	else if (own && account->ns.user_fd >= 0)
 		account->builder.user_ns_fd = &account->ns.user_fd;
 	if (kind == UID_MAP_RANGE)
 		enter_helpers(account);
@@ -94,7 +115,7 @@ int build_account_enter_left(struct build_account *account, uint32_t range_first
 	int r = make_maps(account, UID_MAP_RANGE, range_first, err);
 
 	if (r == 0)
-		r = user_ns_make(&account->maps, WITH_NO_MORE, &account->ns, err);
+		r = user_ns_make(&account->maps, 0, &account->ns, err);
 	if (r == 0)
 		enter_helpers(account);
 	return r;

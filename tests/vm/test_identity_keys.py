@@ -139,29 +139,119 @@ def test_nobody_makes_a_user_namespace_in_that_of_root(m):
         check_in(run(m, script, uid_map=uid_map).split(), (["-1", "1"], ["-1", "28"]), "unshare")
 
 
+ROOT_ATTACKS = [
+    "every_mount_is_restricted",
+    "mounts_cannot_be_changed",
+    "no_mount_is_shared_with_the_host",
+    "the_old_root_is_gone",
+    "the_root_and_the_system_are_read_only",
+    "nothing_in_proc_can_be_written",
+    "device_nodes_cannot_be_made",
+    "overlay_attributes_cannot_be_set",
+    "init_cannot_be_looked_into",
+    "no_other_process_is_seen",
+    "programs_that_run_cannot_be_overwritten",
+    "namespaces_cannot_be_made",
+    "cgroups_are_out_of_reach",
+]
+
+
 # ES1..ES14: the attacks that bounce off the build user bounce off root of a sandbox
 def test_root_inside_does_not_escape(m):
     attack.fill_store(m)
-    attacks = [
-        "every_mount_is_restricted",
-        "mounts_cannot_be_changed",
-        "no_mount_is_shared_with_the_host",
-        "the_old_root_is_gone",
-        "the_root_and_the_system_are_read_only",
-        "nothing_in_proc_can_be_written",
-        "device_nodes_cannot_be_made",
-        "overlay_attributes_cannot_be_set",
-        "init_cannot_be_looked_into",
-        "no_other_process_is_seen",
-        "programs_that_run_cannot_be_overwritten",
-        "namespaces_cannot_be_made",
-        "cgroups_are_out_of_reach",
-    ]
     attack.write_program(m, "escape", uid_map="root")
-    result = m.request("escape", attacks)
+    result = m.request("escape", ROOT_ATTACKS)
     wrong = [line for line in result.stdout.decode().splitlines() if not line.startswith("PASS ")]
     check(not wrong, "; ".join(wrong))
     check_equal(result.code, 0, repr(result))
+
+
+# --- "allow_userns" ---------------------------------------------------------------------------------------------------
+
+UNSHARE = "import ctypes; c = ctypes.CDLL(None, use_errno=True); print(c.unshare(0x10000000), ctypes.get_errno())"
+EPERM, ENOSPC = "-1 1\n", "-1 28\n"
+
+
+# ES2
+def test_without_the_filter_nobody_makes_a_user_namespace_either(m):
+    check_equal(run(m, UNSHARE), EPERM, "unshare")
+    for seccomp in ("none", ["@userns"]):
+        check_equal(run(m, UNSHARE, seccomp=seccomp), ENOSPC, f"unshare with seccomp {seccomp}")
+
+
+# ES2: opted in
+def test_nested_namespaces_work_where_they_are_allowed(m):
+    give_ranges(m)
+    script = "unshare --user --map-root-user --mount --net --pid --fork sh -c 'id -u; mount -t tmpfs none /tmp && echo mounted'; cat /proc/sys/user/max_user_namespaces"
+    for uid_map in ("self", "root", "range"):
+        m.write_builder("nested", script, uid_map=uid_map, allow_userns=True)
+        result = m.request("nested")
+        check_equal(result.stdout, b"0\nmounted\n1024\n", f"as {uid_map} ({result.stderr!r})")
+
+
+def test_with_nested_namespaces_a_builder_still_has_no_capability(m):
+    shown = status(m, allow_userns=True)
+    for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        check_equal(int(shown[name], 16), 0, name)
+    check_in(int(shown["Uid"].split()[0]), m.build_users().values(), "uids of the pool")
+
+
+# MO5: mounts that were made outside are locked together, whoever is root inside
+def test_root_of_a_nested_namespace_cannot_change_the_mounts_of_the_sandbox(m):
+    place = m.temporary_directory()
+    (place / "file").write_text("as it was\n")
+    script = f"""
+import ctypes, os
+c = ctypes.CDLL(None, use_errno=True)
+uid, gid = os.getuid(), os.getgid()
+assert c.unshare(0x10000000 | 0x00020000) == 0, ctypes.get_errno()
+open("/proc/self/setgroups", "w").write("deny")
+open("/proc/self/uid_map", "w").write(f"0 {{uid}} 1")
+open("/proc/self/gid_map", "w").write(f"0 {{gid}} 1")
+def attempt(what, r):
+    print(what, "WORKED" if r == 0 else "refused", flush=True)
+for path in ("/usr", "{place}", "/proc/sys", "/dev/null", "/"):
+    attempt(f"umount {{path}}", c.umount2(path.encode(), 0))
+    attempt(f"remount {{path}}", c.mount(None, path.encode(), None, 32 | 4096, None))
+    attempt(f"remount with suid {{path}}", c.mount(None, path.encode(), None, 32 | 4096 | 1, None))
+try:
+    open("{place}/file", "w")
+    print("write WORKED")
+except OSError:
+    print("write refused")
+"""
+    lines = run(m, script, allow_userns=True, view={"read": [str(place)]}).splitlines()
+    check_equal(len(lines), 16, "attempts")
+    wrong = [line for line in lines if not line.endswith("refused")]
+    check_equal(wrong, [], "what worked")
+    check_equal((place / "file").read_text(), "as it was\n", "the file")
+
+
+# OP9
+def test_files_on_a_mount_of_a_nested_namespace_are_not_packed(m):
+    script = (
+        'mkdir -p "$out/on"; echo below >"$out/on/below"\n'
+        "unshare --user --map-root-user --mount sh -ec 'mount -t tmpfs none \"$out/on\"; echo x >\"$out/on/above\"; sleep 1000' &\n"
+        "sleep 1; echo made\n"
+    )
+    m.write_builder("mounts", script, allow_userns=True)
+    place = m.temporary_directory() / "result"
+    m.run(["hatch", "run", "--output", f"out={place}", "mounts"]).ok()
+    check_equal([path.name for path in (place / "on").iterdir()], ["below"], "what came back")
+
+
+# --- "time_namespace" -------------------------------------------------------------------------------------------------
+
+
+def test_clocks_since_boot_begin_with_the_builder(m):
+    script = "import time; print(float(open('/proc/uptime').read().split()[0]), time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME))"
+    uptime = float(pathlib.Path("/proc/uptime").read_text().split()[0])
+    check(uptime > 5, "the machine has just started: this test would show nothing")
+    for uid_map in ("self", "root"):
+        shown = [float(word) for word in run(m, script, time_namespace=True, uid_map=uid_map).split()]
+        check(all(value < min(uptime, 5 * m.slow) for value in shown), f"clocks of {uid_map}: {shown}, of the machine: {uptime}")
+    shown = [float(word) for word in run(m, script).split()]
+    check(all(value >= uptime for value in shown), f"clocks without the key: {shown}")
 
 
 # --- "range" ----------------------------------------------------------------------------------------------------------
@@ -218,6 +308,34 @@ def test_outputs_of_a_range_come_back_whole_and_nothing_stays(m):
     check_equal({path.stat().st_uid for path in place.rglob("*")}, {0}, "owners")
     end_of(m)
     check_equal(list((STATE / "scratch").iterdir()), [], "scratch")
+
+
+# What dpkg and its kin do
+def test_a_range_may_have_a_root_of_its_own_and_set_id_files_that_do_not_leave(m):
+    give_ranges(m)
+    script = (
+        "import os\n"
+        "out = os.environ['out']; os.makedirs(out + '/etc')\n"
+        "open(out + '/su', 'w').close(); os.chown(out + '/su', 0, 8); os.chmod(out + '/su', 0o6755)\n"
+        "print(oct(os.stat(out + '/su').st_mode), flush=True)\n"
+        "os.chroot(out); os.chdir('/'); print(os.listdir('/'))\n"
+    )
+    m.write_builder("image", script, PYTHON, uid_map="range")
+    place = m.temporary_directory() / "result"
+    ran = m.run(["hatch", "run", "--output", f"out={place}", "image"]).ok()
+    check_in("0o106755", ran.stdout, "mode inside")
+    check_equal(oct((place / "su").stat().st_mode & 0o7777), "0o755", "mode of what came back")
+
+
+def test_a_range_does_not_escape(m):
+    give_ranges(m)
+    attack.fill_store(m)
+    attack.write_program(m, "escape", uid_map="range")
+    attacks = [name for name in ROOT_ATTACKS if name not in ("the_old_root_is_gone", "init_cannot_be_looked_into")]
+    result = m.request("escape", attacks)
+    wrong = [line for line in result.stdout.decode().splitlines() if not line.startswith("PASS ")]
+    check(not wrong, "; ".join(wrong))
+    check_equal(result.code, 0, repr(result))
 
 
 # UP5, SG3: the next instance has to know the ids
