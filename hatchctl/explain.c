@@ -163,7 +163,6 @@ static int judge(const struct options *options, const struct question *question,
                  struct answer *answer, struct error *err)
 {
 	bool pool = !options->unprivileged;
-	cleanup_fd int root_fd = -1, command_fd = -1;
 	int found = 0, r = config_load(options->config_dir, pool, &answer->config, err);
 
 	if (r == 0)
@@ -174,12 +173,7 @@ static int judge(const struct options *options, const struct question *question,
 	                    question->socket_class, &question->record, &answer->rulings,
 	                    &answer->request, &answer->err);
 	if (r == 0)
-		r = builder_open_root(&answer->config, &answer->builder, &root_fd, &answer->err);
-	if (r == 0 && root_fd >= 0)
-		r = builder_check_root(&answer->builder, root_fd, &answer->err);
-	if (r == 0)
-		r = builder_check_command(&answer->config, &answer->builder, root_fd, &command_fd,
-		                          &answer->err);
+		(void)builder_check_start(&answer->config, &answer->builder, &answer->err);
 	return answer->rulings.failed ? error_set(err, BLAME_HOST, ENOMEM, "no memory") : 0;
 }
 

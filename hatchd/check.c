@@ -25,6 +25,7 @@
 #include "hatchd/config/check.h"
 #include "hatchd/sandbox/filter.h"
 #include "hatchd/sandbox/landlock.h"
+#include "hatchd/sandbox/sandbox.h"
 #include "hatchd/slot/cgroup.h"
 #include "hatchd/slot/control.h"
 #include "lib/base/cleanup.h"
@@ -74,6 +75,36 @@ static bool has_overlay(void)
 	/* As a module it is loaded at the first mount. */
 	return found || access("/sys/module/overlay", F_OK) == 0 ||
 	       syscall(SYS_fsopen, "overlay", 1) >= 0;
+}
+
+/* Asking for it loads the module. */
+static bool has_file_system(const char *type)
+{
+	cleanup_fd int fd = (int)syscall(SYS_fsopen, type, 1);
+
+	return fd >= 0;
+}
+
+static bool has_squashfs(void)
+{
+	return has_file_system("squashfs");
+}
+
+static bool has_erofs(void)
+{
+	return has_file_system("erofs");
+}
+
+static bool has_ext4(void)
+{
+	return has_file_system("ext4");
+}
+
+static bool has_loop(void)
+{
+	cleanup_fd int fd = open("/dev/loop-control", O_RDONLY | O_CLOEXEC);
+
+	return fd >= 0;
 }
 
 static bool has_cgroup_kill(void)
@@ -203,6 +234,7 @@ static bool has_systemd(void)
 enum need {
 	NEEDED,   /* hatchd does not work without */
 	PROTECTS, /* hatchd works, with one protection less */
+	SERVES,   /* hatchd works, but not every key of a definition */
 };
 
 enum who {
@@ -259,6 +291,14 @@ static const struct feature {
 	  "host" },
 	{ "fs.protected_hardlinks", has_protected_links, PROTECTS, ROOT_ONLY,
 	  "set it to 1: else a builder may link files it does not own into its output" },
+	{ "loop devices", has_loop, SERVES, ROOT_ONLY,
+	  "no builder can have an image as its root: the kernel module loop is needed" },
+	{ "squashfs", has_squashfs, SERVES, ROOT_ONLY,
+	  "no root can be such an image: the kernel module squashfs is needed" },
+	{ "erofs", has_erofs, SERVES, ROOT_ONLY,
+	  "no root can be such an image: the kernel module erofs is needed" },
+	{ "ext4", has_ext4, SERVES, ROOT_ONLY,
+	  "no root can be such an image: the kernel module ext4 is needed" },
 };
 
 static int check_host(bool privileged)
@@ -291,10 +331,46 @@ static void print_error(void *data, const struct error *err)
 		printf("        %s\n", err->hint);
 }
 
+/* What config_check_all() leaves out, because it mounts nothing: what is inside of images. Returns
+ * whether the builder can run as far as that goes. */
+static bool check_image(const struct config *config, const char *name)
+{
+	cleanup_builder struct builder builder = { 0 };
+	cleanup_fd int file_fd = -1, root_fd = -1, command_fd = -1;
+	struct error err = { 0 };
+	const char *type;
+
+	if (builder_load(config, name, &builder, NULL) != 1 || builder.root.kind != ROOT_IMAGE ||
+	    builder_open_root(config, &builder, &file_fd, &type, NULL) < 0)
+		return true; /* or said already */
+	if (root_open(config, &builder, &root_fd, &err) == 0 &&
+	    builder_check_command(config, &builder, root_fd, &command_fd, &err) == 0)
+		return true;
+	print_error(NULL, &err);
+	return false;
+}
+
+static size_t check_images(const char *config_dir)
+{
+	cleanup_config struct config config = { 0 };
+	cleanup_(strv_freep) char **names = NULL;
+	size_t n_errors = 0;
+
+	if (config_load(config_dir, true, &config, NULL) < 0 ||
+	    config_list_builders(&config, &names, NULL) < 0)
+		return 0; /* said already */
+	for (size_t i = 0; names[i]; i++)
+		n_errors += !check_image(&config, names[i]);
+	return n_errors;
+}
+
 int check_run(const char *config_dir, bool privileged)
 {
 	int host = check_host(privileged);
 	struct config_check found = config_check_all(config_dir, privileged, print_error, NULL);
+
+	if (privileged)
+		found.n_errors += check_images(config_dir);
 
 	printf("config: %s: definitions: %zu, errors: %zu\n", config_dir, found.n_builders,
 	       found.n_errors);

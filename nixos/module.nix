@@ -35,7 +35,10 @@ let
     allow_userns = null;
     time_namespace = null;
     network = null;
-    root = [ "tree" ];
+    root = [
+      "tree"
+      "image"
+    ];
     seccomp = null;
     view = [
       "base"

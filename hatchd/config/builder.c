@@ -2,6 +2,7 @@
 #include "builder.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -179,10 +180,20 @@ static char *find_on_host(const struct place *place, const char *path)
 	}
 }
 
+static int check_in_root(const struct config *config, const struct builder *builder, int root_fd,
+                         int *ret_fd, struct error *why)
+{
+	bool image = builder->root.kind == ROOT_IMAGE;
+	char name[PATH_MAX + 1];
+	const struct trusted_root root = { root_fd, name, .sealed = image };
+
+	(void)snprintf(name, sizeof(name), "%s%s", builder->root.path, image ? ":" : "");
+	return trusted_program_in(&root, builder->command[0], config->owner_uid, ret_fd, NULL, why);
+}
+
 static int check_program(const struct config *config, const struct builder *builder, int root_fd,
                          int *ret_fd, struct error *why)
 {
-	const struct trusted_root root = { .fd = root_fd, .name = builder->root.path };
 	const char *path = builder->command[0];
 	const struct place *place = find_place(builder, path);
 	cleanup_free char *moved = NULL;
@@ -196,7 +207,7 @@ static int check_program(const struct config *config, const struct builder *buil
 		return error_set(why, BLAME_HOST, ENOMEM, "no memory for a path");
 	if (moved || builder->root.kind == ROOT_SYSTEM || path_is_below(path, config->store_dir))
 		return trusted_program(moved ? moved : path, config->owner_uid, ret_fd, NULL, why);
-	return trusted_program_in(&root, path, config->owner_uid, ret_fd, NULL, why);
+	return check_in_root(config, builder, root_fd, ret_fd, why);
 }
 
 int builder_check_command(const struct config *config, const struct builder *builder, int root_fd,
@@ -212,4 +223,17 @@ int builder_check_command(const struct config *config, const struct builder *bui
 	if (why.hint[0])
 		(void)error_hint(err, "%s", why.hint);
 	return -why.code;
+}
+
+int builder_check_start(const struct config *config, const struct builder *builder,
+                        struct error *err)
+{
+	cleanup_fd int root_fd = -1, fd = -1;
+	const char *type;
+	int r = builder_open_root(config, builder, &root_fd, &type, err);
+
+	if (r < 0 || type)
+		return r;
+	r = root_fd < 0 ? 0 : builder_check_root(builder, root_fd, err);
+	return r < 0 ? r : builder_check_command(config, builder, root_fd, &fd, err);
 }

@@ -60,28 +60,17 @@ static void check_places(const struct builder *builder, struct checking *checkin
 			count(checking, &err);
 }
 
-/* The command is looked for in the builder's own root. */
-static void check_root_and_command(const struct config *config, const struct builder *builder,
-                                   struct checking *checking)
-{
-	cleanup_fd int root_fd = -1, fd = -1;
-	struct error err;
-
-	if (builder_open_root(config, builder, &root_fd, &err) < 0 ||
-	    (root_fd >= 0 && builder_check_root(builder, root_fd, &err) < 0) ||
-	    builder_check_command(config, builder, root_fd, &fd, &err) < 0)
-		count(checking, &err);
-}
-
 static void check_builder(const struct config *config, const char *name, struct checking *checking)
 {
 	const struct config_report report = { count, checking };
 	cleanup_builder struct builder builder = { 0 };
+	struct error err;
 
 	checking->found.n_builders++;
 	if (builder_load_reporting(config, name, &report, &builder, NULL) <= 0)
 		return;
-	check_root_and_command(config, &builder, checking);
+	if (builder_check_start(config, &builder, &err) < 0)
+		count(checking, &err);
 	check_places(&builder, checking);
 }
 

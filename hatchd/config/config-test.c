@@ -897,7 +897,7 @@ static void tells_a_missing_command_from_one_that_cannot_run(void)
 	}
 }
 
-static void a_root_is_one_tree(void)
+static void a_root_is_one_tree_or_image(void)
 {
 	static const struct {
 		const char *member, *place, *words;
@@ -913,6 +913,9 @@ static void a_root_is_one_tree(void)
 		{ "\"root\": {\"tree\": \"/var\"}", "1:38", "what other requests write" },
 		{ "\"root\": {\"tree\": \"/etc/hatch/t\"}", "1:38", "configuration" },
 		{ "\"root\": {\"path\": \"/srv\"}", "1:30", "expected one of: tree" },
+		{ "\"root\": {\"image\": \"x.sqfs\"}", "1:39", "expected an absolute path" },
+		{ "\"root\": {\"image\": \"/var/lib/hatch/x\"}", "1:39", "other requests" },
+		{ "\"root\": {\"tree\": \"/a\", \"image\": \"/b\"}", "1:44", "a root already" },
 	};
 	cleanup_builder struct builder b = { 0 };
 
@@ -943,6 +946,54 @@ static void a_root_has_room_for_the_places_of_hatch(void)
 	make_file("room/tmp", 0644, "");
 	check(builder_check_root(&builder, fd, &err) == -ENOTDIR);
 	check(err.blame == BLAME_HOST && strstr(err.text, "/tmp of /srv/t is no directory"));
+}
+
+/* A file with these bytes at an offset. */
+static void make_image(const char *name, const char *bytes, size_t len, off_t offset)
+{
+	cleanup_fd int fd = -1;
+
+	make_file(name, 0644, "");
+	fd = open(at(name), O_WRONLY | O_CLOEXEC);
+	must(fd >= 0 && pwrite(fd, bytes, len, offset) == (ssize_t)len, name);
+}
+
+static void tells_what_an_image_is_by_what_is_in_it(void)
+{
+	static const struct {
+		const char *name;
+		int expected;
+		const char *type;
+	} rows[] = {
+		{ "i-squashfs", 0, "squashfs" }, { "i-erofs", 0, "erofs" },
+		{ "i-ext4", 0, "ext4" },         { "i-empty", -EINVAL, NULL },
+		{ "i-short", -EINVAL, NULL },    { "i-elsewhere", -EINVAL, NULL },
+		{ "i-open", -EPERM, NULL },      { "i-dir", -EINVAL, NULL },
+		{ "i-missing", -ENOENT, NULL },
+	};
+	const struct config owned = { .owner_uid = place_owner };
+
+	make_image("i-squashfs", "hsqs", 4, 0);
+	make_image("i-erofs", "\xe2\xe1\xf5\xe0", 4, 1024);
+	make_image("i-ext4", "\x53\xef", 2, 1080);
+	make_image("i-empty", "", 0, 0);
+	make_image("i-short", "hsq", 3, 0);
+	make_image("i-elsewhere", "hsqs", 4, 1);
+	make_image("i-open", "hsqs", 4, 0);
+	must(chmod(at("i-open"), 0666) == 0, "chmod");
+	make_dir("i-dir", 0755);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct builder builder = { .name = (char *)"b",
+			                         .file = (char *)"F",
+			                         .root = { ROOT_IMAGE, (char *)at(rows[i].name) } };
+		cleanup_fd int fd = -1;
+		const char *type = NULL;
+
+		check(builder_open_root(&owned, &builder, &fd, &type, &err) == rows[i].expected);
+		check((fd >= 0) == (rows[i].expected == 0));
+		check(rows[i].type ? type && strcmp(type, rows[i].type) == 0 : !type);
+		check(rows[i].expected == 0 || strstr(err.text, "the root of builder `b` (F)"));
+	}
 }
 
 static void looks_for_the_command_inside_of_a_root(void)
@@ -1134,8 +1185,9 @@ static const struct unit_case on_disk[] = {
 	CASE(a_file_that_is_no_definition_is_an_error),
 	CASE(no_directory_means_no_builders),
 	CASE(tells_a_missing_command_from_one_that_cannot_run),
-	CASE(a_root_is_one_tree),
+	CASE(a_root_is_one_tree_or_image),
 	CASE(a_root_has_room_for_the_places_of_hatch),
+	CASE(tells_what_an_image_is_by_what_is_in_it),
 	CASE(looks_for_the_command_inside_of_a_root),
 	CASE(what_a_view_shows_is_looked_for_on_the_host),
 	CASE(the_state_directory_must_be_out_of_reach),

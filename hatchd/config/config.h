@@ -128,6 +128,7 @@ struct source;
 enum root_kind {
 	ROOT_SYSTEM, /* made by hatch: the host's programs and libraries, and little else */
 	ROOT_TREE,   /* a directory tree of the host */
+	ROOT_IMAGE,  /* a file that holds a file system */
 };
 
 /* "uid_map": who a builder is inside of its sandbox. */
@@ -250,11 +251,13 @@ struct position builder_position(const struct builder *builder, const char *key,
 /*
  * builder_open_root - open what builder->root names, if only root could have changed it
  *
- * ret_fd   O_PATH descriptor of the directory; not set for ROOT_SYSTEM
- * Errors   BLAME_HOST, with builder and file: as of trusted_directory()
+ * ret_fd    O_PATH descriptor of a directory, or an image for reading; -1 for ROOT_SYSTEM
+ * ret_type  of the file system in an image, else NULL
+ * Errors    BLAME_HOST, with builder and file: as of trusted_directory() and trusted_file(),
+ * -EINVAL no image that can be used
  */
 int builder_open_root(const struct config *config, const struct builder *builder, int *ret_fd,
-                      struct error *err);
+                      const char **ret_type, struct error *err);
 
 /* builder_check_root - can hatch put into the root at root_fd what every builder has? Errors:
  * BLAME_HOST -ENOTDIR something else than a directory is in the way */
@@ -263,8 +266,8 @@ int builder_check_root(const struct builder *builder, int root_fd, struct error 
 /*
  * builder_check_command - can the command be run, and could only root have written it?
  *
- * root_fd  of builder_open_root(): there it is looked for, but for what the view shows of the host
- *          at that path; unused for ROOT_SYSTEM
+ * root_fd  the root, an image being mounted: there it is looked for, but for what the view shows of
+ *          the host at that path; unused for ROOT_SYSTEM
  * ret_fd   O_PATH descriptor of the program, so that the sandbox can compare device and inode of
  *          what it finds at the same path
  * Errors   BLAME_HOST: -ENOENT it, or the interpreter of a script, is missing; -EACCES it is no
@@ -284,6 +287,11 @@ int builder_check_command(const struct config *config, const struct builder *bui
 int builder_check_place(const struct builder *builder, const struct place *place,
                         struct error *err);
 int builder_check_places(const struct builder *builder, struct error *err);
+
+/* builder_check_start - all of that, as far as it can be seen without mounting anything: not what
+ * is inside of an image. 0 or the first error */
+int builder_check_start(const struct config *config, const struct builder *builder,
+                        struct error *err);
 
 /* config_list_builders - names of the files in builders.d, sorted; a file that is not NAME.json is
  * an error. *ret is NULL-terminated; release with strv_free() */

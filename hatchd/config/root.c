@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "builder.h"
 #include "items.h"
@@ -45,8 +46,15 @@ static int read_tree(struct reading *in, const struct value *value, const struct
 	return read_root_path(in, value, object, ROOT_TREE);
 }
 
+static int read_image(struct reading *in, const struct value *value, const struct member *row,
+                      void *object)
+{
+	return read_root_path(in, value, object, ROOT_IMAGE);
+}
+
 static const struct member root_members[] = {
 	{ "tree", read_tree },
+	{ "image", read_image },
 };
 
 int read_root(struct reading *in, const struct value *value, const struct member *row, void *object)
@@ -57,7 +65,7 @@ int read_root(struct reading *in, const struct value *value, const struct member
 
 	if (r == 0 && builder->root.kind == ROOT_SYSTEM)
 		return reading_fail(in, value, EINVAL,
-		                    "there is no root in it; expected the key tree");
+		                    "there is no root in it; expected tree or image");
 	return r;
 }
 
@@ -71,15 +79,54 @@ static int fail_root(const struct builder *builder, const struct error *why, str
 	return -why->code;
 }
 
-int builder_open_root(const struct config *config, const struct builder *builder, int *ret_fd,
-                      struct error *err)
+/* What an image is, by what stands in it: its name says nothing. */
+static const struct image_type {
+	const char *name; /* as mount(2) knows it */
+	off_t at;
+	unsigned char magic[4];
+	size_t len;
+} image_types[] = {
+	{ "squashfs", 0, { 'h', 's', 'q', 's' }, 4 },
+	{ "erofs", 1024, { 0xe2, 0xe1, 0xf5, 0xe0 }, 4 },
+	{ "ext4", 1024 + 56, { 0x53, 0xef }, 2 },
+};
+
+static int identify_image(int fd, const char *path, const char **ret, struct error *err)
 {
+	unsigned char found[4];
+
+	for (size_t i = 0; i < ARRAY_SIZE(image_types); i++) {
+		const struct image_type *type = &image_types[i];
+
+		if (pread(fd, found, type->len, type->at) == (ssize_t)type->len &&
+		    memcmp(found, type->magic, type->len) == 0) {
+			*ret = type->name;
+			return 0;
+		}
+	}
+	return error_set(err, BLAME_HOST, EINVAL,
+	                 "%s is no image; expected a squashfs, erofs or ext4 file system", path);
+}
+
+int builder_open_root(const struct config *config, const struct builder *builder, int *ret_fd,
+                      const char **ret_type, struct error *err)
+{
+	const char *path = builder->root.path;
+	cleanup_fd int fd = -1;
 	struct error why;
 	int r = 0;
 
+	*ret_type = NULL;
 	if (builder->root.kind == ROOT_TREE)
-		r = trusted_directory(builder->root.path, config->owner_uid, ret_fd, &why);
-	return r < 0 ? fail_root(builder, &why, err) : 0;
+		r = trusted_directory(path, config->owner_uid, &fd, &why);
+	if (builder->root.kind == ROOT_IMAGE)
+		r = trusted_file(path, config->owner_uid, &fd, &why);
+	if (r == 0 && builder->root.kind == ROOT_IMAGE)
+		r = identify_image(fd, path, ret_type, &why);
+	if (r < 0)
+		return fail_root(builder, &why, err);
+	*ret_fd = take_fd(&fd);
+	return 0;
 }
 
 int builder_check_root(const struct builder *builder, int root_fd, struct error *err)

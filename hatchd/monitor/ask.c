@@ -42,13 +42,6 @@ int job_receive_record(struct job *job, struct error *err)
 	return 0;
 }
 
-static int open_root(struct job *job, struct error *err)
-{
-	int r = builder_open_root(&job->config, &job->builder, &job->root_fd, err);
-
-	return r < 0 || job->root_fd < 0 ? r : builder_check_root(&job->builder, job->root_fd, err);
-}
-
 /* A limit that nothing holds is none. */
 static int check_limits(struct job *job, struct error *err)
 {
@@ -90,7 +83,7 @@ int phase_policy(struct job *job, struct error *err)
 	                  &job->record, &job->request, err);
 	if (r < 0)
 		return r;
-	r = open_root(job, err);
+	r = root_open(&job->config, &job->builder, &job->root_fd, err);
 	if (r < 0)
 		return r;
 	r = builder_check_command(&job->config, &job->builder, job->root_fd, &job->command_fd, err);

@@ -179,6 +179,8 @@ int phase_build(struct job *job, struct error *err)
 	r = sandbox_start(&plan, &job->sandbox, err);
 	if (r == 0)
 		r = drop_privileges(job, err);
+	fd_closep(&job->root_fd);
+	fd_closep(&job->command_fd);
 	fd_closep(&job->speaker.stdout_fd);
 	fd_closep(&job->speaker.stderr_fd);
 	fd_closep(&job->speaker.pulse_fd);

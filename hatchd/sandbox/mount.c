@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <linux/mount.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -24,6 +25,33 @@ static int sys_fsconfig(int fd, unsigned command, const char *key, const char *v
 	return (int)syscall(SYS_fsconfig, fd, command, key, value, 0);
 }
 
+static int set_option(int context_fd, const struct mount_option *option)
+{
+	return sys_fsconfig(context_fd, option->value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG,
+	                    option->key, option->value);
+}
+
+static int fail_type(const char *type, int code, struct error *err)
+{
+	(void)error_errno(err, BLAME_HOST, code, "cannot make a %s file system", type);
+	return code == ENODEV ? error_hint(err, "the kernel does not know it: modprobe %s", type)
+	                      : -code;
+}
+
+/* What the kernel says about a file system it could not make: "e overlay: ..." */
+static int fail_create(int context_fd, const char *type, int code, struct error *err)
+{
+	char said[256];
+	ssize_t n = read(context_fd, said, sizeof(said) - 1);
+
+	(void)error_errno(err, BLAME_HOST, code, "cannot make a %s file system", type);
+	if (n <= 2)
+		return -code;
+	said[n] = '\0';
+	said[strcspn(said, "\n")] = '\0';
+	return error_hint(err, "the kernel says: %s", said + 2);
+}
+
 int mount_new(const char *type, const struct mount_option *options, size_t n_options,
               uint64_t attributes, struct error *err)
 {
@@ -31,14 +59,13 @@ int mount_new(const char *type, const struct mount_option *options, size_t n_opt
 	int fd;
 
 	if (context_fd < 0)
-		return error_errno(err, BLAME_HOST, errno, "cannot make a %s file system", type);
+		return fail_type(type, errno, err);
 	for (size_t i = 0; i < n_options; i++)
-		if (sys_fsconfig(context_fd, FSCONFIG_SET_STRING, options[i].key,
-		                 options[i].value) < 0)
+		if (set_option(context_fd, &options[i]) < 0)
 			return error_errno(err, BLAME_HOST, errno, "cannot set %s of %s",
 			                   options[i].key, type);
 	if (sys_fsconfig(context_fd, FSCONFIG_CMD_CREATE, NULL, NULL) < 0)
-		return error_errno(err, BLAME_HOST, errno, "cannot make a %s file system", type);
+		return fail_create(context_fd, type, errno, err);
 	fd = (int)syscall(SYS_fsmount, context_fd, FSMOUNT_CLOEXEC, (unsigned)attributes);
 	if (fd < 0)
 		return error_errno(err, BLAME_HOST, errno, "cannot mount a %s file system", type);

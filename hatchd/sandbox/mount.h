@@ -12,7 +12,7 @@
 #include "lib/base/error.h"
 
 struct mount_option {
-	const char *key, *value;
+	const char *key, *value; /* value NULL: a word that stands alone, such as "ro" */
 };
 
 /* mount_new - a detached mount of a new file system. attributes: MOUNT_ATTR_*. Returns its

@@ -7,11 +7,80 @@
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "loop.h"
 #include "mount.h"
 #include "view.h"
+
+/* How an image is mounted. A journal that was not closed is not replayed: that would write. */
+static const struct image_options {
+	const char *type;
+	struct mount_option options[3];
+	size_t n_options;
+} image_options[] = {
+	{ "squashfs", { { "ro" } }, 1 },
+	{ "erofs", { { "ro" } }, 1 },
+	/* What an image says about its own errors may be: panic. */
+	{ "ext4", { { "ro" }, { "noload" }, { "errors", "remount-ro" } }, 3 },
+};
+
+static int mount_type(const char *type, const char *device, struct error *err)
+{
+	struct mount_option options[4] = { { "source", device } };
+	size_t n = 0;
+
+	while (strcmp(image_options[n].type, type) != 0)
+		n++;
+	memcpy(options + 1, image_options[n].options, sizeof(image_options[n].options));
+	return mount_new(type, options, 1 + image_options[n].n_options, ATTR_READ_ONLY, err);
+}
+
+static int mount_image(const struct builder *builder, int file_fd, const char *type,
+                       struct error *err)
+{
+	char device[LOOP_NAME_MAX];
+	cleanup_fd int loop_fd = -1, mount_fd = -1;
+	struct error why = { 0 };
+
+	if (geteuid() != 0)
+		return error_set(err, BLAME_HOST, EPERM,
+		                 "the root of builder `%s` (%s) is an image, which only root can "
+		                 "mount",
+		                 builder->name, builder->file);
+	loop_fd = loop_attach(file_fd, builder->root.path, device, &why);
+	mount_fd = loop_fd < 0 ? loop_fd : mount_type(type, device, &why);
+	if (mount_fd < 0) {
+		(void)error_set(err, BLAME_HOST, why.code, "the root of builder `%s` (%s), %s: %s",
+		                builder->name, builder->file, builder->root.path, why.text);
+		return error_hint(err, "%s", why.hint);
+	}
+	return take_fd(&mount_fd);
+}
+
+int root_open(const struct config *config, const struct builder *builder, int *ret_fd,
+              struct error *err)
+{
+	cleanup_fd int fd = -1;
+	const char *type;
+	int r = builder_open_root(config, builder, &fd, &type, err);
+
+	if (r < 0 || fd < 0)
+		return r;
+	if (type) {
+		r = mount_image(builder, fd, type, err);
+		if (r < 0)
+			return r;
+		fd_closep(&fd);
+		fd = r;
+	}
+	r = builder_check_root(builder, fd, err);
+	if (r == 0)
+		*ret_fd = take_fd(&fd);
+	return r;
+}
 
 /* A directory for each role that an overlay has for its upper file system. */
 struct layer {
@@ -67,10 +136,24 @@ static int make_overlay(int lower_fd, const struct layer *layer, struct error *e
 	return mount_new("overlay", options, ARRAY_SIZE(options), ATTR_DATA, err);
 }
 
+/* The lower layer, in this mount namespace: an image was mounted nowhere yet. */
+static int open_lower(const struct view *view, int place_fd, struct error *err)
+{
+	int root_fd = view->plan->root_fd, r;
+
+	if (view->plan->request->builder->root.kind != ROOT_IMAGE)
+		return reopen_here(root_fd, err);
+	r = mount_attach(root_fd, place_fd, "", err);
+	if (r < 0)
+		return r;
+	r = openat(root_fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return r < 0 ? error_errno(err, BLAME_HOST, errno, "cannot open the image") : r;
+}
+
 int view_lay_root(struct view *view, int place_fd, struct error *err)
 {
 	cleanup_(layer_done) struct layer layer = { -1, -1 };
-	cleanup_fd int lower_fd = reopen_here(view->plan->root_fd, err);
+	cleanup_fd int lower_fd = open_lower(view, place_fd, err);
 	int r = lower_fd < 0 ? lower_fd : make_layer(place_fd, &layer, err);
 
 	if (r < 0)

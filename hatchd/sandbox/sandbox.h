@@ -20,7 +20,7 @@ struct sandbox_plan {
 	const char *user_name;
 	const char *request_id; /* the server's */
 	const struct scratch *scratch;
-	int root_fd;    /* what builder->root names, as it was checked; -1: ROOT_SYSTEM */
+	int root_fd;    /* of root_open(); -1: ROOT_SYSTEM */
 	int command_fd; /* O_PATH of the builder's program as it was checked on the host */
 	int stdout_fd, stderr_fd;
 	int lock_fd;   /* kept by init: the slot stays taken while anything lives */
@@ -60,6 +60,16 @@ void sandbox_done(struct sandbox *sandbox);
 
 /* sandbox_terminate - have init send SIGTERM to everything inside; 0 or -errno */
 int sandbox_terminate(const struct sandbox *sandbox);
+
+/*
+ * root_open - open what builder->root names, an image being mounted: at no place yet, so that only
+ * who has the descriptor sees it, and gone with the last who has it; root.c
+ *
+ * ret_fd  not set for ROOT_SYSTEM
+ * Errors  BLAME_HOST: as of builder_open_root() and builder_check_root(), and what the kernel says
+ */
+int root_open(const struct config *config, const struct builder *builder, int *ret_fd,
+              struct error *err);
 
 /* view_enter - make the view and pivot into it; view.c. In the new mount namespace, with
  * capabilities over it */

@@ -1,13 +1,17 @@
-"""A root of the builder's own: a tree of the host in the place of the system's programs.
+"""A root of the builder's own: a tree or an image of the host in the place of the system's programs.
 
-The attacks are a tree's own: links and files where the set-up is about to put something.
+The attacks are a tree's own: links and files where the set-up is about to put something. Images need loop devices,
+which a container has not.
 """
 
+import hashlib
 import os
 import pathlib
 import shutil
 
-from machine import BIN, check, check_equal, check_in
+import attack
+import hatchwire
+from machine import BIN, Skip, check, check_equal, check_in
 
 BUSYBOX = "/usr/bin/busybox"
 VENDOR = "I am the vendor's\n"
@@ -265,6 +269,193 @@ def test_nothing_is_left_mounted_on_the_host_by_a_tree(m):
     check_equal(mounts(), before, "the host's mounts")
 
 
+# --- images -----------------------------------------------------------------------------------------------------------
+
+MAKERS = {
+    "squashfs": lambda tree, image: ["mksquashfs", tree, image, "-quiet", "-no-progress"],
+    "erofs": lambda tree, image: ["mkfs.erofs", "--quiet", image, tree],
+    "ext4": lambda tree, image: ["mkfs.ext4", "-q", "-d", tree, image, "24M"],
+}
+
+
+def make_image(m, kind, tree=None):
+    """An image of a tree. Its name says nothing about its kind. Removed after the test."""
+    if shutil.which("modprobe"):
+        m.run(["modprobe", "--all", "loop", kind])
+    if not os.path.exists("/dev/loop-control"):
+        raise Skip("this machine has no loop devices")
+    image = pathlib.Path("/opt/hatch-test", f"image-of-{kind}.bin")
+    m.after_test(lambda: image.unlink(missing_ok=True))
+    m.run(MAKERS[kind](tree or make_tree(m), image)).ok()
+    image.chmod(0o644)
+    return image
+
+
+def loops():
+    """The files that loop devices have."""
+    return [path.read_text().strip() for path in pathlib.Path("/sys/block").glob("loop*/loop/backing_file")]
+
+
+def check_no_loops(m, what):
+    m.wait_until(lambda: not loops(), f"no loop device {what}, but for {loops()}")
+
+
+def check_image(m, kind):
+    image = make_image(m, kind)
+    before = hashlib.sha256(image.read_bytes()).hexdigest()
+    script = "cat /etc/vendor; id -un; for p in /x /opt/vendor/x /dev/x; do touch $p || echo refused; done; ls / >/dev/null"
+    result = run(m, {"image": str(image)}, script)
+    check_equal(result.code, 0, f"{kind}: {result!r}")
+    check_in(VENDOR, result.stdout.decode(), "what it says")
+    check_in("hatchbld", result.stdout.decode(), "what it says")
+    check_equal(result.stdout.count(b"refused"), 3, f"refusals in {result.stdout}")
+    m.write_builder("vendor", "", command=["/opt/vendor/run"], root={"image": str(image)})
+    check_equal(m.request("vendor", ["a"]).stdout, b"run: a\n", "a script of the image")
+    check_equal(hashlib.sha256(image.read_bytes()).hexdigest(), before, "the image")
+    check_no_loops(m, "after the requests")
+    checked = m.run(["hatchd", "--check"])
+    check_in("errors: 0", checked.stdout, "--check")
+    check_no_loops(m, "after --check")
+
+
+def test_a_squashfs_image_is_a_root(m):
+    check_image(m, "squashfs")
+
+
+def test_an_erofs_image_is_a_root(m):
+    check_image(m, "erofs")
+
+
+def test_an_ext4_image_is_a_root(m):
+    check_image(m, "ext4")
+
+
+def test_a_program_of_an_image_is_told_missing_or_unfit_before_a_slot_is_taken(m):
+    tree = make_tree(m)
+    (tree / "opt/data").write_text("no program\n")
+    os.chown(tree / "opt/vendor/run", 1000, 1000)  # within an image it does not matter to whom a file belongs
+    image = make_image(m, "squashfs", tree)
+    rows = (("/opt/missing", "not-found", f"{image}:/opt/missing does not exist"),
+            ("/opt/data", "cannot-run", f"{image}:/opt/data cannot be executed"),
+            ("/usr/bin/python3", "not-found", f"{image}:/usr, on the way to"))
+    for command, code, why in rows:
+        cursor = m.journal_cursor()
+        m.write_builder("vendor", "", command=[command], root={"image": str(image)})
+        check_equal(m.request("vendor").error, code, command)
+        line = m.journal_wait(cursor, HATCH_VERDICT=code)[0]
+        check_in(why, line["MESSAGE"], "journal")
+        check_equal(line["HATCH_PHASE"], "policy", "phase")
+        check_in(why, m.run(["hatchd", "--check"]).stdout, "--check")
+    m.write_builder("vendor", "", command=["/opt/vendor/run"], root={"image": str(image)})
+    check_equal(m.request("vendor").code, 0, "a program of somebody's in an image")
+    check_no_loops(m, "after the requests")
+
+
+def test_a_file_that_is_no_image_is_refused(m):
+    image = make_image(m, "squashfs")
+    tree = image.parent / "tree"
+    check_in("is no regular file", failure(m, {"image": str(tree)}), "journal")
+    check_in("does not exist", failure(m, {"image": f"{image}.x"}), "journal")
+    image.write_text("just words\n" * 1000)
+    check_in("is no image; expected a squashfs, erofs or ext4", failure(m, {"image": str(image)}), "journal")
+    check_in("is no image; expected a squashfs, erofs or ext4", m.run(["hatchctl", "check"]).stderr, "hatchctl check")
+    image.write_bytes(b"hsqs" + bytes(8192))
+    check_in("cannot make a squashfs file system", failure(m, {"image": str(image)}), "journal")
+    check_no_loops(m, "after the requests")
+
+
+def test_an_image_that_others_could_write_is_never_mounted(m):
+    image = make_image(m, "squashfs")
+    image.chmod(0o666)
+    check_in(f"{image} can be written by everybody", failure(m, {"image": str(image)}), "journal")
+    image.chmod(0o644)
+    os.chown(image, 1000, 1000)
+    check_in(f"{image} belongs to uid 1000", failure(m, {"image": str(image)}), "journal")
+
+
+def test_the_journal_of_an_ext4_image_is_not_replayed(m):
+    image = make_image(m, "ext4")
+    m.run(["debugfs", "-w", "-R", "feature needs_recovery", image]).ok()
+    before = hashlib.sha256(image.read_bytes()).hexdigest()
+    check_equal(run(m, {"image": str(image)}, "cat /etc/vendor").stdout, VENDOR.encode(), "what it says")
+    check_equal(hashlib.sha256(image.read_bytes()).hexdigest(), before, "the image")
+
+
+def test_a_damaged_ext4_image_that_asks_for_a_panic_gets_none(m):
+    image = make_image(m, "ext4")
+    m.run(["tune2fs", "-e", "panic", image]).ok()
+    block = int(m.run(["debugfs", "-R", "blocks /opt/vendor", image]).ok().stdout.split()[0])
+    size = next(int(line.split()[-1]) for line in m.run(["dumpe2fs", "-h", image]).ok().lines() if line.startswith("Block size"))
+    with image.open("r+b") as file:
+        file.seek(block * size)
+        file.write(b"\xff" * size)
+    result = run(m, {"image": str(image)}, "ls /opt/vendor; echo survived")
+    check_in(b"survived", result.stdout, "what it says")
+
+
+def test_devices_and_set_id_programs_of_an_image_give_nothing(m):
+    tree = make_tree(m)
+    os.mknod(tree / "opt/mem", 0o666 | 0o020000, os.makedev(1, 1))
+    shutil.copy(BUSYBOX, tree / "bin/id-of-root")
+    (tree / "bin/id-of-root").chmod(0o6755)
+    image = make_image(m, "squashfs", tree)
+    result = run(m, {"image": str(image)}, "/bin/id-of-root id -u; cat /opt/mem; ls /dev; cat /proc/mounts; exit 0")
+    check(result.stdout.splitlines()[0] != b"0", "it became root")
+    check_in(b"Permission denied", result.stderr, "the shell")
+    check(b"loop" not in result.stdout, f"it sees {result.stdout}")
+
+
+def test_an_image_is_let_go_when_the_monitor_is_killed_while_the_builder_runs(m):
+    image = make_image(m, "squashfs")
+    write_builder(m, "rooted", {"image": str(image)}, "echo here; sleep 60")
+    with attack.live(m, "rooted") as (_, i):
+        check_equal(loops(), [str(image)], "files of loop devices")
+        os.kill(i.monitor.pid, 9)
+        check_no_loops(m, "after the monitor was killed")
+    m.write_builder("next", "echo next")
+    check_equal(m.request("next").code, 0, "the next request")  # clears what is left
+
+
+def test_an_image_is_let_go_whenever_the_monitor_is_killed(m):
+    image = make_image(m, "squashfs")
+    write_builder(m, "rooted", {"image": str(image)}, "echo here")
+    point = pathlib.Path("/run/point")
+    m.after_test(lambda: point.unlink(missing_ok=True))
+    calls = "ioctl,fsopen,fsconfig,fsmount,clone3,move_mount,sendto,wait4"
+    attack.write_wrapper(m, f'exec strace -D -qq -o /dev/null -e trace={calls} $(cat /run/point) "$@"')
+    ends = set()
+    for number in range(1, 30):
+        point.write_text(f"-e inject={calls}:signal=SIGKILL:when={number}\n")
+        try:
+            with m.client() as client:
+                ends.add(client.run("rooted").code)
+        except (hatchwire.Ended, ConnectionResetError, BrokenPipeError):
+            ends.add("killed")
+        check_no_loops(m, f"after a kill at call {number}")
+    check("killed" in ends, f"it was killed at no point: {ends}")
+    point.write_text("\n")
+    check_equal(m.request("rooted").code, 0, "a request that nobody kills")
+
+
+test_an_image_is_let_go_whenever_the_monitor_is_killed.seconds = 200
+
+
+def test_without_a_kernel_module_the_error_names_it(m):
+    image = make_image(m, "erofs")
+    if not shutil.which("modprobe"):
+        raise Skip("this machine has no kernel of its own")
+    m.run(["modprobe", "-r", "erofs"])
+    if os.path.exists("/sys/module/erofs") or "erofs" in pathlib.Path("/proc/filesystems").read_text():
+        raise Skip("the kernel cannot do without erofs")
+    rule = pathlib.Path("/etc/modprobe.d/hatch-test.conf")
+    rule.parent.mkdir(exist_ok=True)
+    rule.write_text("install erofs /bin/false\n")
+    m.after_test(rule.unlink)
+    check_in("modprobe erofs", failure(m, {"image": str(image)}), "journal")
+    check_in("host: erofs: no", m.run(["hatchd", "--check"]).stdout, "--check")
+    check_no_loops(m, "after the request")
+
+
 # --- definitions ------------------------------------------------------------------------------------------------------
 
 
@@ -274,6 +465,8 @@ def test_a_root_is_refused_where_it_contradicts_or_shows_too_much(m):
         ('{"tree": "/var"}', "it holds what other requests write"),
         ('{"tree": "/etc"}', "it holds hatch's own configuration"),
         ('{"tree": "srv"}', "expected an absolute path"),
+        ('{"tree": "/srv/a", "image": "/srv/b"}', "there is a root already"),
+        ('{"image": "/var/lib/hatch/x"}', "it holds what other requests write"),
         ('{}', "there is no root in it"),
         ('[]', "expected an object"),
     )
