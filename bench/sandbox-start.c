@@ -49,7 +49,6 @@ static bool live(const struct request *request, const struct account *account, i
 		.command_fd = command_fd,
 		.stdout_fd = null_fd,
 		.stderr_fd = null_fd,
-		.lock_fd = -1,
 		.cgroup_fd = -1,
 	};
 

@@ -106,7 +106,7 @@ ROWS = [
       SANDBOX + "descriptors_that_hatchd_inherits_do_not_reach_a_request"]),
     ("standard_streams", [("hatchd/main.c", "\topen_standard_streams();\n", "\t(void)open_standard_streams;\n")],
      [HOST + "hatchd_may_be_started_without_standard_streams"]),
-    ("lock_held_by_init", [(INIT, "{ report_fd, plan->lock_fd, -1 }", "{ report_fd, -1, -1 }")],
+    ("lock_held_by_init", [(INIT, "i < plan->n_kept_fds", "i < 0 * plan->n_kept_fds")],
      [LIFETIME + "a_killed_monitor_takes_its_request_with_it_and_the_next_one_clears_up"]),
     ("refusal_of_descriptors", [("hatchd/main.c", "r = peer_refuse_descriptors(conn_fd, err);", "r = 0;")],
      [HOST + "a_build_cannot_send_the_descriptor_of_its_output"]),

@@ -41,6 +41,7 @@ void builder_done(struct builder *builder)
 		place_done(&builder->view.places[i]);
 	free(builder->view.places);
 	free(builder->root.path);
+	resources_free(builder->resources, builder->n_resources);
 	*builder = (struct builder){ 0 };
 }
 
@@ -58,6 +59,7 @@ static const struct member builder_members[] = {
 	{ "root", read_root },
 	{ "seccomp", read_seccomp },
 	{ "view", read_view },
+	{ "resources", read_resources_taken },
 	{ "limits", read_limits },
 	{ "limits_optional", read_truth, FIELD(limits_optional) },
 };

@@ -43,6 +43,12 @@ void place_done(struct place *place);
 int read_seccomp(struct reading *in, const struct value *value, const struct member *row,
                  void *object);
 
+/* resources.c; the object of the first is a struct config */
+int read_resources_defined(struct reading *in, const struct value *value, const struct member *row,
+                           void *object);
+int read_resources_taken(struct reading *in, const struct value *value, const struct member *row,
+                         void *object);
+
 /* limits.c */
 extern const struct limits default_limits;
 int read_limits(struct reading *in, const struct value *value, const struct member *row,

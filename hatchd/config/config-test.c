@@ -219,7 +219,8 @@ static void hatchd_json_may_be_absent_or_empty(void)
 static void hatchd_json_may_say_everything(void)
 {
 	static const char text[] = "{\"store\": \"/s\", \"state\": \"/t\", \"queue_max\": 0,"
-				   "\"build_users_group\": \"g\", \"speaker_user\": \"u\"}";
+				   "\"build_users_group\": \"g\", \"speaker_user\": \"u\","
+				   "\"resources\": {\"vivado-seat\": 2, \"b.1\": 1024}}";
 	cleanup_config struct config c = { 0 };
 
 	check(config_parse("/d", false, text, strlen(text), NULL, &c, &err) == 0);
@@ -227,6 +228,8 @@ static void hatchd_json_may_say_everything(void)
 	check(strcmp(c.store_dir, "/s") == 0 && strcmp(c.state_dir, "/t") == 0);
 	check(strcmp(c.build_group, "g") == 0 && strcmp(c.speaker_user, "u") == 0);
 	check(c.queue_max == 0);
+	check(c.n_resources == 2 && strcmp(c.resources[0].name, "vivado-seat") == 0);
+	check(c.resources[0].count == 2 && c.resources[1].count == 1024);
 }
 
 static void refuses_what_is_wrong_in_hatchd_json(void)
@@ -243,6 +246,14 @@ static void refuses_what_is_wrong_in_hatchd_json(void)
 		{ "{\"speaker_user\": \"\"}", "1:18", "the text is empty" },
 		{ "{\"speaker_user\": \"a\\nb\"}", "1:18", "control character" },
 		{ "{\"uid\": 3}", "1:2", "unknown key \"uid\"; expected one of: store, state" },
+		{ "{\"resources\": [\"a\"]}", "1:15", "this is a list; expected an object" },
+		{ "{\"resources\": {\"a\": 0}}", "1:21", "0 of \"a\"; expected 1 to 1024" },
+		{ "{\"resources\": {\"a\": -1}}", "1:21", "expected 1 to 1024" },
+		{ "{\"resources\": {\"a\": 1025}}", "1:21", "expected 1 to 1024" },
+		{ "{\"resources\": {\"a\": \"1\"}}", "1:21", "this is a string" },
+		{ "{\"resources\": {\"a\": 1,\n \"A\": 1}}", "2:2", "no name of a resource" },
+		{ "{\"resources\": {\"slot\": 1}}", "1:16", "expected another name" },
+		{ "{\"resources\": {\"a\": 1, \"a\": 1}}", "1:24", "twice" },
 		{ "[]", "1:1", "this is a list; expected an object" },
 	};
 
@@ -374,23 +385,50 @@ static void says_where_two_places_contradict_each_other(void)
 	check(says("1:47", "/opt/x/y is inside of a place that \"hide\" hides"));
 }
 
+static void refuses_to_take_what_there_is_not(void)
+{
+	static const char config_text[] = "{\"resources\": {\"seat\": 2, \"many\": 1000}}";
+	static const struct {
+		const char *text, *place, *words;
+	} rows[] = {
+		{ "{\"seat\": 3}", "2:10", "expected at most the 2 that /etc/hatch/hatchd.json" },
+		{ "{\"seat\": 0}", "2:10", "0 of \"seat\"; expected 1" },
+		{ "{\"seat\": 1.5}", "2:10", "this is a fraction" },
+		{ "{\"board\": 1}", "2:2", "there is no resource \"board\"" },
+		{ "{\"many\": 63, \"seat\": 2}", "2:1", "65 units in all; expected at most 64" },
+		{ "[]", "2:1", "this is a list" },
+	};
+	cleanup_config struct config config = { 0 };
+	cleanup_builder struct builder good = { 0 };
+	char text[256];
+
+	check(config_parse("/etc/hatch", false, config_text, strlen(config_text), NULL, &config,
+	                   &err) == 0);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		cleanup_builder struct builder b = { 0 };
+
+		(void)snprintf(text, sizeof(text), "{\"command\": [\"/x\"], \"resources\":\n%s}",
+		               rows[i].text);
+		check(builder_parse(&config, "b", text, strlen(text), NULL, &b, &err) < 0);
+		check(says(rows[i].place, rows[i].words));
+	}
+	(void)snprintf(text, sizeof(text),
+	               "{\"command\": [\"/x\"], \"resources\": {\"seat\": 2, \"many\": 1}}");
+	check(builder_parse(&config, "b", text, strlen(text), NULL, &good, &err) == 0);
+	check(good.n_resources == 2 && strcmp(good.resources[0].name, "seat") == 0);
+	check(good.resources[0].count == 2 && good.resources[1].count == 1);
+}
+
 /* Keys of the future are not ignored: who writes one wants what it says. */
 static void refuses_keys_that_do_not_exist_yet(void)
 {
 	static const char *const keys[] = {
-		"\"run_as\": \"peer\"",
-		"\"resources\": {}",
-		"\"inputs\": false",
-		"\"workspace\": null",
-		"\"keep_failed\": []",
-		"\"allow\": {\"features\": []}",
-		"\"view\": {\"devices\": []}",
-		"\"view\": {\"overlay\": []}",
-		"\"view\": {\"credentials\": []}",
-		"\"view\": {\"store\": true}",
-		"\"limits\": {\"rlimits\": {\"rtprio\": 1}}",
-		"\"limits\": {\"scratch\": 1}",
-		"\"limits\": {\"input\": 1}",
+		"\"run_as\": \"peer\"",          "\"inputs\": false",
+		"\"workspace\": null",           "\"keep_failed\": []",
+		"\"allow\": {\"features\": []}", "\"view\": {\"devices\": []}",
+		"\"view\": {\"overlay\": []}",   "\"view\": {\"credentials\": []}",
+		"\"view\": {\"store\": true}",   "\"limits\": {\"rlimits\": {\"rtprio\": 1}}",
+		"\"limits\": {\"scratch\": 1}",  "\"limits\": {\"input\": 1}",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
@@ -558,6 +596,7 @@ static void takes_values_at_the_limit_and_none_beyond(void)
 		{ "\"limits\": {}", "\"limits\": {\"time_sec\": \"10m\"}" },
 		{ "\"limits\": {\"silence_sec\": 0}", "\"limits\": {\"silence_sec\": -1}" },
 		{ "\"limits\": {\"grace_sec\": 300}", "\"limits\": {\"grace_sec\": 301}" },
+		{ "\"limits\": {\"wait_sec\": 31536000}", "\"limits\": {\"wait_sec\": 31536001}" },
 		{ "\"limits\": {\"log\": 1}", "\"limits\": {\"log\": 0}" },
 		{ "\"limits\": {\"log\": \"1024G\"}", "\"limits\": {\"log\": \"1025G\"}" },
 		{ "\"limits\": {\"log\": \"1T\"}", "\"limits\": {\"log\": \"2T\"}" },
@@ -1164,6 +1203,7 @@ static const struct unit_case in_memory[] = {
 	CASE(says_where_a_value_is_wrong),
 	CASE(places_are_sorted_from_the_outside_to_the_inside),
 	CASE(says_where_two_places_contradict_each_other),
+	CASE(refuses_to_take_what_there_is_not),
 	CASE(refuses_keys_that_do_not_exist_yet),
 	CASE(takes_values_at_the_limit_and_none_beyond),
 	CASE(a_number_in_quotes_is_no_name),

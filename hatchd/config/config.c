@@ -13,6 +13,7 @@
 
 #include "accounts.h"
 #include "build-config.h"
+#include "builder.h"
 #include "lib/base/text.h"
 #include "range.h"
 #include "read.h"
@@ -35,6 +36,7 @@ static const struct member config_members[] = {
 	{ "speaker_user", read_line, offsetof(struct config, speaker_user), 1, ACCOUNT_NAME_MAX },
 	{ "range_base", read_count, offsetof(struct config, range_base), RANGE_LEN, UINT32_MAX },
 	{ "queue_max", read_count, offsetof(struct config, queue_max), 0, QUEUE_MAX },
+	{ "resources", read_resources_defined },
 };
 
 static const struct member config_object = { .rows = config_members,
@@ -60,6 +62,7 @@ void config_done(struct config *config)
 		free(config->users[i].groups);
 	}
 	free(config->users);
+	resources_free(config->resources, config->n_resources);
 	*config = (struct config){ 0 };
 }
 

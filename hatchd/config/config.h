@@ -22,7 +22,12 @@ enum {
 	VIEW_DEVICES_MAX = 64,
 	VIEW_OVERLAYS_MAX = 64,
 	OVERLAY_LAYERS_MAX = 64,
+	BUILDER_RESOURCES_MAX = 8,
+	BUILDER_UNITS_MAX = 64, /* of all resources together */
 };
+
+/* What a request that waits for a build user waits for; no resource has this name. */
+#define RESOURCE_SLOT "slot"
 
 /* A pool account. Its numbers are looked up by config_load(), its groups, which cost ten times as
  * much, by config_resolve_user() for the one account that a request uses. */
@@ -33,6 +38,12 @@ struct build_user {
 	bool resolved; /* groups is known */
 	gid_t *groups; /* supplementary groups of the account, without gid */
 	size_t n_groups;
+};
+
+/* So many units of something that has a name. */
+struct resource {
+	char *name;
+	uint64_t count;
 };
 
 /* hatchd.json */
@@ -50,7 +61,9 @@ struct config {
 	gid_t speaker_gid;
 	uint64_t range_base; /* "range_base"; the slot of users[i] has the 65536 ids from range_base
 	                        + i * 65536; 0: none */
-	uint64_t queue_max;  /* requests that may wait for a slot; default 64 */
+	uint64_t queue_max;  /* requests that may wait; default 64 */
+	struct resource *resources; /* what there is to be taken by requests */
+	size_t n_resources;
 
 	bool pool;       /* as given to config_load() */
 	uid_t owner_uid; /* besides root, whose files are believed: 0, or ours without a pool */
@@ -76,6 +89,7 @@ struct limits {
 	uint64_t time_default_sec, time_max_sec; /* limits.time_sec */
 	uint64_t silence_sec;                    /* 0: none */
 	uint64_t grace_sec;                      /* between SIGTERM and SIGKILL */
+	uint64_t wait_sec;                       /* 0: none */
 	uint64_t log_bytes, output_bytes, output_entries;
 
 	/* of the request's cgroup; 0: no limit */
@@ -186,6 +200,8 @@ struct builder {
 		struct place *places; /* sorted by at: what holds others comes before them */
 		size_t n_places;
 	} view;
+	struct resource *resources; /* that a request holds; each is one of the config's */
+	size_t n_resources;
 	struct limits limits;
 	bool limits_optional; /* a limit that the host cannot hold is left out instead of refused */
 };
@@ -296,6 +312,13 @@ int builder_check_start(const struct config *config, const struct builder *build
 /* config_list_builders - names of the files in builders.d, sorted; a file that is not NAME.json is
  * an error. *ret is NULL-terminated; release with strv_free() */
 int config_list_builders(const struct config *config, char ***ret, struct error *err);
+
+/* resource_find - the one of that name, or NULL */
+const struct resource *resource_find(const struct resource *resources, size_t n_resources,
+                                     const char *name);
+
+/* resources_free - release n_resources of them, and the array */
+void resources_free(struct resource *resources, size_t n_resources);
 
 /* strv_free, strv_freep - release a NULL-terminated list of strings; NULL is an empty one */
 void strv_free(char **strings);

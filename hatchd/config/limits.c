@@ -176,6 +176,7 @@ static const struct member limits_members[] = {
 	{ "time_sec", read_time },
 	{ "silence_sec", read_count, FIELD(limits.silence_sec), 0, RECORD_TIMEOUT_SEC_MAX },
 	{ "grace_sec", read_count, FIELD(limits.grace_sec), 0, GRACE_SEC_MAX },
+	{ "wait_sec", read_count, FIELD(limits.wait_sec), 0, RECORD_TIMEOUT_SEC_MAX },
 	{ "log", read_size, FIELD(limits.log_bytes), 1, TIB },
 	{ "output", read_size, FIELD(limits.output_bytes), 1, 16 * TIB },
 	{ "output_entries", read_count, FIELD(limits.output_entries), 1, 100000000 },

@@ -157,8 +157,20 @@ static int end_tap(struct job *job, struct error *err)
 	return job->tap.pid > 0 ? helper_finish(&job->tap, err) : 0;
 }
 
+/* What stays taken until init has ended too. */
+static size_t list_kept(const struct job *job, int ret[SANDBOX_KEPT_MAX])
+{
+	size_t n = 0;
+
+	ret[n++] = job->slot.lock_fd;
+	for (size_t i = 0; i < job->slot.n_units; i++)
+		ret[n++] = job->slot.unit_fds[i];
+	return n;
+}
+
 int phase_build(struct job *job, struct error *err)
 {
+	int kept_fds[SANDBOX_KEPT_MAX];
 	const struct sandbox_plan plan = {
 		.request = &job->request,
 		.account = &job->account.builder,
@@ -171,7 +183,8 @@ int phase_build(struct job *job, struct error *err)
 		.command_fd = job->command_fd,
 		.stdout_fd = job->speaker.stdout_fd,
 		.stderr_fd = job->speaker.stderr_fd,
-		.lock_fd = job->slot.lock_fd,
+		.kept_fds = kept_fds,
+		.n_kept_fds = list_kept(job, kept_fds),
 		.cgroup_fd = job->cgroup.dir_fd,
 	};
 	int r, killed;

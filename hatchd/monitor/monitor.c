@@ -165,6 +165,7 @@ int monitor_serve(const struct monitor_options *options, int conn_take_fd, const
 		.pool = { .pool_fd = -1,
 		          .scratch_fd = -1,
 		          .queue_fd = -1,
+		          .resource_fd = -1,
 		          .change_fd = -1,
 		          .ticket_fd = -1 },
 		.slot = { .lock_fd = -1 },

@@ -112,6 +112,8 @@ static void add_who(struct fields *fields, const struct receipt *receipt)
 		add(fields, "HATCH_BUILDER=%s", receipt->builder);
 	if (receipt->user[0])
 		add(fields, "HATCH_USER=%s", receipt->user);
+	if (receipt->resources[0])
+		add(fields, "HATCH_RESOURCES=%s", receipt->resources);
 	if (!receipt->peer)
 		return;
 	add(fields, "HATCH_PEER_UID=%u", receipt->peer->uid);

@@ -13,14 +13,17 @@
 #include "hatchd/speaker/channel.h"
 #include "lib/base/error.h"
 
+enum { RECEIPT_RESOURCES_MAX = 600 };
+
 struct receipt {
 	char id[CHANNEL_NAME_MAX + 1];
 	char client_id[CHANNEL_NAME_MAX + 1]; /* request_id of the client */
 	char builder[CHANNEL_NAME_MAX + 1];
 	const struct peer *peer; /* borrowed; NULL: unknown */
 	char user[CHANNEL_NAME_MAX + 1];
-	const char *phase;   /* reached */
-	const char *verdict; /* "done", or the code of an error, or "cancelled" */
+	char resources[RECEIPT_RESOURCES_MAX]; /* held: "board-a=1 vivado-seat=1" */
+	const char *phase;                     /* reached */
+	const char *verdict;                   /* "done", or the code of an error, or "cancelled" */
 	int64_t begun_ms;
 	uint64_t queued_ms, run_ms, total_ms;
 	bool has_exit;

@@ -263,7 +263,8 @@ static int start_builder(const struct sandbox_plan *plan, char **env, pid_t *ret
 
 void init_run(const struct sandbox_plan *plan, int report_fd)
 {
-	int keep[] = { report_fd, plan->lock_fd, -1 };
+	int keep[SANDBOX_KEPT_MAX + 2] = { report_fd };
+	size_t n_keep = 1;
 	char **env = NULL;
 	struct error err = { 0 };
 	pid_t builder = 0;
@@ -290,8 +291,10 @@ void init_run(const struct sandbox_plan *plan, int report_fd)
 	}
 	/* Only what init needs: above all no end of the builder's pipes, whose closing must be
 	 * seen. */
-	keep[2] = signal_fd;
-	if (fds_close_except(keep, ARRAY_SIZE(keep), &err) < 0)
+	keep[n_keep++] = signal_fd;
+	for (size_t i = 0; i < plan->n_kept_fds; i++)
+		keep[n_keep++] = plan->kept_fds[i];
+	if (fds_close_except(keep, n_keep, &err) < 0)
 		_exit(1);
 	(void)close(0);
 	(void)close(1);

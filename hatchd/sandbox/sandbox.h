@@ -11,6 +11,9 @@
 #include "privilege.h"
 #include "userns.h"
 
+/* The locks of a slot and of all that can be held with it, and a few more. */
+enum { SANDBOX_KEPT_MAX = BUILDER_UNITS_MAX + 4 };
+
 /* What the sandbox is made from; everything borrowed. */
 struct sandbox_plan {
 	const struct request *request;
@@ -23,7 +26,8 @@ struct sandbox_plan {
 	int root_fd;    /* of root_open(); -1: ROOT_SYSTEM */
 	int command_fd; /* O_PATH of the builder's program as it was checked on the host */
 	int stdout_fd, stderr_fd;
-	int lock_fd;   /* kept by init: the slot stays taken while anything lives */
+	const int *kept_fds; /* by init: slot and resources stay taken while anything lives */
+	size_t n_kept_fds;   /* SANDBOX_KEPT_MAX at most */
 	int cgroup_fd; /* directory of the request's cgroup; -1 in unprivileged mode without one */
 };
 

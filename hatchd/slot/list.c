@@ -91,6 +91,7 @@ static int read_directory(struct list *list, int parent_fd, const char *name, bo
 		int r;
 
 		if (file->d_type == DT_DIR || strcmp(file->d_name, LOCK_GUARD_NAME) == 0 ||
+		    strcmp(file->d_name, LOCK_ROUND_NAME) == 0 ||
 		    (tickets && !is_ticket(file->d_name, &ticket)))
 			continue;
 		r = read_entry(list, dirfd(dir), file->d_name, ticket, err);

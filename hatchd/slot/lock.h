@@ -7,6 +7,9 @@
 /* In the directory of the pool; whoever numbers, counts, lists or takes anything locks it. */
 #define LOCK_GUARD_NAME "queue.lock"
 
+/* Beside it: the round that is now, in digits (fair.h). */
+#define LOCK_ROUND_NAME "queue.round"
+
 /*
  * lock_open - open a lock file, with O_CREAT in flags also make it
  *

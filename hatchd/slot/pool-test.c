@@ -30,6 +30,8 @@ enum {
 	WAIT_MS = 250, /* as pool.h tells the caller */
 };
 
+#define SCRATCH "0123456789abcdef"
+
 static char state[] = "/tmp/hatch-pool-XXXXXX";
 static char user_names[][8] = { "hatch1", "hatch2" };
 static struct build_user users[] = {
@@ -74,8 +76,10 @@ static struct pool fresh_pool(size_t n_users)
 static int try_slot(struct pool *pool, struct slot *ret, uint64_t *ret_ahead)
 {
 	struct error err = { 0 };
-	int r = pool_try(pool, ret, ret_ahead, &err);
+	struct standing place = { .ahead = *ret_ahead };
+	int r = pool_try(pool, ret, &place, &err);
 
+	*ret_ahead = place.ahead;
 	if (r < 0)
 		printf("  pool_try: %s\n", err.text);
 	return r;
@@ -205,7 +209,7 @@ static void holder(int from_fd, int to_fd)
 {
 	struct pool pool = open_pool(ARRAY_SIZE(users));
 	struct slot slot;
-	uint64_t n_ahead;
+	uint64_t n_ahead = 0;
 	int r = try_slot(&pool, &slot, &n_ahead);
 
 	say(from_fd, r > 0 ? 'h' : '-');
@@ -221,7 +225,7 @@ static void recording_holder(int from_fd, int to_fd)
 	struct pool pool = open_pool(ARRAY_SIZE(users));
 	struct slot slot;
 	struct slot_record record = some_record();
-	uint64_t n_ahead;
+	uint64_t n_ahead = 0;
 	int r = try_slot(&pool, &slot, &n_ahead);
 
 	if (r > 0 && slot_write_record(&slot, &record, NULL) < 0)
@@ -238,7 +242,7 @@ static void holder_with_init(int from_fd, int to_fd)
 {
 	struct pool pool = open_pool(ARRAY_SIZE(users));
 	struct slot slot;
-	uint64_t n_ahead;
+	uint64_t n_ahead = 0;
 
 	if (try_slot(&pool, &slot, &n_ahead) <= 0)
 		_exit(2);
@@ -255,7 +259,7 @@ static void waiter(int from_fd, int to_fd)
 {
 	struct pool pool = open_pool(ARRAY_SIZE(users));
 	struct slot slot;
-	uint64_t n_ahead, told = UINT64_MAX;
+	uint64_t n_ahead = 0, told = UINT64_MAX;
 	int r;
 
 	if (pool_join(&pool, QUEUE_MAX, NULL) < 0) {
@@ -316,7 +320,7 @@ static void all_descriptors_are_close_on_exec(void)
 {
 	struct pool pool = fresh_pool(1);
 	struct slot slot = { .lock_fd = -1 };
-	uint64_t n_ahead;
+	uint64_t n_ahead = 0;
 
 	check(pool_join(&pool, QUEUE_MAX, NULL) == 0);
 	check(fcntl(pool.pool_fd, F_GETFD) == FD_CLOEXEC);
@@ -334,9 +338,9 @@ static void without_build_users_nobody_waits_for_one(void)
 {
 	struct pool pool = fresh_pool(0);
 	struct slot slot;
-	uint64_t n_ahead;
+	struct standing place;
 
-	check(pool_try(&pool, &slot, &n_ahead, NULL) == -ENOENT);
+	check(pool_try(&pool, &slot, &place, NULL) == -ENOENT);
 	pool_done(&pool);
 }
 
@@ -345,7 +349,7 @@ static void a_slot_is_free_when_its_holder_is_killed(void)
 	struct pool pool = fresh_pool(1);
 	struct child child = start(holder);
 	struct slot slot;
-	uint64_t n_ahead;
+	uint64_t n_ahead = 0;
 
 	check(hear(&child, 5000) == 'h');
 	check(try_slot(&pool, &slot, &n_ahead) == 0);
@@ -360,7 +364,7 @@ static void a_slot_stays_taken_until_the_last_process_of_its_holder_is_dead(void
 	struct pool pool = fresh_pool(1);
 	struct child child = start(holder_with_init);
 	struct slot slot;
-	uint64_t n_ahead;
+	uint64_t n_ahead = 0;
 
 	check(hear(&child, 5000) == 'i');
 	(void)kill(child.pid, SIGKILL);
@@ -378,7 +382,7 @@ static void giving_back_does_not_unlock_what_init_still_holds(void)
 {
 	struct pool pool = fresh_pool(1);
 	struct slot slot, other;
-	uint64_t n_ahead;
+	uint64_t n_ahead = 0;
 	int init_fd;
 
 	check(try_slot(&pool, &slot, &n_ahead) == 1);
@@ -433,7 +437,7 @@ static void nobody_overtakes_a_waiting_request(void)
 {
 	struct pool first = fresh_pool(1), second = open_pool(1);
 	struct slot held, slot;
-	uint64_t n_ahead;
+	uint64_t n_ahead = 0;
 
 	check(try_slot(&first, &held, &n_ahead) == 1);
 	check(pool_join(&first, QUEUE_MAX, NULL) == 0);
@@ -478,7 +482,7 @@ static void one_who_gives_up_leaves_the_queue(void)
 {
 	struct pool pool = fresh_pool(1), other = open_pool(1);
 	struct slot slot;
-	uint64_t n_ahead;
+	uint64_t n_ahead = 0;
 
 	check(pool_join(&pool, QUEUE_MAX, NULL) == 0);
 	check(count_tickets(&other) == 1);
@@ -530,7 +534,7 @@ static void a_change_of_the_line_is_told_at_once(void)
 {
 	struct pool holding = fresh_pool(1), waiting = open_pool(1);
 	struct slot slot;
-	uint64_t n_ahead;
+	uint64_t n_ahead = 0;
 	struct pollfd change;
 
 	check(try_slot(&holding, &slot, &n_ahead) == 1);
@@ -554,7 +558,7 @@ static void waits_without_inotify_too(void)
 {
 	struct pool pool = fresh_pool(1), other = open_pool(1);
 	struct slot slot, taken;
-	uint64_t n_ahead;
+	uint64_t n_ahead = 0;
 
 	check(try_slot(&pool, &slot, &n_ahead) == 1);
 	check(pool_join(&other, QUEUE_MAX, NULL) == 0);
@@ -565,6 +569,141 @@ static void waits_without_inotify_too(void)
 	slot_done(&taken);
 	pool_done(&pool);
 	pool_done(&other);
+}
+
+/* ---- resources ---- */
+
+static char resource_names[][8] = { "seat", "board" };
+static struct resource resources[] = { { resource_names[0], 2 }, { resource_names[1], 1 } };
+
+static void set_needs(struct pool *pool, uint64_t seats, uint64_t boards)
+{
+	const uint64_t counts[] = { seats, boards };
+
+	pool->resources = resources;
+	pool->n_resources = ARRAY_SIZE(resources);
+	pool->claim = (struct claim){ .request = SCRATCH, .builder = "b" };
+	for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
+		if (counts[i] > 0) {
+			struct units *need = &pool->claim.needs[pool->claim.n_needs++];
+
+			strcpy(need->name, resource_names[i]);
+			need->count = counts[i];
+		}
+}
+
+/* Needs so much and tries once; "" if it was taken, else what is awaited. */
+static const char *try_needs(struct pool *pool, uint64_t seats, uint64_t boards, struct slot *ret)
+{
+	static struct standing place;
+	struct error err = { 0 };
+	int r;
+
+	set_needs(pool, seats, boards);
+	r = pool_try(pool, ret, &place, &err);
+	if (r < 0)
+		printf("  pool_try: %s\n", err.text);
+	return r > 0 ? "" : r == 0 ? place.awaits : "?";
+}
+
+static void takes_all_that_is_needed_or_nothing(void)
+{
+	struct pool pool = fresh_pool(2);
+	struct slot slots[2], none = { .lock_fd = -1 };
+
+	check(strcmp(try_needs(&pool, 1, 1, &slots[0]), "") == 0 && slots[0].n_units == 2);
+	check(fcntl(slots[0].unit_fds[1], F_GETFD) == FD_CLOEXEC);
+	/* A seat is free, the board is not; nothing of it is taken. */
+	check(strcmp(try_needs(&pool, 1, 1, &none), "board") == 0);
+	check(strcmp(try_needs(&pool, 2, 0, &none), "seat") == 0 && none.lock_fd == -1);
+	check(strcmp(try_needs(&pool, 1, 0, &slots[1]), "") == 0 && slots[1].user == &users[1]);
+	slot_done(&slots[0]);
+	/* Now a seat and the board, and the slot. */
+	check(strcmp(try_needs(&pool, 2, 0, &none), "seat") == 0);
+	check(strcmp(try_needs(&pool, 1, 1, &slots[0]), "") == 0);
+	check(strcmp(try_needs(&pool, 0, 0, &none), "slot") == 0);
+	slot_done(&slots[0]);
+	slot_done(&slots[1]);
+	check(strcmp(try_needs(&pool, 2, 1, &slots[0]), "") == 0 && slots[0].n_units == 3);
+	slot_done(&slots[0]);
+	pool_done(&pool);
+}
+
+static void a_unit_stays_taken_until_the_last_process_of_its_holder_is_dead(void)
+{
+	struct pool pool = fresh_pool(2);
+	struct slot slot, none = { .lock_fd = -1 };
+	int init_fd;
+
+	check(strcmp(try_needs(&pool, 0, 1, &slot), "") == 0);
+	init_fd = dup(slot.unit_fds[0]);
+	slot_done(&slot);
+	check(strcmp(try_needs(&pool, 0, 1, &none), "board") == 0);
+	(void)close(init_fd);
+	check(strcmp(try_needs(&pool, 0, 1, &slot), "") == 0);
+	slot_done(&slot);
+	pool_done(&pool);
+}
+
+static void a_waiter_learns_at_once_that_a_unit_is_free(void)
+{
+	struct pool pool = fresh_pool(2), waiting = open_pool(2);
+	struct slot slot, other;
+	struct pollfd change;
+
+	check(strcmp(try_needs(&pool, 0, 1, &slot), "") == 0);
+	check(strcmp(try_needs(&waiting, 0, 1, &other), "board") == 0);
+	check(pool_join(&waiting, QUEUE_MAX, NULL) == 0);
+	check(strcmp(try_needs(&waiting, 0, 1, &other), "board") == 0);
+	change = (struct pollfd){ .fd = waiting.change_fd, .events = POLLIN };
+	check(poll(&change, 1, 50) == 0);
+	slot_done(&slot);
+	check(poll(&change, 1, 0) == 1);
+	check(strcmp(try_needs(&waiting, 0, 1, &other), "") == 0);
+	slot_done(&other);
+	pool_done(&pool);
+	pool_done(&waiting);
+}
+
+static void more_units_than_there_are_now_count_while_they_are_held(void)
+{
+	struct pool pool = fresh_pool(2);
+	struct slot slots[2], none = { .lock_fd = -1 };
+
+	check(strcmp(try_needs(&pool, 1, 0, &slots[0]), "") == 0);
+	check(strcmp(try_needs(&pool, 1, 0, &slots[1]), "") == 0);
+	resources[0].count = 1;
+	slot_done(&slots[0]); /* number 0; number 1 is still held */
+	check(strcmp(try_needs(&pool, 1, 0, &none), "seat") == 0);
+	slot_done(&slots[1]);
+	check(strcmp(try_needs(&pool, 1, 0, &slots[0]), "") == 0);
+	check(strcmp(try_needs(&pool, 1, 0, &none), "seat") == 0);
+	resources[0].count = 2;
+	check(strcmp(try_needs(&pool, 1, 0, &slots[1]), "") == 0);
+	slot_done(&slots[0]);
+	slot_done(&slots[1]);
+	pool_done(&pool);
+}
+
+static void one_who_waits_for_a_unit_lets_those_pass_who_do_not_need_it(void)
+{
+	struct pool pool = fresh_pool(2), waiting = open_pool(2);
+	struct slot slots[2], none = { .lock_fd = -1 };
+
+	check(strcmp(try_needs(&pool, 0, 1, &slots[0]), "") == 0);
+	set_needs(&waiting, 1, 1);
+	check(pool_join(&waiting, QUEUE_MAX, NULL) == 0);
+	/* Of the two seats one is kept. */
+	check(strcmp(try_needs(&pool, 2, 0, &none), "seat") == 0);
+	check(strcmp(try_needs(&pool, 1, 0, &slots[1]), "") == 0);
+	slot_done(&slots[1]);
+	check(strcmp(try_needs(&pool, 0, 0, &slots[1]), "") == 0);
+	slot_done(&slots[1]);
+	slot_done(&slots[0]);
+	/* Now it lacks only the slot, which nobody takes from it. */
+	check(strcmp(try_needs(&pool, 0, 0, &none), "slot") == 0);
+	pool_done(&waiting);
+	pool_done(&pool);
 }
 
 /* ---- records ---- */
@@ -598,7 +737,7 @@ static void a_killed_holders_slot_is_swept_before_it_is_used_again(void)
 	struct cleared cleared = { .result = -EIO };
 	struct slot_record record = some_record();
 	struct slot slot;
-	uint64_t n_ahead;
+	uint64_t n_ahead = 0;
 	struct error err = { 0 };
 
 	check(hear(&child, 5000) == 'h');
@@ -624,13 +763,36 @@ static void a_killed_holders_slot_is_swept_before_it_is_used_again(void)
 	pool_done(&pool);
 }
 
+/* The kernel lets go of init's locks before it has killed what else is in the sandbox. */
+static void a_unit_of_a_killed_holder_is_free_when_its_slot_is_cleared(void)
+{
+	struct pool pool = fresh_pool(2);
+	struct slot_record record = some_record();
+	struct cleared cleared = { .result = -EIO };
+	struct slot slot, other, none = { .lock_fd = -1 };
+
+	check(strcmp(try_needs(&pool, 0, 1, &slot), "") == 0);
+	check(slot_write_record(&slot, &record, NULL) == 0);
+	slot_abandon(&slot);
+	check(strcmp(try_needs(&pool, 0, 1, &none), "board") == 0);
+	check(pool_sweep(&pool, note_clear, &cleared, NULL) == -EIO);
+	check(strcmp(try_needs(&pool, 0, 1, &none), "board") == 0);
+	check(strcmp(try_needs(&pool, 2, 0, &other), "") == 0); /* the others are there */
+	cleared.result = 0;
+	check(pool_sweep(&pool, note_clear, &cleared, NULL) == 0);
+	check(strcmp(try_needs(&pool, 0, 1, &slot), "") == 0);
+	slot_done(&slot);
+	slot_done(&other);
+	pool_done(&pool);
+}
+
 static void a_swept_slot_wakes_who_waits(void)
 {
 	struct pool pool = fresh_pool(1), waiting = open_pool(1);
 	struct child child = start(recording_holder);
 	struct cleared cleared = { 0 };
 	struct slot slot;
-	uint64_t n_ahead;
+	uint64_t n_ahead = 0;
 	struct pollfd change;
 
 	check(hear(&child, 5000) == 'h');
@@ -653,7 +815,7 @@ static void an_abandoned_slot_keeps_its_record(void)
 	struct cleared cleared = { 0 };
 	struct slot_record record = some_record();
 	struct slot slot;
-	uint64_t n_ahead;
+	uint64_t n_ahead = 0;
 
 	check(try_slot(&pool, &slot, &n_ahead) == 1);
 	check(slot_write_record(&slot, &record, NULL) == 0);
@@ -672,7 +834,7 @@ static void one_slot_that_cannot_be_swept_does_not_stop_the_others(void)
 	struct cleared cleared = { 0 };
 	struct slot_record record = some_record();
 	struct slot slots[2];
-	uint64_t n_ahead;
+	uint64_t n_ahead = 0;
 	struct error err = { 0 };
 
 	for (size_t i = 0; i < 2; i++) {
@@ -692,7 +854,6 @@ static void one_slot_that_cannot_be_swept_does_not_stop_the_others(void)
 /* What is in a lock file, and what the sweep makes of it: -1 refused. */
 static void reads_records_strictly(void)
 {
-#define SCRATCH "0123456789abcdef"
 	static const struct {
 		const char *text;
 		bool ok;
@@ -722,7 +883,7 @@ static void reads_records_strictly(void)
 		struct pool pool = fresh_pool(1);
 		struct cleared cleared = { 0 };
 		struct slot slot;
-		uint64_t n_ahead;
+		uint64_t n_ahead = 0;
 		int r;
 
 		check(try_slot(&pool, &slot, &n_ahead) == 1);
@@ -745,7 +906,7 @@ static void writes_records_of_every_length(void)
 	struct slot_record longest = some_record(), record = some_record();
 	struct cleared cleared = { 0 };
 	struct slot slot;
-	uint64_t n_ahead;
+	uint64_t n_ahead = 0;
 
 	memset(longest.cgroup, 'x', sizeof(longest.cgroup) - 1);
 	longest.cgroup[0] = '/';
@@ -792,13 +953,15 @@ static void lists_what_runs_waits_and_was_left(void)
 	struct slot_record record = some_record();
 	struct pool_entry *entries;
 	size_t n_entries;
-	uint64_t n_ahead;
+	uint64_t n_ahead = 0;
 	struct error err = { 0 };
 
 	record.claim = (struct claim){ .request = SCRATCH, .builder = "runs", .since = 5 };
 	for (size_t i = 0; i < 2; i++) {
 		check(try_slot(&pool, &slots[i], &n_ahead) == 1);
 		check(slot_write_record(&slots[i], &record, NULL) == 0);
+	}
+	for (size_t i = 0; i < 2; i++) {
 		waiting[i].claim = record.claim;
 		strcpy(waiting[i].claim.builder, i == 0 ? "waits" : "waits-too");
 		check(pool_join(&waiting[i], QUEUE_MAX, NULL) == 0);
@@ -830,7 +993,7 @@ static void listing_wakes_nobody_and_leaves_no_trace(void)
 	struct pool_entry *entries;
 	size_t n_entries;
 	struct slot slot;
-	uint64_t n_ahead;
+	uint64_t n_ahead = 0;
 	struct pollfd change;
 
 	check(try_slot(&pool, &slot, &n_ahead) == 1);
@@ -857,7 +1020,7 @@ static void listing_keeps_nobody_from_a_free_slot(void)
 	enum { N_ROUNDS = 3000 };
 	struct pool pool = fresh_pool(1);
 	struct slot slot;
-	uint64_t n_ahead;
+	struct standing place;
 	size_t n_missed = 0;
 	pid_t pid;
 
@@ -872,7 +1035,7 @@ static void listing_keeps_nobody_from_a_free_slot(void)
 			free(entries);
 		}
 	for (int i = 0; i < N_ROUNDS; i++) {
-		if (pool_try(&pool, &slot, &n_ahead, NULL) == 1)
+		if (pool_try(&pool, &slot, &place, NULL) == 1)
 			slot_done(&slot);
 		else
 			n_missed++;
@@ -898,7 +1061,7 @@ static void refuses_a_lock_that_others_could_have_made(void)
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
 		struct pool pool = fresh_pool(1);
 		struct slot slot;
-		uint64_t n_ahead;
+		struct standing place;
 		struct error err = { 0 };
 		int fd = openat(pool.pool_fd, "there", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 
@@ -912,7 +1075,7 @@ static void refuses_a_lock_that_others_could_have_made(void)
 			      fchmodat(pool.pool_fd, "hatch1", 0640, 0) == 0);
 		if (i == FIFO)
 			check(mkfifoat(pool.pool_fd, "hatch1", 0600) == 0);
-		check(pool_try(&pool, &slot, &n_ahead, &err) == -EPERM);
+		check(pool_try(&pool, &slot, &place, &err) == -EPERM);
 		check(strstr(err.text, "hatch1") && strstr(err.text, wrong[i]));
 		pool_done(&pool);
 	}
@@ -922,13 +1085,13 @@ static void refuses_a_lock_of_another_user(void)
 {
 	struct pool pool = fresh_pool(1);
 	struct slot slot;
-	uint64_t n_ahead;
+	struct standing place;
 	struct error err = { 0 };
 	int fd = openat(pool.pool_fd, "hatch1", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 
 	check(fchown(fd, 30001, 30001) == 0);
 	(void)close(fd);
-	check(pool_try(&pool, &slot, &n_ahead, &err) == -EPERM);
+	check(pool_try(&pool, &slot, &place, &err) == -EPERM);
 	check(strstr(err.text, "belongs to somebody else"));
 	pool_done(&pool);
 }
@@ -946,7 +1109,7 @@ static void refuses_a_ticket_that_is_a_link(void)
 
 static void refuses_state_directories_that_others_may_enter(void)
 {
-	static const char *const names[] = { "pool", "scratch", "pool/queue" };
+	static const char *const names[] = { "pool", "scratch", "pool/queue", "pool/resource" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		struct pool pool = fresh_pool(1);
@@ -967,7 +1130,7 @@ static void refuses_state_directories_that_others_may_enter(void)
 
 static void makes_the_state_directories_for_itself_alone(void)
 {
-	static const char *const names[] = { "pool", "scratch", "pool/queue" };
+	static const char *const names[] = { "pool", "scratch", "pool/queue", "pool/resource" };
 	struct pool pool = fresh_pool(1);
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
@@ -983,7 +1146,8 @@ static void makes_the_state_directories_for_itself_alone(void)
 
 static void refuses_users_named_like_our_own_files(void)
 {
-	static char names[][16] = { "queue", "queue.lock", "..", ".", "a/b", "" };
+	static char names[][16] = { "queue", "queue.lock", "queue.round", "resource",
+		                    "..",    ".",          "a/b",         "" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		struct build_user user = { .name = names[i] };
@@ -1002,9 +1166,11 @@ static _Noreturn void request_without_end(unsigned int seed)
 	for (;;) {
 		struct pool pool = open_pool(ARRAY_SIZE(users));
 		struct slot slot = { .lock_fd = -1 };
-		uint64_t n_ahead;
-		int r = try_slot(&pool, &slot, &n_ahead);
+		uint64_t n_ahead = 0;
+		int r;
 
+		set_needs(&pool, (uint64_t)rand_r(&seed) % 3, (uint64_t)rand_r(&seed) % 2);
+		r = try_slot(&pool, &slot, &n_ahead);
 		if (r == 0 && pool_join(&pool, QUEUE_MAX, NULL) == 0)
 			r = wait_for_slot(&pool, &slot, &n_ahead, 10000);
 		if (r < 0)
@@ -1023,14 +1189,17 @@ static bool pool_is_clean(void)
 	struct pool pool = open_pool(ARRAY_SIZE(users));
 	struct cleared cleared = { 0 };
 	struct slot slots[ARRAY_SIZE(users)];
-	uint64_t n_ahead;
+	uint64_t n_ahead = 0;
 	size_t n_taken = 0;
 
 	if (pool_sweep(&pool, note_clear, &cleared, NULL) < 0 ||
 	    pool_join(&pool, QUEUE_MAX, NULL) < 0)
 		return false;
-	while (n_taken < ARRAY_SIZE(users) && try_slot(&pool, &slots[n_taken], &n_ahead) > 0)
+	set_needs(&pool, 2, 1); /* all there are */
+	while (n_taken < ARRAY_SIZE(users) && try_slot(&pool, &slots[n_taken], &n_ahead) > 0) {
 		n_taken++;
+		set_needs(&pool, 0, 0);
+	}
 	for (size_t i = 0; i < n_taken; i++)
 		slot_done(&slots[i]);
 	pool_done(&pool);
@@ -1070,7 +1239,7 @@ static void is_whole_after_a_kill_at_any_moment(void)
 }
 
 /* While some are killed, others run: no two ever hold the same user. */
-static void two_never_hold_one_user(void)
+static void two_never_hold_one_user_or_one_unit(void)
 {
 	enum { N_PROCESSES = 6, N_ROUNDS = 60 };
 	pid_t pids[N_PROCESSES];
@@ -1084,10 +1253,12 @@ static void two_never_hold_one_user(void)
 		for (int i = 0; i < N_ROUNDS; i++) {
 			struct pool pool = open_pool(ARRAY_SIZE(users));
 			struct slot slot = { .lock_fd = -1 };
-			uint64_t n_ahead;
+			uint64_t n_ahead = 0;
 			char path[64];
-			int r = try_slot(&pool, &slot, &n_ahead), fd;
+			int r, fd;
 
+			set_needs(&pool, 0, k % 2); /* half of them need the one board */
+			r = try_slot(&pool, &slot, &n_ahead);
 			if (r == 0 && pool_join(&pool, QUEUE_MAX, NULL) == 0)
 				r = wait_for_slot(&pool, &slot, &n_ahead, 20000);
 			if (r <= 0)
@@ -1096,11 +1267,13 @@ static void two_never_hold_one_user(void)
 			(void)snprintf(path, sizeof(path), "%s.inside", slot.user->name);
 			fd = openat(pool.scratch_fd, path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC,
 			            0600);
-			if (fd < 0)
+			if (fd < 0 || (k % 2 && mkdirat(pool.scratch_fd, "board.inside", 0700) < 0))
 				_exit(2);
 			(void)close(fd);
 			(void)usleep(200);
 			(void)unlinkat(pool.scratch_fd, path, 0);
+			if (k % 2)
+				(void)unlinkat(pool.scratch_fd, "board.inside", AT_REMOVEDIR);
 			slot_done(&slot);
 			pool_done(&pool);
 		}
@@ -1139,6 +1312,12 @@ static const struct {
 	{ NULL, CASE(dead_tickets_do_not_count_against_the_limit) },
 	{ NULL, CASE(a_change_of_the_line_is_told_at_once) },
 	{ NULL, CASE(waits_without_inotify_too) },
+	{ NULL, CASE(takes_all_that_is_needed_or_nothing) },
+	{ NULL, CASE(a_unit_stays_taken_until_the_last_process_of_its_holder_is_dead) },
+	{ NULL, CASE(a_waiter_learns_at_once_that_a_unit_is_free) },
+	{ NULL, CASE(more_units_than_there_are_now_count_while_they_are_held) },
+	{ NULL, CASE(one_who_waits_for_a_unit_lets_those_pass_who_do_not_need_it) },
+	{ NULL, CASE(a_unit_of_a_killed_holder_is_free_when_its_slot_is_cleared) },
 	{ NULL, CASE(a_killed_holders_slot_is_swept_before_it_is_used_again) },
 	{ NULL, CASE(a_swept_slot_wakes_who_waits) },
 	{ NULL, CASE(an_abandoned_slot_keeps_its_record) },
@@ -1155,7 +1334,7 @@ static const struct {
 	{ NULL, CASE(makes_the_state_directories_for_itself_alone) },
 	{ NULL, CASE(refuses_users_named_like_our_own_files) },
 	{ NULL, CASE(is_whole_after_a_kill_at_any_moment) },
-	{ NULL, CASE(two_never_hold_one_user) },
+	{ NULL, CASE(two_never_hold_one_user_or_one_unit) },
 };
 
 int main(void)

@@ -19,11 +19,13 @@
 #include "lib/base/fd.h"
 #include "lock.h"
 #include "queue.h"
+#include "resource.h"
 
 static const struct pool no_pool = {
 	.pool_fd = -1,
 	.scratch_fd = -1,
 	.queue_fd = -1,
+	.resource_fd = -1,
 	.change_fd = -1,
 	.ticket_fd = -1,
 };
@@ -69,7 +71,8 @@ static int open_directory(int parent_fd, const char *name, int *ret_fd, struct e
 static bool is_lock_name(const char *name)
 {
 	return name[0] != '\0' && name[0] != '.' && !strchr(name, '/') &&
-	       strcmp(name, "queue") != 0 && strcmp(name, LOCK_GUARD_NAME) != 0;
+	       strcmp(name, "queue") != 0 && strcmp(name, "resource") != 0 &&
+	       strcmp(name, LOCK_GUARD_NAME) != 0 && strcmp(name, LOCK_ROUND_NAME) != 0;
 }
 
 int pool_open(const char *state_dir, const struct build_user *users, size_t n_users,
@@ -94,6 +97,8 @@ int pool_open(const char *state_dir, const struct build_user *users, size_t n_us
 		r = open_directory(state_fd, "scratch", &pool.scratch_fd, err);
 	if (r == 0)
 		r = open_directory(pool.pool_fd, "queue", &pool.queue_fd, err);
+	if (r == 0)
+		r = open_directory(pool.pool_fd, "resource", &pool.resource_fd, err);
 	if (r < 0)
 		return r;
 	*ret = pool;
@@ -106,6 +111,7 @@ void pool_done(struct pool *pool)
 	/* 0 is standard input, never a directory: so an object of zeros is empty as well. */
 	if (pool->pool_fd > 0) {
 		queue_leave(pool);
+		fd_closep(&pool->resource_fd);
 		fd_closep(&pool->queue_fd);
 		fd_closep(&pool->scratch_fd);
 		fd_closep(&pool->pool_fd);
@@ -132,27 +138,44 @@ static int read_record(const struct slot *slot, struct slot_record *ret, struct 
 	return r < 0 ? r : 0;
 }
 
+static int empty_lock(int fd, const char *name, struct error *err)
+{
+	if (ftruncate(fd, 0) < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot empty lock file %s", name);
+	return 0;
+}
+
+/* The slot's last: as long as it says something its units are not free either. */
 static int forget_record(const struct slot *slot, struct error *err)
 {
-	if (ftruncate(slot->lock_fd, 0) < 0)
-		return error_errno(err, BLAME_HOST, errno, "cannot empty lock file %s",
-		                   slot->user->name);
-	return 0;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < slot->n_units; i++)
+		r = empty_lock(slot->unit_fds[i], "of a resource", err);
+	return r < 0 ? r : empty_lock(slot->lock_fd, slot->user->name, err);
 }
 
 int slot_write_record(const struct slot *slot, const struct slot_record *record, struct error *err)
 {
+	int r;
+
 	if (record_is_empty(record))
 		return forget_record(slot, err);
-	return lock_write(slot->lock_fd, slot->user->name, record, err);
+	r = lock_write(slot->lock_fd, slot->user->name, record, err);
+	for (size_t i = 0; r == 0 && i < slot->n_units; i++)
+		r = lock_write(slot->unit_fds[i], "of a resource", record, err);
+	return r;
 }
 
 /* ---- slots ---- */
 
 void slot_abandon(struct slot *slot)
 {
-	if (slot->user)
+	if (slot->user) {
+		for (size_t i = 0; i < slot->n_units; i++)
+			fd_closep(&slot->unit_fds[i]);
 		fd_closep(&slot->lock_fd);
+	}
 	*slot = (struct slot){ .lock_fd = -1 };
 }
 
@@ -211,6 +234,131 @@ static int take_any_slot(const struct pool *pool, struct slot *ret, struct error
 	return 0;
 }
 
+/* ---- resources ---- */
+
+/* Does a slot still say that it was made what this record says? */
+static int find_left(void *context, const struct slot_record *unit, struct error *err)
+{
+	const struct pool *pool = context;
+
+	/* Its holder died before it had said what it would make, and so made nothing. */
+	if (unit->scratch[0] == '\0')
+		return 0;
+	for (size_t i = 0; i < pool->n_users; i++) {
+		const char *name = pool->users[i].name;
+		struct slot_record record = { 0 };
+		cleanup_fd int fd = -1;
+		int r = lock_open(pool->pool_fd, name, O_RDONLY, &fd, err);
+
+		if (r < 0)
+			return r;
+		/* One that cannot be read may be the one. */
+		if (r > 0 && lock_read(fd, name, &record, NULL) < 0)
+			return 1;
+		if (strcmp(record.scratch, unit->scratch) == 0)
+			return 1;
+	}
+	return 0;
+}
+
+static bool is_about_resources(const struct pool *pool)
+{
+	for (size_t i = 0; i < pool->line.n_waiters; i++)
+		if (pool->line.waiters[i].claim.n_needs > 0)
+			return true;
+	return pool->claim.n_needs > 0;
+}
+
+/* What is free of all resources; nothing is looked at if nobody needs any. */
+static int look_at_stocks(struct pool *pool, struct stock **ret, size_t *ret_n, struct error *err)
+{
+	const struct left left = { find_left, pool };
+	cleanup_free struct stock *stocks = NULL;
+	int r;
+
+	*ret = NULL;
+	*ret_n = 0;
+	if (pool->n_resources == 0 || !is_about_resources(pool))
+		return 0;
+	stocks = calloc(pool->n_resources, sizeof(*stocks));
+	if (!stocks)
+		return error_set(err, BLAME_HOST, ENOMEM, "no memory for the resources");
+	for (size_t i = 0; i < pool->n_resources; i++)
+		stocks[i] = (struct stock){ pool->resources[i].name,
+			                    (int64_t)pool->resources[i].count };
+	r = resource_look(pool->resource_fd, stocks, pool->n_resources, &left, err);
+	if (r < 0)
+		return r;
+	*ret = take_ptr(&stocks);
+	*ret_n = pool->n_resources;
+	return 0;
+}
+
+static int take_resources(struct pool *pool, struct slot *slot, struct error *err)
+{
+	const struct left left = { find_left, pool };
+
+	for (size_t i = 0; i < pool->claim.n_needs; i++) {
+		const struct units *need = &pool->claim.needs[i];
+		int r;
+
+		if (need->count > BUILDER_UNITS_MAX - slot->n_units)
+			return error_set(err, BLAME_HOST, E2BIG, "too many units of resources");
+		r = resource_take(pool->resource_fd, need->name, need->count, &left,
+		                  &slot->unit_fds[slot->n_units], err);
+		if (r <= 0)
+			return r;
+		slot->n_units += need->count;
+	}
+	return 1;
+}
+
+/* All that is needed, or nothing. */
+static int take_all(struct pool *pool, struct slot *ret, struct error *err)
+{
+	cleanup_(slot_abandon) struct slot slot = { .lock_fd = -1 };
+	int r = take_any_slot(pool, &slot, err);
+
+	if (r > 0)
+		r = take_resources(pool, &slot, err);
+	if (r <= 0)
+		return r;
+	r = queue_serve(pool, err);
+	if (r < 0)
+		return r;
+	*ret = slot;
+	slot = (struct slot){ .lock_fd = -1 };
+	return 1;
+}
+
+/* ---- waiting ---- */
+
+static int join_line(struct pool *pool, uint64_t queue_max, struct error *err)
+{
+	cleanup_free struct stock *stocks = NULL;
+	size_t n_stocks = 0;
+	uint64_t now = 0;
+	int r = queue_look(pool, true, err);
+
+	if (r < 0)
+		return r;
+	if (pool->line.n_waiters >= queue_max) {
+		(void)error_set(err, BLAME_HOST, EBUSY,
+		                "nothing is free, and %zu requests wait already",
+		                pool->line.n_waiters);
+		(void)error_hint(err, "Try again later; \"queue_max\" in hatchd.json says how many "
+		                      "may wait");
+		return -EBUSY;
+	}
+	r = look_at_stocks(pool, &stocks, &n_stocks, err);
+	if (r == 0)
+		r = queue_read_round(pool, &now, err);
+	if (r < 0)
+		return r;
+	fair_join(pool->line.waiters, pool->line.n_waiters, stocks, n_stocks, now, &pool->claim);
+	return queue_join(pool, err);
+}
+
 int pool_join(struct pool *pool, uint64_t queue_max, struct error *err)
 {
 	cleanup_fd int guard_fd = -1;
@@ -221,51 +369,54 @@ int pool_join(struct pool *pool, uint64_t queue_max, struct error *err)
 	if (r == 0)
 		r = queue_guard(pool, &guard_fd, err);
 	if (r == 0)
-		r = queue_join(pool, queue_max, err);
+		r = join_line(pool, queue_max, err);
 	if (r < 0)
 		queue_leave(pool);
 	return r;
 }
 
 /* Without inotify nobody tells who died: then all are looked at. */
-static int try_once(struct pool *pool, bool look_at_all, struct slot *ret, uint64_t *ret_ahead,
-                    struct error *err)
+static int try_once(struct pool *pool, bool look_at_all, struct slot *ret,
+                    struct standing *ret_place, struct error *err)
 {
+	cleanup_free struct stock *stocks = NULL;
 	cleanup_fd int guard_fd = -1;
+	size_t n_stocks = 0;
 	int r;
 
 	r = queue_guard(pool, &guard_fd, err);
+	if (r == 0)
+		r = queue_look(pool, look_at_all || pool->change_fd < 0, err);
+	if (r == 0)
+		r = look_at_stocks(pool, &stocks, &n_stocks, err);
 	if (r < 0)
 		return r;
-	r = queue_count_ahead(pool, look_at_all || pool->change_fd < 0, ret_ahead, err);
-	if (r < 0 || *ret_ahead > 0)
-		return r;
-	r = take_any_slot(pool, ret, err);
-	if (r > 0)
-		queue_leave(pool);
-	return r;
+	if (!fair_judge(pool->line.waiters, queue_count_ahead(pool), &pool->claim, stocks, n_stocks,
+	                ret_place))
+		return 0;
+	return take_all(pool, ret, err);
 }
 
-int pool_try(struct pool *pool, struct slot *ret, uint64_t *ret_ahead, struct error *err)
+int pool_try(struct pool *pool, struct slot *ret, struct standing *ret_place, struct error *err)
 {
 	/* The kernel tells of a closing a moment before it releases the lock. */
 	static const long pauses_ns[] = { 50000, 100000, 200000, 400000, 800000, 1600000 };
 	struct queue_news news = queue_read_news(pool);
-	uint64_t n_ahead;
+	struct standing place;
 	int r;
 
 	if (pool->n_users == 0)
 		return error_set(err, BLAME_HOST, ENOENT, "there are no build users");
 	for (size_t i = 0;; i++) {
-		r = try_once(pool, news.waiter_closed, ret, &n_ahead, err);
+		r = try_once(pool, news.waiter_closed, ret, &place, err);
 		if (r != 0)
 			return r;
 		if (i == ARRAY_SIZE(pauses_ns) ||
-		    !(news.waiter_closed || (news.closed && n_ahead == 0)))
+		    !(news.waiter_closed || (news.closed && place.ahead == 0)))
 			break;
 		(void)nanosleep(&(struct timespec){ .tv_nsec = pauses_ns[i] }, NULL);
 	}
-	*ret_ahead = n_ahead;
+	*ret_place = place;
 	return 0;
 }
 

@@ -6,6 +6,8 @@
  *                           made (claim.h)
  *   STATE/pool/queue.lock   guards the numbering of tickets, held for microseconds
  *   STATE/pool/queue/N      one waiting request; locked by it
+ *   STATE/pool/queue.round  the round that is now (fair.h)
+ *   STATE/pool/resource/N.I a unit of a resource; locked by who holds it (resource.h)
  *   STATE/scratch/RANDOM    what one request writes, named in the lock's content
  */
 #pragma once
@@ -13,20 +15,32 @@
 #include <stdint.h>
 
 #include "claim.h"
+#include "fair.h"
 #include "hatchd/config/config.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/error.h"
 
+/* Who waits, as last looked at. */
+struct line {
+	struct waiter *waiters; /* owned */
+	size_t n_waiters, room;
+};
+
 struct pool {
 	const struct build_user *users; /* borrowed */
 	size_t n_users;
-	int pool_fd, scratch_fd; /* directories; scratch_fd is opened O_RDONLY */
-	int queue_fd;            /* directory */
+	int pool_fd, scratch_fd;   /* directories; scratch_fd is opened O_RDONLY */
+	int queue_fd, resource_fd; /* directories */
 	int change_fd; /* inotify: readable when a lock may have become free; -1 before pool_join()
 	                */
 	int ticket_fd; /* our place in the queue, -1: none */
-	uint64_t ticket;
-	struct claim claim; /* set by the caller after pool_open(), for the ticket to say */
+	uint64_t ticket, last_ticket;
+	struct line line;
+
+	/* set by the caller after pool_open() */
+	struct claim claim;               /* who asks, and what he needs besides a slot */
+	const struct resource *resources; /* what there is; borrowed */
+	size_t n_resources;
 };
 
 /* What a request holds while it lives. */
@@ -34,6 +48,8 @@ struct slot {
 	const struct build_user *user; /* borrowed */
 	int lock_fd; /* flock; init inherits it, so the slot stays taken until the last process is
 	                gone */
+	int unit_fds[BUILDER_UNITS_MAX]; /* the same, of units of resources */
+	size_t n_units;
 };
 
 #define cleanup_pool cleanup_(pool_done)
@@ -51,27 +67,26 @@ int pool_open(const char *state_dir, const struct build_user *users, size_t n_us
               struct pool *ret, struct error *err);
 void pool_done(struct pool *pool);
 
-/* pool_join - take a ticket, behind everybody who waits; -EBUSY (BLAME_HOST) if queue_max wait
- * already */
+/* pool_join - take a ticket; -EBUSY (BLAME_HOST) if queue_max wait already */
 int pool_join(struct pool *pool, uint64_t queue_max, struct error *err);
 
 /*
- * pool_try - take a free slot, if it is our turn
+ * pool_try - take a free slot and all units of resources that are needed, or nothing, if it is our
+ * turn
  *
- * Returns  1 and *ret, and the ticket is given back; 0 and *ret_ahead (how many live tickets stand
- * before ours) when we must wait for pool->change_fd, or 250 ms at most: a change may be missed; or
- * a negative errno
+ * Returns  1 and *ret, and the ticket is given back; 0 and *ret_place when we must wait for
+ * pool->change_fd, or 250 ms at most: a change may be missed; or a negative errno
  */
-int pool_try(struct pool *pool, struct slot *ret, uint64_t *ret_ahead, struct error *err);
+int pool_try(struct pool *pool, struct slot *ret, struct standing *ret_place, struct error *err);
 
-/* slot_done - forget everything recorded, then release the lock. An empty slot is fine. */
+/* slot_done - forget everything recorded, then release the locks. An empty slot is fine. */
 void slot_done(struct slot *slot);
 
-/* slot_abandon - release the lock, but forget nothing: for one who could not clear up what he made.
- * Nobody gets the slot before a sweep has. An empty slot is fine. */
+/* slot_abandon - release the locks, but forget nothing: for one who could not clear up what he
+ * made. Nobody gets the slot before a sweep has. An empty slot is fine. */
 void slot_abandon(struct slot *slot);
 
-/* slot_write_record - say in the lock what will be made, before it is made; 0 or -errno */
+/* slot_write_record - say in the locks what will be made, before it is made; 0 or -errno */
 int slot_write_record(const struct slot *slot, const struct slot_record *record, struct error *err);
 
 /*

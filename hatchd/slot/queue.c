@@ -1,7 +1,7 @@
 /*
- * The line before the pool: one lock file for each request that waits, named by its number. A
- * ticket is alive as long as its lock is held, so nothing needs to be told when a waiter is killed;
- * whoever comes across a dead one removes it.
+ * The line before the pool: one lock file for each request that waits, named by its number, which
+ * says who it is and what it needs. A ticket is alive as long as its lock is held, so nothing needs
+ * to be told when a waiter is killed; whoever comes across a dead one removes it.
  *
  * Waiting costs no time: inotify tells when a file open for writing is closed, and the kernel
  * closes what a killed process held. For this to work, who only looks must not open for writing:
@@ -18,6 +18,7 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include "fair.h"
 #include "lib/base/fd.h"
 #include "lib/base/text.h"
 #include "lock.h"
@@ -25,6 +26,7 @@
 enum {
 	TICKET_NAME_MAX = 20,    /* digits */
 	ENTRIES_LEN = 16 * 1024, /* of directory entries read at once */
+	ROUND_LEN_MAX = 24,      /* digits and a newline */
 };
 
 /* Of a file in the queue: what we make is smaller, and one more always fits. */
@@ -53,42 +55,42 @@ static bool ticket_from_name(const char *name, uint64_t *ret)
 	return text_to_u64(name, ticket_max, ret) == 0;
 }
 
-/* The numbers that stand in the queue's directory, dead ones among them. */
-struct line {
-	uint64_t *tickets; /* owned */
-	size_t n_tickets, room;
+/* The numbers that stand in the queue's directory, dead ones among them; sorted. */
+struct numbers {
+	uint64_t *items; /* owned */
+	size_t n_items, room;
 };
 
-static void line_done(struct line *line)
+static void numbers_done(struct numbers *numbers)
 {
-	free(line->tickets);
+	free(numbers->items);
 }
 
-static int line_add(struct line *line, uint64_t ticket)
+static int numbers_add(struct numbers *numbers, uint64_t ticket)
 {
-	if (line->n_tickets == line->room) {
-		size_t room = line->room ? 2 * line->room : 64;
-		uint64_t *tickets = reallocarray(line->tickets, room, sizeof(*tickets));
+	if (numbers->n_items == numbers->room) {
+		size_t room = numbers->room ? 2 * numbers->room : 64;
+		uint64_t *items = reallocarray(numbers->items, room, sizeof(*items));
 
-		if (!tickets)
+		if (!items)
 			return -ENOMEM;
-		line->tickets = tickets;
-		line->room = room;
+		numbers->items = items;
+		numbers->room = room;
 	}
-	line->tickets[line->n_tickets++] = ticket;
+	numbers->items[numbers->n_items++] = ticket;
 	return 0;
 }
 
-static int compare_tickets(const void *a, const void *b)
+static int compare_numbers(const void *a, const void *b)
 {
 	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
 
 	return (x > y) - (x < y);
 }
 
-static int line_read(const struct pool *pool, struct line *ret, struct error *err)
+static int numbers_read(const struct pool *pool, struct numbers *ret, struct error *err)
 {
-	cleanup_(line_done) struct line line = { 0 };
+	cleanup_(numbers_done) struct numbers numbers = { 0 };
 	_Alignas(struct dirent64) char entries[ENTRIES_LEN];
 	ssize_t n;
 
@@ -100,23 +102,29 @@ static int line_read(const struct pool *pool, struct line *ret, struct error *er
 			uint64_t ticket;
 
 			at += entry->d_reclen;
-			if (ticket_from_name(entry->d_name, &ticket) && line_add(&line, ticket) < 0)
+			if (ticket_from_name(entry->d_name, &ticket) &&
+			    numbers_add(&numbers, ticket) < 0)
 				return error_set(err, BLAME_HOST, ENOMEM,
 				                 "no memory for the queue");
 		}
 	}
 	if (n < 0)
 		return error_errno(err, BLAME_HOST, errno, "cannot read the queue");
-	if (line.n_tickets > 0)
-		qsort(line.tickets, line.n_tickets, sizeof(*line.tickets), compare_tickets);
-	*ret = line;
-	line = (struct line){ 0 };
+	if (numbers.n_items > 0)
+		qsort(numbers.items, numbers.n_items, sizeof(*numbers.items), compare_numbers);
+	*ret = numbers;
+	numbers = (struct numbers){ 0 };
 	return 0;
 }
 
-/* Is the ticket's holder alive? If not, it is removed. 1, 0 or a negative errno. */
-static int ticket_lives(const struct pool *pool, uint64_t ticket, struct error *err)
+/*
+ * Is the ticket's holder alive, and what does it say? A dead one is removed. One that says nothing
+ * that could be understood lives all the same, and comes first. 1, 0 or a negative errno.
+ */
+static int look_at_ticket(const struct pool *pool, uint64_t ticket, struct waiter *ret,
+                          struct error *err)
 {
+	struct slot_record record = { 0 };
 	char name[TICKET_NAME_MAX + 1];
 	cleanup_fd int fd = -1;
 	int r;
@@ -128,50 +136,160 @@ static int ticket_lives(const struct pool *pool, uint64_t ticket, struct error *
 	r = lock_try(fd, name, err);
 	if (r < 0)
 		return r;
-	if (r == 0)
+	if (r == 0) {
+		(void)lock_read(fd, name, &record, NULL);
+		*ret = (struct waiter){ ticket, record.claim };
 		return 1;
+	}
 	if (unlinkat(pool->queue_fd, name, 0) < 0)
 		return error_errno(err, BLAME_HOST, errno, "cannot remove the dead ticket %s",
 		                   name);
 	return 0;
 }
 
-/* How many of the line live and have a smaller number than ours, or any if we have none. */
-static int line_count_ahead(const struct pool *pool, const struct line *line, bool look_at_all,
-                            uint64_t *ret, struct error *err)
+static void line_remove(struct line *line, size_t i)
 {
-	uint64_t n_ahead = 0;
+	line->n_waiters--;
+	memmove(&line->waiters[i], &line->waiters[i + 1],
+	        (line->n_waiters - i) * sizeof(*line->waiters));
+}
 
-	for (size_t i = 0; i < line->n_tickets; i++) {
-		int lives = 1;
+static bool line_has(const struct line *line, uint64_t ticket)
+{
+	for (size_t i = 0; i < line->n_waiters; i++)
+		if (line->waiters[i].ticket == ticket)
+			return true;
+	return false;
+}
 
-		if (pool->ticket_fd >= 0 && line->tickets[i] >= pool->ticket)
-			break;
-		/* Until the first living one is found, we may be the first. */
-		if (look_at_all || n_ahead == 0)
-			lives = ticket_lives(pool, line->tickets[i], err);
-		if (lives < 0)
-			return lives;
-		n_ahead += (uint64_t)lives;
+/* A ticket never changes, so each is read once. */
+static int line_add_new(struct pool *pool, const struct numbers *numbers, struct error *err)
+{
+	struct line *line = &pool->line;
+
+	if (line->room < numbers->n_items) {
+		struct waiter *waiters = reallocarray(line->waiters, numbers->n_items,
+		                                      sizeof(*waiters));
+
+		if (!waiters)
+			return error_set(err, BLAME_HOST, ENOMEM, "no memory for the queue");
+		line->waiters = waiters;
+		line->room = numbers->n_items;
 	}
-	*ret = n_ahead;
+	for (size_t i = 0; i < numbers->n_items; i++) {
+		uint64_t ticket = numbers->items[i];
+		int r;
+
+		if ((pool->ticket_fd >= 0 && ticket == pool->ticket) || line_has(line, ticket))
+			continue;
+		r = look_at_ticket(pool, ticket, &line->waiters[line->n_waiters], err);
+		if (r < 0)
+			return r;
+		line->n_waiters += (size_t)r;
+	}
 	return 0;
 }
 
-int queue_count_ahead(const struct pool *pool, bool look_at_all, uint64_t *ret, struct error *err)
+/* Those whose tickets are gone; the dead among the others are removed as well, or only as long as
+ * they stand first: who may be next must be alive. */
+static int line_remove_old(struct pool *pool, const struct numbers *numbers, bool look_at_all,
+                           struct error *err)
 {
-	cleanup_(line_done) struct line line = { 0 };
-	int r;
+	struct line *line = &pool->line;
 
-	r = line_read(pool, &line, err);
-	if (r < 0)
-		return r;
-	return line_count_ahead(pool, &line, look_at_all, ret, err);
+	for (size_t i = line->n_waiters; i-- > 0;) {
+		uint64_t ticket = line->waiters[i].ticket;
+		int r = numbers->n_items > 0 &&
+		        bsearch(&ticket, numbers->items, numbers->n_items, sizeof(*numbers->items),
+		                compare_numbers) != NULL;
+
+		if (r > 0 && look_at_all)
+			r = look_at_ticket(pool, ticket, &line->waiters[i], err);
+		if (r < 0)
+			return r;
+		if (r == 0)
+			line_remove(line, i);
+	}
+	while (!look_at_all && line->n_waiters > 0) {
+		int r = look_at_ticket(pool, line->waiters[0].ticket, &line->waiters[0], err);
+
+		if (r != 0)
+			return r < 0 ? r : 0;
+		line_remove(line, 0);
+	}
+	return 0;
 }
 
-static int take_ticket(struct pool *pool, uint64_t ticket, struct error *err)
+int queue_look(struct pool *pool, bool look_at_all, struct error *err)
+{
+	cleanup_(numbers_done) struct numbers numbers = { 0 };
+	int r = numbers_read(pool, &numbers, err);
+
+	if (r == 0 && pool->line.n_waiters > 0)
+		r = line_remove_old(pool, &numbers, look_at_all, err);
+	if (r == 0 && numbers.n_items > 0)
+		r = line_add_new(pool, &numbers, err);
+	if (r < 0)
+		return r;
+	if (pool->line.n_waiters > 0)
+		qsort(pool->line.waiters, pool->line.n_waiters, sizeof(*pool->line.waiters),
+		      fair_compare);
+	pool->last_ticket = numbers.n_items > 0 ? numbers.items[numbers.n_items - 1] : 0;
+	return 0;
+}
+
+size_t queue_count_ahead(const struct pool *pool)
+{
+	const struct waiter own = { pool->ticket, pool->claim };
+	size_t n = 0;
+
+	if (pool->ticket_fd < 0)
+		return pool->line.n_waiters;
+	while (n < pool->line.n_waiters && fair_compare(&pool->line.waiters[n], &own) < 0)
+		n++;
+	return n;
+}
+
+/* Without the file, the round of those who come first. */
+int queue_read_round(const struct pool *pool, uint64_t *ret, struct error *err)
+{
+	char text[ROUND_LEN_MAX + 1];
+	cleanup_fd int fd = -1;
+	ssize_t n = 0;
+	int r = lock_open(pool->pool_fd, LOCK_ROUND_NAME, O_RDONLY, &fd, err);
+
+	if (r > 0)
+		n = pread(fd, text, ROUND_LEN_MAX, 0);
+	if (r < 0 || n < 0)
+		return r < 0 ? r : error_errno(err, BLAME_HOST, errno, "cannot read the round");
+	text[n] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+	if (text_to_u64(text, INT64_MAX, ret) < 0 || *ret == 0)
+		*ret = pool->line.n_waiters > 0 && pool->line.waiters[0].claim.round > 0
+		               ? pool->line.waiters[0].claim.round
+		               : 1;
+	return 0;
+}
+
+/* It only ever grows, so nothing of a longer number can stay behind it. */
+static int write_round(const struct pool *pool, uint64_t round, struct error *err)
+{
+	char text[ROUND_LEN_MAX + 1];
+	cleanup_fd int fd = -1;
+	int r = lock_open(pool->pool_fd, LOCK_ROUND_NAME, O_WRONLY | O_CREAT, &fd, err);
+	int len = snprintf(text, sizeof(text), "%" PRIu64 "\n", round);
+
+	if (r < 0)
+		return r;
+	if (pwrite(fd, text, (size_t)len, 0) != len)
+		return error_errno(err, BLAME_HOST, errno, "cannot write the round");
+	return 0;
+}
+
+int queue_join(struct pool *pool, struct error *err)
 {
 	const struct slot_record record = { .claim = pool->claim };
+	uint64_t ticket = pool->last_ticket + 1;
 	char name[TICKET_NAME_MAX + 1];
 	cleanup_fd int fd = -1;
 	int r;
@@ -186,36 +304,29 @@ static int take_ticket(struct pool *pool, uint64_t ticket, struct error *err)
 	if (r == 0)
 		return error_set(err, BLAME_HOST, EBUSY,
 		                 "another program locked ticket %s as soon as it was made", name);
-	r = record.claim.request[0] ? lock_write(fd, name, &record, err) : 0;
-	if (r < 0)
+	r = lock_write(fd, name, &record, err);
+	if (r < 0) {
+		(void)unlinkat(pool->queue_fd, name, 0);
 		return r;
+	}
 	pool->ticket_fd = take_fd(&fd);
 	pool->ticket = ticket;
 	return 0;
 }
 
-int queue_join(struct pool *pool, uint64_t queue_max, struct error *err)
+int queue_serve(struct pool *pool, struct error *err)
 {
-	cleanup_(line_done) struct line line = { 0 };
-	uint64_t n_waiting, last;
-	int r;
+	uint64_t now = 0, next;
+	int r = 0;
 
-	r = line_read(pool, &line, err);
-	if (r < 0)
-		return r;
-	r = line_count_ahead(pool, &line, true, &n_waiting, err);
-	if (r < 0)
-		return r;
-	if (n_waiting >= queue_max) {
-		(void)error_set(err, BLAME_HOST, EBUSY,
-		                "all build users are busy, and %" PRIu64 " requests wait already",
-		                n_waiting);
-		(void)error_hint(err, "Try again later; \"queue_max\" in hatchd.json says how many "
-		                      "may wait");
-		return -EBUSY;
+	if (pool->ticket_fd >= 0) {
+		r = queue_read_round(pool, &now, err);
+		next = fair_serve(now, pool->claim.round);
+		if (r == 0 && next != now)
+			r = write_round(pool, next, err);
 	}
-	last = line.n_tickets > 0 ? line.tickets[line.n_tickets - 1] : 0;
-	return take_ticket(pool, last + 1, err);
+	queue_leave(pool);
+	return r;
 }
 
 void queue_leave(struct pool *pool)
@@ -229,6 +340,8 @@ void queue_leave(struct pool *pool)
 		fd_closep(&pool->ticket_fd);
 	}
 	fd_closep(&pool->change_fd);
+	free(pool->line.waiters);
+	pool->line = (struct line){ 0 };
 }
 
 static int watch_directory(int watch_fd, int dir_fd, uint32_t events)
@@ -251,6 +364,8 @@ int queue_watch(struct pool *pool, struct error *err)
 	if (fd < 0)
 		return error_errno(err, BLAME_HOST, errno, "cannot watch the pool");
 	r = watch_directory(fd, pool->pool_fd, IN_CLOSE_WRITE);
+	if (r == 0)
+		r = watch_directory(fd, pool->resource_fd, IN_CLOSE_WRITE);
 	if (r == 0)
 		r = watch_directory(fd, pool->queue_fd,
 		                    IN_CLOSE_WRITE | IN_DELETE | IN_EXCL_UNLINK);
@@ -277,7 +392,8 @@ struct queue_news queue_read_news(const struct pool *pool)
 			at += (ssize_t)(sizeof(*event) + event->len);
 			if (event->mask & IN_Q_OVERFLOW)
 				news = (struct queue_news){ true, true };
-			if (!(event->mask & IN_CLOSE_WRITE))
+			if (!(event->mask & IN_CLOSE_WRITE) ||
+			    (event->len > 0 && strcmp(event->name, LOCK_ROUND_NAME) == 0))
 				continue;
 			news.closed = true;
 			if (event->len > 0 && ticket_from_name(event->name, &ticket))

@@ -13,16 +13,25 @@
 /* queue_guard - wait for the guard; closing *ret_fd gives it back */
 int queue_guard(const struct pool *pool, int *ret_fd, struct error *err);
 
-/* queue_join - stand at the end of the line, unless queue_max wait already: -EBUSY */
-int queue_join(struct pool *pool, uint64_t queue_max, struct error *err);
-
 /*
- * queue_count_ahead - how many wait before us, or without a ticket how many wait
+ * queue_look - bring pool->line up to date: who waits, without us, in the order of fair.h
  *
- * look_at_all  false: only the first of the line is looked at, to see whether it still lives, and
- *              those behind it count as they stand; true: each is
+ * look_at_all  true: each is looked at, to see whether it still lives; false: only those that are
+ *              new, and the first
  */
-int queue_count_ahead(const struct pool *pool, bool look_at_all, uint64_t *ret, struct error *err);
+int queue_look(struct pool *pool, bool look_at_all, struct error *err);
+
+/* queue_count_ahead - how many of pool->line come before us, or without a ticket all */
+size_t queue_count_ahead(const struct pool *pool);
+
+/* queue_read_round - the round that is now */
+int queue_read_round(const struct pool *pool, uint64_t *ret, struct error *err);
+
+/* queue_join - take a ticket that says pool->claim; after queue_look() */
+int queue_join(struct pool *pool, struct error *err);
+
+/* queue_serve - note that our ticket, if we have one, was served, and leave */
+int queue_serve(struct pool *pool, struct error *err);
 
 /* queue_leave - give the ticket back, and listen no longer */
 void queue_leave(struct pool *pool);

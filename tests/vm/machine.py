@@ -202,7 +202,9 @@ class Keeper:
         if self.pid == 0:
             status = 1
             try:
-                ours.close()
+                # Nothing of the others: each must see the end of its own line.
+                os.closerange(3, theirs.fileno())
+                os.closerange(theirs.fileno() + 1, 4096)
                 os.chdir(os.path.dirname(path))  # that user may not walk there; a sandbox shows the directory
                 os.setgroups(groups)
                 os.setresgid(gid, gid, gid)
@@ -304,9 +306,10 @@ class Snapshot:
     @staticmethod
     def _files():
         # Lock files of the pool stay; they are made once and hold nothing.
+        lasting = (str(STATE / "pool"), str(STATE / "pool/resource"))
         for place in (STATE, pathlib.Path("/run/hatch"), pathlib.Path("/dev/shm"), pathlib.Path("/dev/mqueue")):
             for path in below(place):
-                if os.path.dirname(path) != str(STATE / "pool"):
+                if os.path.dirname(path) not in lasting:
                     yield path
 
     @staticmethod
