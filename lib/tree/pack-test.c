@@ -849,7 +849,89 @@ static void keeps_no_descriptor(void)
 	check(count_fds() == before);
 }
 
+/* What an eye sees, as lines of text. */
+static int note_part(void *context, enum tree_part part, const char *path, bool first,
+                     const void *bytes, size_t len, struct error *err)
+{
+	static const char letters[] = "NTB";
+
+	if (buffer_printf(context, "%c%s ", letters[part], first ? "" : "+") < 0)
+		return -ENOMEM;
+	return part == TREE_PART_BODY
+	               ? buffer_printf(context, "%s: %zu bytes\n", path, len)
+	               : buffer_printf(context, "%s: %.*s\n", path, (int)len, (const char *)bytes);
+}
+
+static void shows_all_of_a_tree_that_would_be_sent(void)
+{
+	static const char expected[] =
+		"N output: output\n"
+		"N output/a: output/a\nB output/a: 4 bytes\n"
+		"N output/big: output/big\nB output/big: 1048576 bytes\nB+ output/big: 11 bytes\n"
+		"N output/empty: output/empty\n"
+		"N output/hard: output/hard\n"
+		"N output/link: output/link\nT output/link: to/nowhere\n"
+		"N output/sub: output/sub\n"
+		"N output/sub/b: output/sub/b\nB output/sub/b: 3 bytes\n";
+	cleanup_(buffer_done) struct buffer seen = { 0 };
+	const struct tree_eye eye = { note_part, &seen };
+	cleanup_free char *big = calloc(1, TREE_CHUNK_MAX + 11);
+	struct error err = { 0 };
+
+	make_dir_at("tree");
+	make_dir_at("tree/sub");
+	make_file_at("tree/a", "text", 4, 0644);
+	make_file_at("tree/big", big, TREE_CHUNK_MAX + 11, 0644);
+	make_file_at("tree/empty", "", 0, 0644);
+	make_file_at("tree/sub/b", "one", 3, 0600);
+	check(linkat(scratch_fd, "tree/a", scratch_fd, "tree/hard", 0) == 0);
+	check(symlinkat("to/nowhere", scratch_fd, "tree/link") == 0);
+	check(tree_look(scratch_fd, "tree", NULL, &eye, &err) == 0);
+	check(seen.data && strcmp(seen.data, expected) == 0);
+}
+
+static int dislike(void *context, enum tree_part part, const char *path, bool first,
+                   const void *bytes, size_t len, struct error *err)
+{
+	const char *disliked = context;
+
+	if (!memmem(bytes, len, disliked, strlen(disliked)))
+		return 0;
+	return error_set(err, BLAME_BUILD, EACCES, "part %d", (int)part);
+}
+
+static int look_for(const char *disliked, const char *name, const struct tree_limits *limits,
+                    struct error *err)
+{
+	const struct tree_eye eye = { dislike, (void *)disliked };
+
+	return tree_look(scratch_fd, name, limits, &eye, err);
+}
+
+/* A name before it could be in an error: that of a special file too. */
+static void an_eye_ends_the_look(void)
+{
+	const struct tree_limits limits = { .bytes = 10, .entries = 3 };
+	struct error err = { 0 };
+
+	make_dir_at("tree");
+	make_dir_at("tree/sub");
+	check(mkfifoat(scratch_fd, "tree/sub/disliked", 0644) == 0);
+	check(look_for("disliked", "tree", NULL, &err) == -EACCES);
+	check(strcmp(err.text, "part 0") == 0);
+	check(look_for("else", "tree", NULL, &err) == -EINVAL);
+	check(look_for("else", "nothing", NULL, &err) == -ENOENT);
+	check(unlinkat(scratch_fd, "tree/sub/disliked", 0) == 0);
+	make_file_at("tree/sub/file", "12345678901", 11, 0644);
+	check(look_for("8901", "tree", NULL, &err) == -EACCES);
+	check(strcmp(err.text, "part 2") == 0);
+	check(look_for("else", "tree", NULL, &err) == 0);
+	check(look_for("else", "tree", &limits, &err) == -EFBIG);
+}
+
 static const struct tree_case cases[] = {
+	TREE_CASE(shows_all_of_a_tree_that_would_be_sent),
+	TREE_CASE(an_eye_ends_the_look),
 	TREE_CASE(packs_a_symlink_as_a_symlink),
 	TREE_CASE(fails_if_there_is_nothing),
 	TREE_CASE(keeps_the_targets_of_symlinks_as_they_are),

@@ -36,6 +36,7 @@ enum {
 struct packer {
 	const struct tree_limits *limits;
 	const struct tree_sink *sink;
+	const struct tree_eye *eye; /* of tree_look(): then nothing is written */
 	struct archive *ustar;
 	struct archive *pax;
 	struct archive_entry *entry;
@@ -145,15 +146,12 @@ static struct archive *writer_new(int (*set_format)(struct archive *))
 	return writer;
 }
 
-static int packer_init(struct packer *p)
+static int writers_init(struct packer *p)
 {
-	/* One spare byte: see send_piece(). */
-	p->chunk = malloc(TREE_CHUNK_MAX + 1);
-	p->dirents = malloc(DIRENT_BUFFER_LEN);
 	p->entry = archive_entry_new();
 	p->ustar = writer_new(archive_write_set_format_ustar);
 	p->pax = writer_new(archive_write_set_format_pax_restricted);
-	if (!p->chunk || !p->dirents || !p->entry || !p->ustar || !p->pax)
+	if (!p->entry || !p->ustar || !p->pax)
 		return no_memory(p);
 
 	/* Names are bytes. By default libarchive would take them for text of the locale. */
@@ -164,6 +162,16 @@ static int packer_init(struct packer *p)
 		                 archive_error_string(p->pax));
 	digest_init(&p->digest);
 	return 0;
+}
+
+static int packer_init(struct packer *p)
+{
+	/* One spare byte: see send_piece(). */
+	p->chunk = malloc(TREE_CHUNK_MAX + 1);
+	p->dirents = malloc(DIRENT_BUFFER_LEN);
+	if (!p->chunk || !p->dirents)
+		return no_memory(p);
+	return p->eye ? 0 : writers_init(p);
 }
 
 /* What a call of libarchive came to; good is its own opinion. */
@@ -295,6 +303,42 @@ static int send_body(struct packer *p, struct archive *writer, int fd, const str
 	return r;
 }
 
+/* --- what an eye is shown in place of the stream --- */
+
+static int show_name(struct packer *p)
+{
+	if (!p->eye)
+		return 0;
+	return p->eye->see(p->eye->context, TREE_PART_NAME, p->path, true, p->path, p->path_len,
+	                   p->err);
+}
+
+static int show_target(struct packer *p, const char *target, size_t len)
+{
+	return p->eye->see(p->eye->context, TREE_PART_TARGET, p->path, true, target, len, p->err);
+}
+
+/* Holes too, as the zeros that they are sent as. */
+static int show_body(struct packer *p, int fd)
+{
+	uint64_t at = 0;
+
+	for (;;) {
+		ssize_t n = pread(fd, p->chunk, TREE_CHUNK_MAX, (off_t)at);
+		int r;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? fail(p, errno, "read") : 0;
+		r = p->eye->see(p->eye->context, TREE_PART_BODY, p->path, at == 0, p->chunk,
+		                (size_t)n, p->err);
+		if (r < 0)
+			return r;
+		at += (uint64_t)n;
+	}
+}
+
 static int count_bytes(struct packer *p, uint64_t size)
 {
 	if (!p->limits)
@@ -337,6 +381,8 @@ static int pack_file(struct packer *p, int dir_fd, const char *name)
 	if (st.stx_nlink > 1 && links_find(&p->links, &id, p->path, &first_name) < 0)
 		return no_memory(p);
 
+	if (p->eye && first_name)
+		return 0;
 	archive_entry_clear(p->entry);
 	if (first_name) {
 		archive_entry_copy_hardlink(p->entry, first_name);
@@ -345,6 +391,8 @@ static int pack_file(struct packer *p, int dir_fd, const char *name)
 	r = count_bytes(p, st.stx_size);
 	if (r < 0)
 		return r;
+	if (p->eye)
+		return show_body(p, fd);
 	archive_entry_set_size(p->entry, (la_int64_t)st.stx_size);
 	r = send_header(p, AE_IFREG, mode, &writer);
 	return r < 0 ? r : send_body(p, writer, fd, &st);
@@ -362,6 +410,8 @@ static int pack_symlink(struct packer *p, int dir_fd, const char *name)
 		                 "the target of the symlink '%s' is longer than %d bytes",
 		                 quoted(p->path).text, TREE_TARGET_MAX);
 	target[n] = '\0';
+	if (p->eye)
+		return show_target(p, target, (size_t)n);
 	archive_entry_clear(p->entry);
 	archive_entry_copy_symlink(p->entry, target);
 	return send_entry(p, AE_IFLNK, 0777);
@@ -473,8 +523,10 @@ static int pack_dir(struct packer *p, int dir_fd, const char *name, int depth)
 	r = walk_open_dir(dir_fd, name, p->mount, S_IRUSR | S_IXUSR, &fd, &st);
 	if (r < 0)
 		return open_failed(p, -r);
-	archive_entry_clear(p->entry);
-	r = send_entry(p, AE_IFDIR, 0755);
+	if (!p->eye) {
+		archive_entry_clear(p->entry);
+		r = send_entry(p, AE_IFDIR, 0755);
+	}
 	return r < 0 ? r : pack_children(p, fd, depth + 1);
 }
 
@@ -497,7 +549,10 @@ static int refuse_special(struct packer *p, unsigned char type)
 static int pack_one(struct packer *p, int dir_fd, const char *name, unsigned char type, int depth)
 {
 	struct stat st;
+	int r = show_name(p);
 
+	if (r < 0)
+		return r;
 	if (type == DT_UNKNOWN) {
 		if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			return open_failed(p, errno);
@@ -555,4 +610,13 @@ int tree_pack(int dir_fd, const char *name, const struct tree_limits *limits,
 	digest_final(&p.digest, p.totals.sha256);
 	*ret = p.totals;
 	return 0;
+}
+
+int tree_look(int dir_fd, const char *name, const struct tree_limits *limits,
+              const struct tree_eye *eye, struct error *err)
+{
+	cleanup_(packer_done) struct packer p = { .limits = limits, .eye = eye, .err = err };
+	int r = packer_init(&p);
+
+	return r < 0 ? r : pack_root(&p, dir_fd, name);
 }

@@ -1,6 +1,8 @@
 /* From a tree on disk to a sorted, normalised tar stream. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "tree.h"
 
 /* Where the stream goes: called with at most TREE_CHUNK_MAX bytes; 0 or a negative errno (err set).
@@ -11,6 +13,21 @@ struct tree_sink {
 };
 
 enum { TREE_CHUNK_MAX = 1024 * 1024 };
+
+/* What of a tree tree_look() shows. */
+enum tree_part {
+	TREE_PART_NAME,   /* of an entry: its whole path, the root's being TREE_ROOT_NAME */
+	TREE_PART_TARGET, /* of a symlink */
+	TREE_PART_BODY,   /* of a file, which may come in several pieces, in order */
+};
+
+/* Whoever wants to see a tree before it is sent: 0 or a negative errno (err set), which ends the
+ * look. path is that of the entry; first: bytes are not the continuation of the last call's. */
+struct tree_eye {
+	int (*see)(void *context, enum tree_part part, const char *path, bool first,
+	           const void *bytes, size_t len, struct error *err);
+	void *context;
+};
 
 /*
  * tree_pack - walk dir_fd/name and write it as one tar stream
@@ -33,3 +50,13 @@ enum { TREE_CHUNK_MAX = 1024 * 1024 };
  */
 int tree_pack(int dir_fd, const char *name, const struct tree_limits *limits,
               const struct tree_sink *sink, struct tree_totals *ret, struct error *err);
+
+/*
+ * tree_look - walk dir_fd/name as tree_pack() would, and show all of it to somebody
+ *
+ * Every byte that tree_pack() would send is shown, and a path before anything else of its entry,
+ * also before it can be in an error. Nothing is sent.
+ * Errors  as for tree_pack(), with what the eye returned in place of the sink
+ */
+int tree_look(int dir_fd, const char *name, const struct tree_limits *limits,
+              const struct tree_eye *eye, struct error *err);
