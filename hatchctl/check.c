@@ -10,8 +10,9 @@
 
 int run_check(const struct options *options)
 {
+	const struct config_report report = { say_error };
 	struct config_check found = config_check_all(options->config_dir, !options->unprivileged,
-	                                             say_error, NULL);
+	                                             &report);
 
 	if (found.n_errors > 0) {
 		log_line(LOG_ERR, "%s: %zu error%s", options->config_dir, found.n_errors,

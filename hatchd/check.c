@@ -29,6 +29,7 @@
 #include "hatchd/slot/cgroup.h"
 #include "hatchd/slot/control.h"
 #include "lib/base/cleanup.h"
+#include "unit-credentials.h"
 
 enum {
 	SO_PASSRIGHTS_ = 83, /* Linux 6.16 */
@@ -364,10 +365,20 @@ static size_t check_images(const char *config_dir)
 	return n_errors;
 }
 
+static int find_credential(void *data, const char *name, struct error *err)
+{
+	return unit_credentials_find(data, name, err);
+}
+
 int check_run(const char *config_dir, bool privileged)
 {
 	int host = check_host(privileged);
-	struct config_check found = config_check_all(config_dir, privileged, print_error, NULL);
+	cleanup_(unit_credentials_done) struct unit_credentials credentials = { 0 };
+	/* Of a service that is not systemd's nobody knows what it will have. */
+	bool known = privileged && unit_credentials_load(&credentials) == 0;
+	const struct config_report report = { print_error, &credentials,
+		                              known ? find_credential : NULL };
+	struct config_check found = config_check_all(config_dir, privileged, &report);
 
 	if (privileged)
 		found.n_errors += check_images(config_dir);

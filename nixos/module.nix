@@ -35,6 +35,8 @@ let
     allow_userns = null;
     time_namespace = null;
     network = null;
+    credentials = null;
+    credentials_scan = null;
     root = [
       "tree"
       "image"

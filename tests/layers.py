@@ -29,7 +29,7 @@ HOMES = {
     "nettle/": {"lib/base/digest.h", "lib/base/digest.c", "lib/base/encoding.c"},
     "jansson.h": {"lib/wire/message.c", "hatchd/config/document.c"},
     "archive": {"lib/tree/pack.c", "lib/tree/unpack.c"},
-    "systemd/": {"hatchd/main.c", "hatchd/monitor/receipt.c", "hatchd/check.c", "hatchctl/journal.c"},
+    "systemd/": {"hatchd/main.c", "hatchd/monitor/receipt.c", "hatchd/check.c", "hatchd/unit-credentials.c", "hatchctl/journal.c"},
     "seccomp.h": {"hatchd/sandbox/filter.c", "hatchd/sandbox/filter-builder.c"},
     "cjson/": {"hatchctl/json.c"},
 }

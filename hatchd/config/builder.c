@@ -35,6 +35,7 @@ void builder_done(struct builder *builder)
 	}
 	free(builder->environment.set);
 	strv_free(builder->environment.accept);
+	strv_free(builder->credentials);
 	strv_free(builder->group_names);
 	free(builder->groups);
 	for (size_t i = 0; i < builder->view.n_places; i++)
@@ -59,6 +60,8 @@ static const struct member builder_members[] = {
 	{ "root", read_root },
 	{ "seccomp", read_seccomp },
 	{ "view", read_view },
+	{ "credentials", read_credentials },
+	{ "credentials_scan", read_truth, FIELD(credentials_scan) },
 	{ "resources", read_resources_taken },
 	{ "limits", read_limits },
 	{ "limits_optional", read_truth, FIELD(limits_optional) },
@@ -76,6 +79,7 @@ static int (*const checks[])(struct reading *in, struct builder *builder) = {
 static int set_defaults(const struct config *config, const char *name, struct builder *builder)
 {
 	builder->limits = default_limits;
+	builder->credentials_scan = true;
 	builder->name = strdup(name);
 	builder->description = strdup("");
 	builder->group_names = calloc(1, sizeof(char *));

@@ -43,6 +43,10 @@ void place_done(struct place *place);
 int read_seccomp(struct reading *in, const struct value *value, const struct member *row,
                  void *object);
 
+/* credentials.c */
+int read_credentials(struct reading *in, const struct value *value, const struct member *row,
+                     void *object);
+
 /* resources.c; the object of the first is a struct config */
 int read_resources_defined(struct reading *in, const struct value *value, const struct member *row,
                            void *object);

@@ -12,8 +12,7 @@
 /* Counts the errors and hands them on. */
 struct checking {
 	struct config_check found;
-	void (*error)(void *data, const struct error *err);
-	void *data;
+	const struct config_report *report;
 };
 
 static void count(void *data, const struct error *err)
@@ -21,8 +20,15 @@ static void count(void *data, const struct error *err)
 	struct checking *checking = data;
 
 	checking->found.n_errors++;
-	if (checking->error)
-		checking->error(checking->data, err);
+	if (checking->report)
+		checking->report->error(checking->report->data, err);
+}
+
+static int ask_credential(void *data, const char *name, struct error *err)
+{
+	const struct config_report *report = ((struct checking *)data)->report;
+
+	return report && report->credential ? report->credential(report->data, name, err) : 0;
 }
 
 static void check_state(const struct config *config, struct checking *checking)
@@ -62,7 +68,7 @@ static void check_places(const struct builder *builder, struct checking *checkin
 
 static void check_builder(const struct config *config, const char *name, struct checking *checking)
 {
-	const struct config_report report = { count, checking };
+	const struct config_report report = { count, checking, ask_credential };
 	cleanup_builder struct builder builder = { 0 };
 	struct error err;
 
@@ -76,7 +82,7 @@ static void check_builder(const struct config *config, const char *name, struct 
 
 static void check_builders(const struct config *config, struct checking *checking)
 {
-	const struct config_report report = { count, checking };
+	const struct config_report report = { count, checking, ask_credential };
 	cleanup_(strv_freep) char **names = NULL;
 
 	(void)config_list_builders_reporting(config, &report, &names, NULL);
@@ -84,14 +90,13 @@ static void check_builders(const struct config *config, struct checking *checkin
 		check_builder(config, names[i], checking);
 }
 
-struct config_check config_check_all(const char *dir, bool pool,
-                                     void (*error)(void *data, const struct error *err), void *data)
+struct config_check config_check_all(const char *dir, bool pool, const struct config_report *report)
 {
-	struct checking checking = { .error = error, .data = data };
-	const struct config_report report = { count, &checking };
+	struct checking checking = { .report = report };
+	const struct config_report counting = { count, &checking, ask_credential };
 	cleanup_config struct config config = { 0 };
 
-	if (config_load_reporting(dir, pool, &report, &config, NULL) < 0)
+	if (config_load_reporting(dir, pool, &counting, &config, NULL) < 0)
 		return checking.found;
 	check_state(&config, &checking);
 	check_users(&config, &checking);

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "config.h"
+#include "read.h"
 
 struct config_check {
 	size_t n_builders; /* definitions read, right or wrong */
@@ -16,10 +16,10 @@ struct config_check {
  * config_check_all - read everything below dir as requests would, and say all that is wrong
  *
  * dir, pool  as for config_load()
- * error      called for each error, in the order of the files; may be NULL
+ * report     gets each error, in the order of the files, and tells what is known of credentials;
+ *            may be NULL
  * Returns    what was found. Without a readable hatchd.json no builder is looked at, because what
  *            they may hold depends on it
  */
 struct config_check config_check_all(const char *dir, bool pool,
-                                     void (*error)(void *data, const struct error *err),
-                                     void *data);
+                                     const struct config_report *report);

@@ -78,6 +78,7 @@ static void a_definition_may_say_everything(void)
 		"    \"write\": [{\"path\": \"/srv/a\", \"at\": \"/opt/a\", \"optional\": true}],\n"
 		"    \"tmpfs\": [{\"at\": \"/var/cache\", \"size\": \"1M\"}],\n"
 		"    \"hide\": [\"/opt/z/keys\"]},\n"
+		"  \"credentials\": [\"key\", \"other key\"], \"credentials_scan\": false,\n"
 		"  \"limits\": {\"time_sec\": {\"default\": 60, \"max\": 7200}, \"silence_sec\": 30,\n"
 		"    \"grace_sec\": 1, \"log\": \"2M\", \"output\": 1234, \"output_entries\": 7}\n"
 		"}\n";
@@ -115,6 +116,8 @@ static void a_definition_may_say_everything(void)
 	check(is_place(&b.view.places[3], PLACE_HIDE, "/opt/z/keys", NULL));
 	check(is_place(&b.view.places[4], PLACE_TMPFS, "/var/cache", NULL));
 	check(b.view.places[4].size == 1 << 20);
+	check(b.n_credentials == 2 && strcmp(b.credentials[1], "other key") == 0);
+	check(!b.credentials[2] && !b.credentials_scan);
 	check(b.limits.time_default_sec == 60 && b.limits.time_max_sec == 7200);
 	check(b.limits.silence_sec == 30 && b.limits.grace_sec == 1);
 	check(b.limits.log_bytes == 2 << 20 && b.limits.output_bytes == 1234);
@@ -135,6 +138,7 @@ static void what_is_absent_has_the_most_restrictive_value(void)
 	check(!b.seccomp.none && b.seccomp.groups == 0);
 	check(!b.network_host);
 	check(b.view.base == BASE_MINIMAL && b.view.n_places == 0);
+	check(b.n_credentials == 0 && b.credentials_scan);
 	check(b.limits.time_default_sec == 600 && b.limits.time_max_sec == 600);
 	check(b.limits.silence_sec == 0 && b.limits.grace_sec == 5);
 	check(b.limits.log_bytes == 64 << 20 && b.limits.output_bytes == 1 << 30);
@@ -442,6 +446,17 @@ static void takes_values_at_the_limit_and_none_beyond(void)
 	static const struct {
 		const char *good, *bad;
 	} rows[] = {
+		{ "\"credentials\": []", "\"credentials\": \"key\"" },
+		{ "\"credentials\": [\"a\"]", "\"credentials\": [1]" },
+		{ "\"credentials\": [\"a b~!\"]", "\"credentials\": [\"a/b\"]" },
+		{ "\"credentials\": [\"...\"]", "\"credentials\": [\"..\"]" },
+		{ "\"credentials\": [\"a.b\"]", "\"credentials\": [\"a:b\"]" },
+		{ "\"credentials\": [\"a\", \"b\"]", "\"credentials\": [\"a\", \"a\"]" },
+		{ "\"credentials\": [\"@\"]", "\"credentials\": [\"\"]" },
+		{ "\"credentials\": [\"u\"]", "\"credentials\": [\"ü\"]" },
+		{ "\"credentials_scan\": true", "\"credentials_scan\": 1" },
+		{ "\"view\": {\"read\": [\"/run/credential\"]}",
+		  "\"view\": {\"read\": [\"/run/credentials/x\"]}" },
 		{ "\"args\": {\"max\": 0}", "\"args\": {\"max\": -1}" },
 		{ "\"args\": {\"max\": 4096}", "\"args\": {\"max\": 4097}" },
 		{ "\"args\": {\"dash\": false}", "\"args\": {\"dash\": 0}" },
@@ -1164,7 +1179,7 @@ static void checks_the_whole_configuration(void)
 	make_file("whole/hatchd.json", 0644, text);
 	(void)snprintf(text, sizeof(text), "{\"command\": [\"%s\"]}", at("whole/tool"));
 	make_file("whole/builders.d/good.json", 0644, text);
-	found = config_check_all(at("whole"), false, note, &seen);
+	found = config_check_all(at("whole"), false, &(struct config_report){ note, &seen });
 	check(found.n_builders == 1 && found.n_errors == 0 && seen.n == 0);
 
 	make_file("whole/builders.d/stray", 0644, "");
@@ -1174,7 +1189,7 @@ static void checks_the_whole_configuration(void)
 	               at("nothing"));
 	make_file("whole/builders.d/lost.json", 0644, text);
 	make_dir("whole/state", 0777);
-	found = config_check_all(at("whole"), false, note, &seen);
+	found = config_check_all(at("whole"), false, &(struct config_report){ note, &seen });
 	check(found.n_builders == 3 && found.n_errors == 6 && seen.n == 6);
 	check(strstr(seen.places[0], "whole/state") != NULL);
 	check(strstr(seen.places[1], "stray") != NULL);
@@ -1185,7 +1200,7 @@ static void checks_the_whole_configuration(void)
 
 	make_file("whole/hatchd.json", 0644, "{\"a\": 1, \"b\": 2}");
 	seen.n = 0;
-	found = config_check_all(at("whole"), false, note, &seen);
+	found = config_check_all(at("whole"), false, &(struct config_report){ note, &seen });
 	check(found.n_builders == 0 && found.n_errors == 2 && seen.n == 2);
 }
 

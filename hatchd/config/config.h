@@ -26,6 +26,8 @@ enum {
 	BUILDER_UNITS_MAX = 64, /* of all resources together */
 };
 
+/* Where a builder finds its credentials; $CREDENTIALS_DIRECTORY. */
+#define CREDENTIALS_DIR "/run/credentials/hatch"
 /* What a request that waits for a build user waits for; no resource has this name. */
 #define RESOURCE_SLOT "slot"
 
@@ -200,6 +202,9 @@ struct builder {
 		struct place *places; /* sorted by at: what holds others comes before them */
 		size_t n_places;
 	} view;
+	char **credentials; /* names, NULL-terminated; NULL: none */
+	size_t n_credentials;
+	bool credentials_scan; /* look for them in the log and the outputs */
 	struct resource *resources; /* that a request holds; each is one of the config's */
 	size_t n_resources;
 	struct limits limits;

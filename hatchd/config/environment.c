@@ -25,6 +25,7 @@ static const char why_builder[] = "it is the builder's own, set by hatch or by e
 
 static const struct pattern fixed[] = {
 	{ "HATCH_*", "names with HATCH_ are hatch's own" },
+	{ "CREDENTIALS_DIRECTORY", "hatch says there where the builder's credentials are" },
 	{ "out", "it names an output" },
 	{ "outputs", "it names the outputs" },
 };

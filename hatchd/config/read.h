@@ -17,6 +17,10 @@ enum {
 struct config_report {
 	void (*error)(void *data, const struct error *err);
 	void *data;
+
+	/* What is known of a credential of the unit that serves requests: 0, or a negative errno
+	 * with err set if it is not there or empty. NULL: nothing is known */
+	int (*credential)(void *data, const char *name, struct error *err);
 };
 
 /* One file that is being read. */

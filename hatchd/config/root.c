@@ -18,6 +18,8 @@ static int check_root_place(struct reading *in, const struct value *item)
 		{ "/sys", "it is no tree of files", RESERVED_BELOW },
 		{ "/dev", "it is no tree of files", RESERVED_BELOW },
 		{ "/run/hatch", "it holds hatch's own sockets", RESERVED_BELOW | RESERVED_AROUND },
+		{ "/run/credentials", "it holds the secrets of services",
+		  RESERVED_BELOW | RESERVED_AROUND },
 		{ in->config->state_dir, "it holds what other requests write",
 		  RESERVED_BELOW | RESERVED_AROUND },
 		{ in->config->dir, "it holds hatch's own configuration",

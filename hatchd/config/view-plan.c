@@ -70,6 +70,11 @@ static const struct view_row other_tmp_rows[] = {
 	{ VIEW_SCRATCH, "/var/tmp", "tmp" },
 };
 
+/* After the definition's places: nothing of those can be there. */
+static const struct view_row credentials_rows[] = {
+	{ VIEW_CREDENTIALS, CREDENTIALS_DIR },
+};
+
 static int add(struct view_plan *plan, const struct view_row *rows, size_t n_rows)
 {
 	struct view_row *grown = reallocarray(plan->rows, plan->n_rows + n_rows, sizeof(*grown));
@@ -136,6 +141,8 @@ int view_plan_make(const struct config *config, const struct builder *builder,
 			r = add(&plan, parts[i].rows, parts[i].n_rows);
 	if (r == 0)
 		r = add_places(&plan, builder);
+	if (r == 0 && builder->n_credentials > 0)
+		r = add(&plan, credentials_rows, ARRAY_SIZE(credentials_rows));
 	if (r < 0)
 		return r;
 	*ret = plan;
@@ -159,7 +166,7 @@ const char *view_kind_name(enum view_kind kind)
 		[VIEW_DEV] = "dev",       [VIEW_PROC] = "proc",
 		[VIEW_ETC] = "etc",       [VIEW_SCRATCH] = "scratch",
 		[VIEW_LINK] = "link",     [VIEW_DIRECTORY] = "directory",
-		[VIEW_FILE] = "file",
+		[VIEW_FILE] = "file",     [VIEW_CREDENTIALS] = "credentials",
 	};
 
 	return names[kind];

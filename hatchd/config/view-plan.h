@@ -21,9 +21,10 @@ enum view_kind {
 	VIEW_DEV,    /* what every builder has in /dev beside devices */
 	VIEW_PROC,   /* a new one */
 	VIEW_ETC,    /* accounts and names, written for the request */
-	VIEW_SCRATCH,   /* a directory of the request's own, on disk */
-	VIEW_DIRECTORY, /* an empty one, in the read-only root */
-	VIEW_LINK,      /* a symlink to source */
+	VIEW_SCRATCH,     /* a directory of the request's own, on disk */
+	VIEW_DIRECTORY,   /* an empty one, in the read-only root */
+	VIEW_LINK,        /* a symlink to source */
+	VIEW_CREDENTIALS, /* those that the definition names, in memory */
 };
 
 struct view_row {

@@ -93,6 +93,9 @@ int phase_policy(struct job *job, struct error *err)
 		job->code_name = "cannot-run";
 	if (r == 0)
 		r = builder_check_places(&job->builder, err);
+	if (r == 0)
+		r = credentials_read(&job->builder, getenv("CREDENTIALS_DIRECTORY"),
+		                     &job->credentials, err);
 	if (r < 0)
 		return r;
 	r = rlimits_check(&job->builder, err);

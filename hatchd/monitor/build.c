@@ -57,6 +57,16 @@ static int make_cgroup(struct job *job, struct error *err)
 	return r;
 }
 
+/* Only where the log is not passed on as it is. Last: nobody else is to have its ends. */
+static int start_tap(struct job *job, struct error *err)
+{
+	const struct tap_plan plan = { .scan = job->credentials.scan, .tail_fd = -1 };
+
+	if (!plan.scan)
+		return 0;
+	return tap_start(&plan, &job->account.account, &job->speaker, &job->tap, err);
+}
+
 int phase_prepare(struct job *job, struct error *err)
 {
 	struct build_account *account = &job->account;
@@ -71,11 +81,11 @@ int phase_prepare(struct job *job, struct error *err)
 		r = make_cgroup(job, err);
 	if (r == 0)
 		r = packer_start(&job->request, &job->scratch, &account->packer,
-		                 job->speaker.tree_fd, &job->packer, err);
+		                 job->speaker.tree_fd, job->credentials.scan, &job->packer, err);
 	fd_closep(&job->speaker.tree_fd);
 	if (r == 0)
 		r = cleaner_start(&job->scratch, &account->cleaner, &job->cleaner, err);
-	return r;
+	return r < 0 ? r : start_tap(job, err);
 }
 
 static void on_started(void *context)
@@ -179,6 +189,7 @@ int phase_build(struct job *job, struct error *err)
 		.user_name = job->receipt.user,
 		.request_id = job->receipt.id,
 		.scratch = &job->scratch,
+		.credentials = &job->credentials,
 		.root_fd = job->root_fd,
 		.command_fd = job->command_fd,
 		.stdout_fd = job->speaker.stdout_fd,
@@ -194,6 +205,7 @@ int phase_build(struct job *job, struct error *err)
 		r = drop_privileges(job, err);
 	fd_closep(&job->root_fd);
 	fd_closep(&job->command_fd);
+	credentials_done(&job->credentials); /* who needs them has them */
 	fd_closep(&job->speaker.stdout_fd);
 	fd_closep(&job->speaker.stderr_fd);
 	fd_closep(&job->speaker.pulse_fd);

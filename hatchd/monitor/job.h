@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "hatchd/config/config.h"
+#include "hatchd/request/credentials.h"
 #include "hatchd/request/peer.h"
 #include "hatchd/request/record.h"
 #include "hatchd/request/request.h"
@@ -21,6 +22,7 @@
 #include "monitor.h"
 #include "packer.h"
 #include "receipt.h"
+#include "tap.h"
 #include "watch.h"
 
 enum {
@@ -40,6 +42,7 @@ struct job {
 	struct builder builder;
 	struct request request;
 	int root_fd, command_fd;
+	struct credentials credentials;
 
 	struct self_users self; /* unprivileged mode: the pool of one's own */
 	struct pool pool;

@@ -65,6 +65,7 @@ static void job_done(struct job *job)
 	scratch_done(&job->scratch);
 	build_account_done(&job->account);
 	speaker_done(&job->speaker);
+	credentials_done(&job->credentials);
 	request_done(&job->request);
 	builder_done(&job->builder);
 	record_done(&job->record);

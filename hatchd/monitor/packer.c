@@ -8,6 +8,7 @@
 #include "hatchd/sandbox/filter.h"
 #include "hatchd/sandbox/landlock.h"
 #include "hatchd/speaker/channel.h"
+#include "inspect.h"
 #include "lib/base/cleanup.h"
 #include "lib/tree/pack.h"
 
@@ -19,6 +20,7 @@ struct packing {
 	const struct request *request;
 	const struct scratch *scratch;
 	int tree_fd;
+	const struct scan *scan;
 };
 
 static int write_chunk(int fd, const struct chunk *head, const void *bytes)
@@ -73,9 +75,8 @@ static void use_up(uint64_t *left, uint64_t used)
 	*left = *left > used ? *left - used : 0;
 }
 
-static int packer_run(void *context, struct error *err)
+static int send_outputs(struct packing *packing, struct error *err)
 {
-	struct packing *packing = context;
 	const struct request *request = packing->request;
 	const struct tree_sink sink = { sink_write, packing };
 	struct tree_limits limits = { .bytes = request->builder->limits.output_bytes,
@@ -105,6 +106,17 @@ static int packer_run(void *context, struct error *err)
 	return 0;
 }
 
+/* What one output holds decides about all: so everything is read before the first byte goes. */
+static int packer_run(void *context, struct error *err)
+{
+	struct packing *packing = context;
+	int r = packing->scan
+	                ? inspect_outputs(packing->request, packing->scratch, packing->scan, err)
+	                : 0;
+
+	return r < 0 ? r : send_outputs(packing, err);
+}
+
 /* One directory to read, nothing else to open, and only the calls that reading needs. */
 static int packer_prepare(void *context, struct error *err)
 {
@@ -116,9 +128,10 @@ static int packer_prepare(void *context, struct error *err)
 }
 
 int packer_start(const struct request *request, const struct scratch *scratch,
-                 const struct account *account, int tree_fd, struct helper *ret, struct error *err)
+                 const struct account *account, int tree_fd, const struct scan *scan,
+                 struct helper *ret, struct error *err)
 {
-	struct packing packing = { request, scratch, tree_fd };
+	struct packing packing = { request, scratch, tree_fd, scan };
 	struct helper_work work = {
 		.prepare = packer_prepare,
 		.run = packer_run,

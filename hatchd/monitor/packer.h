@@ -7,14 +7,18 @@
 #include "hatchd/request/request.h"
 #include "hatchd/slot/scratch.h"
 #include "helper.h"
+#include "lib/scan/scan.h"
 
 /*
  * packer_start - fork the process that will send the outputs into the tree pipe
  *
  * tree_fd  write end; borrowed, the caller closes its own copy
+ * scan     secrets that no output may hold; all of them are read before the first byte is sent.
+ *          NULL: none
  */
 int packer_start(const struct request *request, const struct scratch *scratch,
-                 const struct account *account, int tree_fd, struct helper *ret, struct error *err);
+                 const struct account *account, int tree_fd, const struct scan *scan,
+                 struct helper *ret, struct error *err);
 
 /* cleaner_start - fork the process that will clear the scratch directory */
 int cleaner_start(const struct scratch *scratch, const struct account *account, struct helper *ret,

@@ -57,6 +57,8 @@ static int add_defaults(struct list *list, const struct sandbox_plan *plan)
 	const struct {
 		const char *name, *value;
 	} defaults[] = {
+		{ "CREDENTIALS_DIRECTORY",
+		  request->builder->n_credentials > 0 ? CREDENTIALS_DIR : NULL },
 		{ "HATCH_BUILDER", request->builder->name },
 		{ "HATCH_DERIVATION", request->peer->derivation },
 		{ "HATCH_PEER_UID", peer_uid },
@@ -76,7 +78,7 @@ static int add_defaults(struct list *list, const struct sandbox_plan *plan)
 
 	(void)snprintf(peer_uid, sizeof(peer_uid), "%u", request->peer->uid);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(defaults); i++)
-		if (!is_set(request, defaults[i].name))
+		if (defaults[i].value && !is_set(request, defaults[i].name))
 			r = list_add(list, defaults[i].name, defaults[i].value);
 	return r;
 }

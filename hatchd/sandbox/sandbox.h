@@ -6,6 +6,7 @@
 
 #include <sys/types.h>
 
+#include "hatchd/request/credentials.h"
 #include "hatchd/request/request.h"
 #include "hatchd/slot/scratch.h"
 #include "privilege.h"
@@ -23,7 +24,8 @@ struct sandbox_plan {
 	const char *user_name;
 	const char *request_id; /* the server's */
 	const struct scratch *scratch;
-	int root_fd;    /* of root_open(); -1: ROOT_SYSTEM */
+	const struct credentials *credentials; /* NULL: the definition names none */
+	int root_fd;                           /* of root_open(); -1: ROOT_SYSTEM */
 	int command_fd; /* O_PATH of the builder's program as it was checked on the host */
 	int stdout_fd, stderr_fd;
 	const int *kept_fds; /* by init: slot and resources stay taken while anything lives */

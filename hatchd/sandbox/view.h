@@ -114,3 +114,6 @@ int view_add_etc(struct view *view, const struct view_row *row, struct error *er
 /* empty.c */
 int view_add_tmpfs(struct view *view, const struct view_row *row, struct error *err);
 int view_add_hide(struct view *view, const struct view_row *row, struct error *err);
+
+/* secrets.c: what the definition names of the unit's credentials */
+int view_add_credentials(struct view *view, const struct view_row *row, struct error *err);

@@ -219,6 +219,8 @@ def test_server_takes_what_the_module_writes():
         environment = { set.A = "1"; accept = [ "B" ]; };
         groups = [ ];
         network = "host";
+        credentials = [ "key" ];
+        credentials_scan = false;
         view = { base = "minimal"; read = [ "/etc/passwd" { path = "/etc/group"; at = "/groups"; optional = true; } ];
                  write = [ ]; tmpfs = [ { at = "/cache"; size = "1M"; } ]; hide = [ "/usr/share/doc" ]; };
         limits = { time_sec = { default = 5; max = 10; }; silence_sec = 1; grace_sec = 1; log = "1M"; output = 1024;
