@@ -22,6 +22,8 @@ from machine import SLOW, SOCKET, STATE, Client, Snapshot, check, check_equal, e
 REQUESTS = int(os.environ.get("HATCH_SOAK_REQUESTS") or 1500 // SLOW)
 SLOTS = 8
 WORKERS = 12
+SEATS = 3
+TOO_MANY = 9  # a builder's status: more of them run than there are seats
 TERMINAL = ("exit", "error")
 POOL = STATE / "pool"
 
@@ -31,6 +33,8 @@ BUILDERS = {
     "chatty": "head -c 300000 /dev/zero | tr '\\0' x",
     "forks": "for i in 1 2 3; do (setsid sleep 60 &) ; done; sleep 0.05",
     "sleeps": "sleep 0.3",
+    # As many files as seats; a builder that has a seat finds one that nobody holds.
+    "seat": 'for n in 1 2 3; do exec 9>"$SEATS/$n"; if flock -n 9; then sleep 0.1; exit 0; fi; done; exit 9',
     "tree": 'mkdir -p "$out/a/b"; for i in 1 2 3 4 5; do echo $i >"$out/a/$i"; done; ln -s a "$out/link"',
 }
 
@@ -60,6 +64,8 @@ def read_to_end(client, leave_after):
         seen.append(message["type"])
         if message["type"] in TERMINAL:
             break
+    if seen[-1] == "exit" and message["code"] == TOO_MANY:
+        return "wrong: more seats are taken than there are"
     if seen[-1] == "exit" and message["code"] == 0:
         client.send({"type": "received"})
     # After the last word there is none.
@@ -222,7 +228,7 @@ def eight_users(m):
     m.after_test(lambda: m.run(["groupdel", "hatch-eight"]).ok())
     names = [f"hatchbld{n}" for n in range(1, SLOTS + 1)]
     m.run(["gpasswd", "--members", ",".join(names), "hatch-eight"]).ok()
-    m.write_config(build_users_group="hatch-eight", queue_max=256)
+    m.write_config(build_users_group="hatch-eight", queue_max=256, resources={"seat": SEATS})
     accounts = m.build_users()
     return {accounts[name] for name in names}
 
@@ -230,7 +236,11 @@ def eight_users(m):
 def test_requests_share_nothing_and_leave_nothing_whoever_is_killed(m):
     users = eight_users(m)
     for name, script in BUILDERS.items():
-        m.write_builder(name, script + "\n", limits={"time_sec": 30 * SLOW})
+        extra = {}
+        if name == "seat":
+            place = m.temporary_directory(0o777)
+            extra = {"resources": {"seat": 1}, "view": {"write": [str(place)]}, "environment": {"set": {"SEATS": str(place)}}}
+        m.write_builder(name, script + "\n", limits={"time_sec": 30 * SLOW}, **extra)
     m.request("fails")
     m.wait_until(lambda: not m.instances(), "the end of the first")
     before = Snapshot()
