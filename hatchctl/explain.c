@@ -9,10 +9,10 @@
 #include <string.h>
 #include <sysexits.h>
 
-#include "accounts.h"
 #include "json.h"
 #include "question.h"
 #include "sheet.h"
+#include "who.h"
 
 /* What the server made of the question. */
 struct answer {

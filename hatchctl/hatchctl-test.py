@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """The tool as its user meets it: what it prints, where, and its exit status."""
 
+import concurrent.futures
+import contextlib
 import json
 import os
 import pathlib
@@ -45,17 +47,26 @@ class Place:
     def run_on_terminal(self, columns, *words):
         """What it writes to a terminal of that width."""
         ours, theirs = os.openpty()
-        try:
-            termios.tcsetwinsize(theirs, (24, columns))
-            attributes = termios.tcgetattr(theirs)
-            attributes[1] &= ~termios.OPOST
-            termios.tcsetattr(theirs, termios.TCSANOW, attributes)
+        termios.tcsetwinsize(theirs, (24, columns))
+        attributes = termios.tcgetattr(theirs)
+        attributes[1] &= ~termios.OPOST
+        termios.tcsetattr(theirs, termios.TCSANOW, attributes)
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            shown = pool.submit(read_all, ours)
             done = self.run(*words, stdout=theirs)
-            assert done.returncode == 0, done
-            return os.read(ours, 65536).decode()
-        finally:
             os.close(theirs)
-            os.close(ours)
+            assert done.returncode == 0, done
+            return shown.result().decode()
+
+
+def read_all(terminal):
+    """What is written to it until nobody has it open any more."""
+    text = b""
+    with contextlib.suppress(OSError):
+        while piece := os.read(terminal, 4096):
+            text += piece
+    os.close(terminal)
+    return text
 
 
 def check_says_that_all_is_well(place):

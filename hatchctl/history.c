@@ -7,17 +7,16 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "accounts.h"
 #include "journal.h"
 #include "lib/base/text.h"
 #include "table.h"
 #include "verbs.h"
 #include "when.h"
+#include "who.h"
 
 enum {
 	LINES_DEFAULT = 50,
 	LINES_MAX = 1000000,
-	STORE_HASH_LEN = 32,
 };
 
 /* --- the filter --- */
@@ -95,21 +94,9 @@ static void duration_cell(struct table *table, const struct entry *entry, const 
 	table_cell(table, entry_number(entry, name, &ms) ? duration_for_people(ms, text) : "");
 }
 
-/* The name without hash and ".drv"; show and --json have all of it. */
-static void derivation_cell(struct table *table, const struct entry *entry)
-{
-	const char *whole = field_or_nothing(entry, "HATCH_DRV");
-	size_t len = strlen(whole), hash_len = STORE_HASH_LEN + 1, end_len = strlen(".drv");
-
-	if (len > hash_len + end_len)
-		table_cellf(table, "%.*s", (int)(len - hash_len - end_len), whole + hash_len);
-	else
-		table_cell(table, whole);
-}
-
 static void add_row(struct table *table, const struct entry *entry)
 {
-	char when[WHEN_LEN];
+	char when[WHEN_LEN], derivation[DERIVATION_LEN];
 
 	table_cell(table, when_for_people(entry->time_usec, when));
 	table_cell(table, field_or_nothing(entry, "HATCH_REQUEST"));
@@ -119,7 +106,7 @@ static void add_row(struct table *table, const struct entry *entry)
 	table_cell(table, field_or_nothing(entry, "HATCH_EXIT"));
 	duration_cell(table, entry, "HATCH_QUEUED_MS");
 	duration_cell(table, entry, "HATCH_RUN_MS");
-	derivation_cell(table, entry);
+	table_cell(table, derivation_name(field_or_nothing(entry, "HATCH_DRV"), derivation));
 	table_cell(table, field_or_nothing(entry, "HATCH_ERROR"));
 }
 

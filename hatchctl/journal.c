@@ -15,12 +15,12 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/text.h"
 #include "when.h"
+#include "who.h"
 
 enum {
 	FIELDS_MAX = 64,      /* of one line */
 	DATA_MAX = 64 * 1024, /* bytes of one field; a longer one is cut */
 	ENTRIES_MAX = 1000000,
-	STORE_HASH_LEN = 32,
 };
 
 static const char prefix[] = "HATCH_";
@@ -203,16 +203,10 @@ static int read_entry(sd_journal *journal, struct entry *ret)
 /* As allow.derivations compares: the name without hash and ".drv"; or all of it. */
 static bool derivation_matches(const char *pattern, const char *derivation)
 {
-	char name[256];
-	size_t len = strlen(derivation);
+	char name[DERIVATION_LEN];
 
-	if (fnmatch(pattern, derivation, 0) == 0)
-		return true;
-	if (len <= STORE_HASH_LEN + 1 + strlen(".drv") || len >= sizeof(name))
-		return false;
-	(void)snprintf(name, sizeof(name), "%.*s", (int)(len - STORE_HASH_LEN - 1 - strlen(".drv")),
-	               derivation + STORE_HASH_LEN + 1);
-	return fnmatch(pattern, name, 0) == 0;
+	return fnmatch(pattern, derivation, 0) == 0 ||
+	       fnmatch(pattern, derivation_name(derivation, name), 0) == 0;
 }
 
 /* A line of a request says how it ended; hatchd writes others too. */

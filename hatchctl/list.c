@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <sysexits.h>
 
-#include "accounts.h"
 #include "json.h"
 #include "table.h"
 #include "verbs.h"
+#include "who.h"
 
 /* Definitions that could be read. */
 struct listing {

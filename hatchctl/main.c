@@ -21,7 +21,9 @@ enum {
 	LIST = 1 << 1,
 	HISTORY = 1 << 2,
 	EXPLAIN = 1 << 3,
-	ANY = CHECK | LIST | HISTORY | EXPLAIN,
+	PS = 1 << 4,
+	CANCEL = 1 << 5,
+	ANY = CHECK | LIST | HISTORY | EXPLAIN | PS | CANCEL,
 };
 
 static const struct verb {
@@ -32,6 +34,8 @@ static const struct verb {
 } verbs[] = {
 	{ "check", run_check, CHECK, 0, 0 },
 	{ "list", run_list, LIST, 0, 0 },
+	{ "ps", run_ps, PS, 0, 0 },
+	{ "cancel", run_cancel, CANCEL, 1, 1 },
 	{ "history", run_history, HISTORY, 0, 0 },
 	{ "explain", run_explain, EXPLAIN, 1, SIZE_MAX },
 };
@@ -53,8 +57,9 @@ static const struct row {
 } rows[] = {
 	{ "config", required_argument, TEXT, FIELD(config_dir), ANY },
 	{ "unprivileged", no_argument, FLAG, FIELD(unprivileged), ANY },
-	{ "json", no_argument, FLAG, FIELD(json), LIST | HISTORY | EXPLAIN },
-	{ "names", no_argument, FLAG, FIELD(names), LIST },
+	{ "state", required_argument, TEXT, FIELD(state_dir), PS | CANCEL },
+	{ "json", no_argument, FLAG, FIELD(json), LIST | HISTORY | EXPLAIN | PS },
+	{ "names", no_argument, FLAG, FIELD(names), LIST | PS },
 	{ "builder", required_argument, TEXT, FIELD(builder), HISTORY },
 	{ "uid", required_argument, TEXT, FIELD(uid), HISTORY | EXPLAIN },
 	{ "derivation", required_argument, TEXT, FIELD(derivation), HISTORY | EXPLAIN },
@@ -71,20 +76,32 @@ static const struct row {
 	{ "timeout", required_argument, TEXT, FIELD(timeout), EXPLAIN },
 };
 
-static const char usage
-	[] = "usage: hatchctl check\n"
-	     "       hatchctl list [--json | --names]\n"
-	     "       hatchctl history [--json] [--builder NAME] [--uid USER] [--derivation "
-	     "PATTERN]\n"
-	     "                        [--verdict WORD] [--since TIME] [--until TIME] [--lines N] "
-	     "[--journal DIR]\n"
-	     "       hatchctl --help | --version\n"
-	     "\n"
-	     "check    read the whole configuration and say everything that is wrong with it\n"
-	     "list     the builders, and who may use them\n"
-	     "history  the requests that have ended, from the journal\n"
-	     "\n"
-	     "All take --config DIR and --unprivileged. See hatchctl(1).\n";
+static void print_usage(FILE *file)
+{
+	(void)fputs(
+		"usage: hatchctl check\n"
+		"       hatchctl list [--json | --names]\n"
+		"       hatchctl ps [--json | --names] [--state DIR]\n"
+		"       hatchctl cancel [--state DIR] REQUEST\n"
+		"       hatchctl history [--json] [--builder NAME] [--uid USER] [--derivation PATTERN]\n"
+		"                        [--verdict WORD] [--since TIME] [--until TIME] [--lines N]\n"
+		"                        [--journal DIR]\n"
+		"       hatchctl explain [--json] --uid USER [--gid GROUP] [--groups GROUP,...]\n"
+		"                        [--derivation NAME] [--socket CLASS] [--env NAME=VALUE]...\n"
+		"                        [--output NAME[=PATH]]... [--timeout SECONDS]\n"
+		"                        BUILDER [--] [ARGUMENT]...\n"
+		"       hatchctl --help | --version\n"
+		"\n"
+		"check    read the whole configuration and say everything that is wrong with it\n"
+		"list     the builders, and who may use them\n"
+		"ps       the requests that run and wait now\n"
+		"cancel   end one of them\n"
+		"history  the requests that have ended, from the journal\n"
+		"explain  may this request be made, why, and what would its sandbox be\n"
+		"\n"
+		"All take --config DIR and --unprivileged. See hatchctl(1).\n",
+		file);
+}
 
 /* --- what the verbs share --- */
 
@@ -172,7 +189,7 @@ static int parse_options(int argc, char **argv, struct options *options, uint64_
 			                        FIRST_ROW + (int)i };
 	while (r == 0 && (c = getopt_long(argc, argv, "", known, NULL)) != -1)
 		if (c == HELP) {
-			(void)fputs(usage, stdout);
+			print_usage(stdout);
 			exit(EXIT_SUCCESS);
 		} else if (c == VERSION_WANTED) {
 			(void)puts("hatchctl " VERSION);
@@ -217,6 +234,6 @@ int main(int argc, char **argv)
 		if (verb && takes(verb, &options, used))
 			return verb->run(&options);
 	}
-	(void)fputs(usage, stderr);
+	print_usage(stderr);
 	return EX_USAGE;
 }

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "accounts.h"
 #include "lib/base/text.h"
+#include "who.h"
 
 enum { STORE_HASH_LEN = 32 };
 

@@ -4,10 +4,10 @@
 #include <errno.h>
 #include <string.h>
 
-#include "accounts.h"
 #include "hatchd/config/seccomp.h"
 #include "hatchd/sandbox/sandbox.h"
 #include "hatchd/slot/build-user.h"
+#include "who.h"
 
 /* Any request has another one: what a builder sees of it is this many digits. */
 static const char some_request_id[] = "0000000000000000";

@@ -42,8 +42,9 @@ struct options {
 int run_check(const struct options *options);
 int run_list(const struct options *options);
 int run_history(const struct options *options);
-int run_show(const struct options *options);
 int run_explain(const struct options *options);
+int run_ps(const struct options *options);
+int run_cancel(const struct options *options);
 
 /* say_error - on standard error, for all verbs */
 void say_error(void *data, const struct error *err);

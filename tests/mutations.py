@@ -43,6 +43,7 @@ ROOT = "machine:test_root.py:"
 IDENTITY = "machine:test_attack_identity.py:"
 IDENTITY_KEYS = "machine:test_identity_keys.py:"
 VIEWS = "machine:test_views.py:"
+HATCHCTL = "machine:test_hatchctl.py:"
 
 # name, [(file, what stands there, what stands there instead)], tests that must fail
 ROWS = [
@@ -240,6 +241,16 @@ ROWS = [
     # --- who asks, and what is believed
     ("seals_of_the_record", [("hatchd/request/record.c", "seals < 0 || (seals & all_seals) != all_seals", "false")],
      ["unit:record:believes_only_what_is_sealed"]),
+    ("writer_of_the_journal", [("hatchctl/journal.c", "{ \"_UID\", writer },", "{ \"_UID\", NULL },")],
+     [HATCHCTL + "history_believes_nobody_but_root"]),
+    ("holder_of_the_lock_that_is_cancelled",
+     [("hatchctl/cancel.c", "return path && stat(path, &file) == 0 && holds_lock(pid, &file);",
+       "(void)holds_lock;\n\treturn path && stat(path, &file) == 0;")],
+     [HATCHCTL + "cancel_never_signals_a_process_that_does_not_hold_the_lock"]),
+    ("root_of_the_administrator", [("hatchctl/requests.c", "!options->unprivileged && geteuid() != 0", "false")],
+     [HATCHCTL + "only_root_sees_and_ends_requests_of_others"]),
+    ("escaping_for_the_terminal", [("hatchctl/table.c", "text_escape(text, len, escaped, room);", "(void)strcpy(escaped, text);")],
+     [HATCHCTL + "history_shows_nothing_that_a_terminal_obeys"]),
     ("line_of_their_own", [("hatchd/request/policy.c", "bool own_name = needs_own_name(config, peer);", "bool own_name = false;\n\n\t(void)needs_own_name;")],
      [IDENTITY + "root_nobody_and_build_users_need_their_own_line"]),
     ("many_groups", [("hatchd/request/peer.c", "errno != ERANGE || room == PEER_GROUPS_MAX", "true")],

@@ -1,31 +1,34 @@
 # bash completion for hatchctl(1)
 
-# One row for each verb: the options it takes, then "builder" if it is followed by the name of one.
+# One row for each verb: the options it takes, then "builder" or "request" if it is followed by the name of one.
 _hatchctl_verbs=(
         "check --config --unprivileged"
         "list --config --unprivileged --json --names"
+        "ps --config --unprivileged --json --names --state"
+        "cancel --config --unprivileged --state request"
         "history --config --unprivileged --json --builder --uid --derivation --verdict --since --until --lines --journal"
         "explain --config --unprivileged --json --uid --gid --groups --derivation --socket --env --output --timeout builder"
 )
 
-# Names of builders, from the configuration that the command line names so far.
-_hatchctl_builders() {
+# _hatchctl_names VERB: what it prints, for the configuration that the command line names so far.
+_hatchctl_names() {
         local word options=()
         for word in "${!COMP_WORDS[@]}"; do
                 case ${COMP_WORDS[word]} in
                 --config) options+=(--config "${COMP_WORDS[word + 1]-}") ;;
+                --state) [[ $1 != ps ]] || options+=(--state "${COMP_WORDS[word + 1]-}") ;;
                 --unprivileged) options+=(--unprivileged) ;;
                 esac
         done
-        "${COMP_WORDS[0]}" "${options[@]}" list --names 2>/dev/null
+        "${COMP_WORDS[0]}" "${options[@]}" "$1" --names 2>/dev/null
 }
 
 # _hatchctl_value OPTION: complete what follows it; false if it takes no value.
 _hatchctl_value() {
         local verdicts="done failed timed-out cancelled refused bad-request busy limit output stopping server-failed"
         case $1 in
-        --config | --journal) mapfile -t COMPREPLY < <(compgen -d -- "$2") ;;
-        --builder) mapfile -t COMPREPLY < <(compgen -W "$(_hatchctl_builders)" -- "$2") ;;
+        --config | --journal | --state) mapfile -t COMPREPLY < <(compgen -d -- "$2") ;;
+        --builder) mapfile -t COMPREPLY < <(compgen -W "$(_hatchctl_names list)" -- "$2") ;;
         --uid) mapfile -t COMPREPLY < <(compgen -u -- "$2") ;;
         --verdict) mapfile -t COMPREPLY < <(compgen -W "$verdicts" -- "$2") ;;
         --since | --until) mapfile -t COMPREPLY < <(compgen -W "today yesterday" -- "$2") ;;
@@ -50,7 +53,9 @@ _hatchctl() {
         elif [[ $current == -* ]]; then
                 mapfile -t COMPREPLY < <(compgen -W "${verb#* }" -- "$current")
         elif [[ $verb == *" builder" ]]; then
-                mapfile -t COMPREPLY < <(compgen -W "$(_hatchctl_builders)" -- "$current")
+                mapfile -t COMPREPLY < <(compgen -W "$(_hatchctl_names list)" -- "$current")
+        elif [[ $verb == *" request" ]]; then
+                mapfile -t COMPREPLY < <(compgen -W "$(_hatchctl_names ps)" -- "$current")
         fi
 }
 

@@ -80,8 +80,8 @@ static int wait_for_change(struct job *job, const struct wait *wait, struct erro
 		return job_end_by_note(job, &note, err);
 	}
 	if (p[1].revents) {
-		job->code_name = "stopping";
-		return error_set(err, BLAME_POLICY, ECANCELED, "the service is stopped");
+		job_hear_signal(job);
+		return job_stop_error(job, err);
 	}
 	return 0;
 }

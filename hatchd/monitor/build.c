@@ -222,6 +222,7 @@ int phase_build(struct job *job, struct error *err)
 		.context = job,
 	};
 	r = watch_run(&job->watch, err);
+	job->stop_signal = job->watch.stop_signal;
 	killed = job_kill_sandbox(job, r < 0 ? NULL : err);
 	job->receipt.usage = meter_read(&job->meter);
 	if (r == 0 && killed == 0)

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <signal.h>
 #include <stdbool.h>
 
 #include "hatchd/config/config.h"
@@ -24,6 +25,10 @@
 #include "receipt.h"
 #include "tap.h"
 #include "watch.h"
+
+/* The signal that ends one request, as `hatchctl cancel` sends it; SIGTERM and SIGINT end the
+ * service. */
+#define STOP_CANCEL SIGUSR1
 
 enum {
 	CLEAN_EXPECT_SEC = 900, /* to remove what a builder made */
@@ -59,7 +64,8 @@ struct job {
 
 	struct receipt receipt;
 	const char *code_name; /* overrides the word of the error's blame */
-	bool stopping;         /* SIGTERM came */
+	bool stopping;         /* a signal came */
+	int stop_signal;       /* which; 0: none */
 	bool gone;             /* the client, or the speaker: nobody is left to tell */
 	int exit_status;       /* of hatchd, if the host or its configuration is at fault */
 };
@@ -84,9 +90,16 @@ int job_receive_record(struct job *job, struct error *err);
 /*
  * job_wait_for - wait for a descriptor, but not longer than until the service is stopped
  *
- * Returns  1 ready, 0 after timeout_ms (-1: never), -ECANCELED when SIGTERM has come, now or before
+ * Returns  1 ready, 0 after timeout_ms (-1: never), -ECANCELED when a signal has come, now or
+ * before
  */
 int job_wait_for(struct job *job, int fd, short events, int timeout_ms);
+
+/* job_hear_signal - read job->signal_fd, which is readable: the request is to end */
+void job_hear_signal(struct job *job);
+
+/* job_stop_error - that end as an error, by what signal came. Returns it */
+int job_stop_error(struct job *job, struct error *err);
 
 /* job_give_up_client - end the channel, and so the speaker, and with it the pipes that others may
  * be waiting for */

@@ -48,8 +48,7 @@ static int judge(struct job *job, struct error *err)
 	case ENDING_CANCELLED:
 		return job_end_by_note(job, &watch->note, err);
 	case ENDING_STOPPED:
-		job->code_name = "stopping";
-		return error_set(err, BLAME_POLICY, ECANCELED, "the service is stopped");
+		return job_stop_error(job, err);
 	case ENDING_LOG:
 		return limit_error(job, "log", "wrote more log than it may", err);
 	case ENDING_EXEC:
@@ -126,9 +125,10 @@ static int return_outputs(struct job *job, struct error *err)
 	/* A packer whose pipe broke has done nothing wrong: the client left while it read. */
 	if (r == -EPIPE) {
 		job->gone = true;
-		job->code_name = job->stopping ? "stopping" : "cancelled";
-		return error_set(err, BLAME_PEER, ECANCELED, "%s",
-		                 job->stopping ? "the service is stopped" : "the client hung up");
+		if (job->stopping)
+			return job_stop_error(job, err);
+		job->code_name = "cancelled";
+		return error_set(err, BLAME_PEER, ECANCELED, "the client hung up");
 	}
 	if (r == 0)
 		job->receipt.outputs = job->request.n_outputs;

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -22,9 +23,29 @@ static const struct verdict {
 	[BLAME_BUILD] = { "output", true, LOG_INFO },
 };
 
+void job_hear_signal(struct job *job)
+{
+	struct signalfd_siginfo info;
+
+	if (fd_read_some(job->signal_fd, &info, sizeof(info)) == sizeof(info) &&
+	    job->stop_signal == 0)
+		job->stop_signal = (int)info.ssi_signo;
+	job->stopping = true;
+}
+
+int job_stop_error(struct job *job, struct error *err)
+{
+	bool cancelled = job->stop_signal == STOP_CANCEL;
+
+	job->code_name = cancelled ? "cancelled" : "stopping";
+	return error_set(err, BLAME_POLICY, ECANCELED, "%s",
+	                 cancelled ? "the administrator cancelled the request"
+	                           : "the service is stopped");
+}
+
 int job_wait_for(struct job *job, int fd, short events, int timeout_ms)
 {
-	/* One that ends because of SIGTERM already tells its client so, whatever else comes. */
+	/* One that ends because of a signal already tells its client so, whatever else comes. */
 	bool heed = job->watch.ending != ENDING_STOPPED;
 	struct pollfd p[] = { { .fd = fd, .events = events },
 		              { .fd = heed ? job->signal_fd : -1, .events = POLLIN } };
@@ -35,7 +56,8 @@ int job_wait_for(struct job *job, int fd, short events, int timeout_ms)
 	while (r < 0 && errno == EINTR);
 	if (p[0].revents)
 		return 1;
-	job->stopping |= p[1].revents != 0;
+	if (p[1].revents)
+		job_hear_signal(job);
 	return job->stopping || r < 0 ? -ECANCELED : 0;
 }
 

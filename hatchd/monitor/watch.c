@@ -112,8 +112,11 @@ static void hear_signal(struct state *state)
 {
 	struct signalfd_siginfo info;
 
-	if (fd_read_some(state->watch->signal_fd, &info, sizeof(info)) == sizeof(info))
-		terminate(state, ENDING_STOPPED);
+	if (fd_read_some(state->watch->signal_fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (state->watch->stop_signal == 0)
+		state->watch->stop_signal = (int)info.ssi_signo;
+	terminate(state, ENDING_STOPPED);
 }
 
 static int timeout_ms(const struct state *state)

@@ -16,7 +16,7 @@ enum ending {
 	ENDING_SILENCE,   /* limits.silence_sec */
 	ENDING_LOG,       /* limits.log */
 	ENDING_CANCELLED, /* the client hung up, or broke the protocol */
-	ENDING_STOPPED,   /* SIGTERM: the service is stopped */
+	ENDING_STOPPED,   /* by a signal: stop_signal */
 	ENDING_OOM,       /* the kernel killed it for want of memory */
 	ENDING_LOST,      /* a process of ours died */
 };
@@ -33,8 +33,9 @@ struct watch {
 	/* results */
 	enum ending ending;
 	bool has_status;
-	int status; /* of the builder, as wait(2) gives it, if has_status */
-	int code;   /* ENDING_EXEC: errno */
+	int status;      /* of the builder, as wait(2) gives it, if has_status */
+	int code;        /* ENDING_EXEC: errno */
+	int stop_signal; /* that came first, 0: none */
 	int64_t started_ms, ended_ms;
 	struct note note; /* the speaker's last word */
 };

@@ -22,6 +22,7 @@ import hatchwire  # noqa: E402
 
 HATCHD = os.environ["HATCHD"]
 HATCH = os.environ["HATCH"]
+HATCHCTL = os.environ["HATCHCTL"]
 USER = "nobody"
 
 
@@ -46,8 +47,8 @@ class Server:
         os.makedirs(f"{self.config}/builders.d")
         os.makedirs(f"{self.dir}/bin")
         os.mkdir(self.state, 0o700)
-        for name in ("hatchd", "hatch"):  # the build directory may be closed to others
-            shutil.copy(HATCHD if name == "hatchd" else HATCH, f"{self.dir}/bin/{name}")
+        for name, program in (("hatchd", HATCHD), ("hatch", HATCH), ("hatchctl", HATCHCTL)):
+            shutil.copy(program, f"{self.dir}/bin/{name}")  # the build directory may be closed to others
         self.uid = pwd.getpwnam(USER).pw_uid if os.geteuid() == 0 else os.geteuid()
         self._own()
         self.log = open(f"{self.dir}/log", "w+b")
@@ -356,6 +357,27 @@ def test_a_missing_program_is_told_as_such():
     assert server.request("missing").error == "not-found"
 
 
+def hatchctl(*words):
+    return subprocess.run([f"{server.dir}/bin/hatchctl", "--unprivileged", "--config", server.config, *words],
+                          capture_output=True, text=True, timeout=60, preexec_fn=demote)
+
+
+def test_a_user_sees_and_cancels_requests_of_a_server_of_ones_own():
+    with hatchwire.Connection(server.socket) as client:
+        client.receive()
+        client.send({"type": "request", "version": 1, "builder": "stays"})
+        client.receive_until("stdout")
+        listed = json.loads(hatchctl("ps", "--state", server.state, "--json").stdout)["requests"]
+        assert [(r["state"], r["builder"], r["peer_uid"]) for r in listed] == [("running", "stays", os.geteuid())], listed
+        done = hatchctl("cancel", "--state", server.state, listed[0]["request"])
+        assert (done.returncode, done.stderr) == (0, ""), done
+        result = hatchwire.Result(client.receive_until("exit", "error"))
+        assert result.error == "cancelled", result
+    server.wait_idle()
+    done = hatchctl("ps", "--state", f"{server.dir}/none")
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 1), done
+
+
 def test_a_program_that_is_not_executable_is_told_as_such():
     assert server.request("notexec").error == "cannot-run"
 
@@ -559,6 +581,7 @@ BUILDERS = {
     "env": ("", {"command": ["/bin/cat", "/proc/self/environ"],
                  "environment": {"set": {"FIXED": "1"}, "accept": ["TOP"]}}),
     "forbidden": ("true", {"allow": {"users": []}}),
+    "stays": ("echo begun; sleep 60", {}),
     "missing": ("true", {"command": ["/nonexistent/program"]}),
     "notexec": ("true", {"command": ["/etc/passwd"]}),
     "fifo": ("mkdir $out; mkfifo $out/pipe", {}),

@@ -1,10 +1,13 @@
 """The administrator's tool on a machine where requests run."""
 
+import datetime
 import json
+import os
 import re
 import time
 
-from machine import check, check_equal, check_in
+import hatchwire
+from machine import STATE, check, check_equal, check_in
 
 PYTHON = "/usr/bin/python3"
 
@@ -122,3 +125,166 @@ def test_explain_decides_as_the_server_does(m):
         code, told = explained(m, "--uid", user or "root", "decided", "--", *arguments)
         check_equal(told["allowed"], result.code == 0, f"{user} {arguments}")
         check_equal(code, 0 if told["allowed"] else 77, "exit status")
+
+
+# --- ps and cancel ------------------------------------------------------------------------------------------------------
+
+
+def one_slot(m):
+    """From here on there is one build user."""
+    m.run(["groupadd", "hatch-one"]).ok()
+    m.after_test(lambda: m.run(["groupdel", "hatch-one"]).ok())
+    m.run(["gpasswd", "--members", "hatchbld1", "hatch-one"]).ok()
+    m.write_config(build_users_group="hatch-one")
+
+
+def ask(m, builder, until, user=None, **members):
+    """A request that stays, with its messages so far left behind."""
+    client = m.client(user)
+    m.after_test(client.close)
+    client.request(builder, **members)
+    client.receive_until(until)
+    return client
+
+
+def running(m, **fields):
+    return [r for r in hatchctl(m, "ps")["requests"] if all(r[key] == value for key, value in fields.items())]
+
+
+def test_ps_tells_what_runs_and_waits(m):
+    one_slot(m)
+    m.write_builder("stays", "echo begun; sleep 60")
+    check_equal(hatchctl(m, "ps"), {"requests": []}, "requests")
+    ask(m, "stays", "stdout", "alice")
+    ask(m, "stays", "queued")
+    ask(m, "stays", "queued", "alice")
+    alice = int(m.run(["id", "-u", "alice"]).ok().stdout)
+    first, *waiting = hatchctl(m, "ps")["requests"]
+    check_equal([first[key] for key in ("state", "builder", "peer_uid", "user", "ahead")],
+                ["running", "stays", alice, "hatchbld1", None], "the one that runs")
+    check_equal([(r["state"], r["ahead"], r["user"]) for r in waiting], [("waiting", 0, None), ("waiting", 1, None)], "the others")
+    check(len({r["request"] for r in (first, *waiting)}) == 3, "identifiers")
+    begun = datetime.datetime.fromisoformat(first["since"].replace("Z", "+00:00")).timestamp()
+    check(-1 <= time.time() - begun < 60, first["since"])
+    lines = m.run(["hatchctl", "ps"]).ok().lines()
+    check_equal(lines[1].split()[:4], [first["request"], "running", "stays", "alice"], "cells")
+    check_in("1 ahead", lines[3])
+    check_equal(m.run(["hatchctl", "ps", "--names"]).ok().lines(), [r["request"] for r in (first, *waiting)], "names")
+
+
+def test_ps_tells_the_memory_of_a_request_where_the_kernel_counts_it(m):
+    m.write_builder("eats", "import time; b = b'x' * 32 * 1024 * 1024; print('begun', flush=True); time.sleep(60)", PYTHON)
+    ask(m, "eats", "stdout")
+    [request] = running(m, builder="eats")
+    if request["memory_bytes"] is None:
+        [cgroup] = re.findall("^cgroup (.*)$", (STATE / "pool" / request["user"]).read_text(), re.MULTILINE)
+        check(os.path.exists(f"{cgroup}/cgroup.procs") and not os.path.exists(f"{cgroup}/memory.current"), "it is not told")
+        return
+    check(30 << 20 < request["memory_bytes"] < 200 << 20, f"{request['memory_bytes']} bytes")
+
+
+def test_only_root_sees_and_ends_requests_of_others(m):
+    m.write_builder("stays", "echo begun; sleep 60")
+    ask(m, "stays", "stdout", "alice")
+    [request] = running(m)
+    for words in (["ps"], ["cancel", request["request"]]):
+        ran = m.run(["hatchctl", *words], user="alice")
+        check_equal((ran.code, ran.stdout), (77, ""), "exit status and output")
+        check_in("only root", ran.stderr)
+    check_equal(len(running(m)), 1, "requests")
+
+
+BY_ADMINISTRATOR = "the administrator cancelled the request"
+
+
+def journal_of_cancelled(m, cursor):
+    [line] = m.journal_wait(cursor, HATCH_VERDICT="cancelled")
+    check_equal(line["HATCH_ERROR"], BY_ADMINISTRATOR, "error")
+    return line
+
+
+def check_told(messages):
+    result = hatchwire.Result(messages)
+    check_equal((result.error, messages[-1]["message"]), ("cancelled", BY_ADMINISTRATOR), "what the client is told")
+
+
+def test_a_running_request_is_cancelled(m):
+    m.write_builder("stays", "trap 'echo ending; exit 3' TERM; echo begun; while :; do sleep 0.1; done")
+    cursor = m.journal_cursor()
+    client = ask(m, "stays", "stdout")
+    [request] = running(m)
+    ran = m.run(["hatchctl", "cancel", request["request"]]).ok()
+    check_equal(ran.stdout, f"{request['request']} is cancelled\n", "output")
+    messages = client.receive_until("exit", "error")
+    check_in(b"ending", hatchwire.Result(messages).stdout)
+    check_told(messages)
+    check_equal(journal_of_cancelled(m, cursor)["HATCH_REQUEST"], request["request"], "identifier")
+    m.wait_until(lambda: not running(m), "the end of the request")
+
+
+def test_a_cancelled_builder_that_goes_on_is_killed_after_the_grace(m):
+    m.write_builder("stubborn", "trap '' TERM; echo begun; while :; do sleep 0.1; done", limits={"time_sec": 60, "grace_sec": 1})
+    client = ask(m, "stubborn", "stdout")
+    [request] = running(m)
+    m.run(["hatchctl", "cancel", request["request"]]).ok()
+    check_told(client.receive_until("exit", "error"))
+    m.wait_until(lambda: not m.build_processes(), "the builder's death", 3)
+
+
+def test_a_waiting_request_is_cancelled_and_the_others_stay(m):
+    one_slot(m)
+    m.write_builder("stays", "echo begun; sleep 60")
+    ask(m, "stays", "stdout")
+    second, third = ask(m, "stays", "queued"), ask(m, "stays", "queued")
+    cursor = m.journal_cursor()
+    [request] = running(m, ahead=0)
+    m.run(["hatchctl", "cancel", request["request"]]).ok()
+    check_told(second.receive_until("exit", "error"))
+    check_equal(journal_of_cancelled(m, cursor)["HATCH_PHASE"], "slot", "phase")
+    check_equal(third.receive_type("queued")["ahead"], 0, "place of the other")
+    check_equal([r["state"] for r in running(m)], ["running", "waiting"], "the others")
+
+
+def test_a_request_that_returns_outputs_is_cancelled(m):
+    m.write_builder("large", 'head -c 64M /dev/zero >"$out"')
+    cursor = m.journal_cursor()
+    ask(m, "large", "output", outputs={"out": None})  # and takes no more
+    [request] = running(m)
+    m.run(["hatchctl", "cancel", request["request"]]).ok()
+    check_equal(journal_of_cancelled(m, cursor)["HATCH_PHASE"], "outputs", "phase")
+
+
+def test_the_client_shows_who_cancelled(m):
+    m.write_builder("stays", "echo begun; sleep 60")
+    client = m.start(["hatch", "run", "stays"])
+    m.wait_until(lambda: b"begun" in client.stdout(), "the builder")
+    m.run(["hatchctl", "cancel", running(m)[0]["request"]]).ok()
+    ended = client.wait()
+    check_equal(ended.code, 125, "exit status")
+    check_in(BY_ADMINISTRATOR, ended.stderr)
+
+
+def test_cancel_knows_only_what_runs_and_waits(m):
+    for identifier in ("0123456789abcdef", ""):
+        ran = m.run(["hatchctl", "cancel", identifier])
+        check_equal((ran.code, ran.stdout), (69, ""), "exit status and output")
+        check_in("no request with this identifier", ran.stderr)
+
+
+def test_cancel_never_signals_a_process_that_does_not_hold_the_lock(m):
+    """What a lock says of a process is a number; here it has become another's."""
+    m.write_builder("stays", "echo begun; sleep 60")
+    client = ask(m, "stays", "stdout")
+    [request] = running(m)
+    innocent = m.start(["sleep", "60"])
+    lock = STATE / "pool" / request["user"]
+    told = lock.read_text()
+    lied = re.sub(r"^pid \d+$", f"pid {innocent.pid}", told, flags=re.MULTILINE)
+    check(told != lied, "no process in the lock")
+    lock.write_text(lied)
+    ran = m.run(["hatchctl", "cancel", request["request"]])
+    lock.write_text(told)
+    check_equal((ran.code, ran.stdout), (69, ""), "exit status and output")
+    check(innocent.process.poll() is None, "the other process got the signal")
+    m.run(["hatchctl", "cancel", request["request"]]).ok()
+    check_told(client.receive_until("exit", "error"))

@@ -1,11 +1,12 @@
 /* getpwnam(3) and its kin, for a program that does nothing else meanwhile. */
-#include "accounts.h"
+#include "who.h"
 
 #include <errno.h>
 #include <grp.h>
 #include <inttypes.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "lib/base/text.h"
 
@@ -67,4 +68,19 @@ int group_find(const char *text, gid_t *ret)
 		return -ENOENT;
 	*ret = group->gr_gid;
 	return 0;
+}
+
+const char *derivation_name(const char *derivation, char buf[DERIVATION_LEN])
+{
+	enum { HASH_LEN = 32 + 1 };
+	static const char end[] = ".drv";
+	size_t len = strlen(derivation), end_len = sizeof(end) - 1;
+
+	if (len <= HASH_LEN + end_len || derivation[HASH_LEN - 1] != '-' ||
+	    strcmp(derivation + len - end_len, end) != 0)
+		(void)snprintf(buf, DERIVATION_LEN, "%s", derivation);
+	else
+		(void)snprintf(buf, DERIVATION_LEN, "%.*s", (int)(len - HASH_LEN - end_len),
+		               derivation + HASH_LEN);
+	return buf;
 }
