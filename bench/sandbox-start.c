@@ -29,13 +29,7 @@ static bool live(const struct request *request, const struct account *account, i
                  int null_fd)
 {
 	struct error err = { 0 };
-	cleanup_scratch struct scratch scratch = { .dir_fd = -1,
-		                                   .upper_fd = -1,
-		                                   .work_fd = -1,
-		                                   .outputs_fd = -1,
-		                                   .build_fd = -1,
-		                                   .tmp_fd = -1,
-		                                   .root_fd = -1 };
+	cleanup_scratch struct scratch scratch = SCRATCH_NONE;
 	cleanup_(sandbox_done) struct sandbox sandbox = { .pid_fd = -1, .report_fd = -1 };
 	cleanup_fd int command_fd = open("/bin/true", O_PATH | O_CLOEXEC);
 	struct sandbox_report report = { 0 };
@@ -46,6 +40,7 @@ static bool live(const struct request *request, const struct account *account, i
 		.user_name = "nobody",
 		.request_id = name,
 		.scratch = &scratch,
+		.layers_ns_fd = -1,
 		.command_fd = command_fd,
 		.stdout_fd = null_fd,
 		.stderr_fd = null_fd,
@@ -53,7 +48,7 @@ static bool live(const struct request *request, const struct account *account, i
 	};
 
 	if (scratch_choose_name(name) < 0 ||
-	    scratch_create(state_fd, name, account, &scratch, &err) < 0 ||
+	    scratch_create(state_fd, name, account, false, &scratch, &err) < 0 ||
 	    sandbox_start(&plan, &sandbox, &err) < 0) {
 		fprintf(stderr, "sandbox-start: %s\n", err.text);
 		return false;

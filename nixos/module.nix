@@ -48,6 +48,7 @@ let
       "write"
       "tmpfs"
       "hide"
+      "overlay"
     ];
     limits = [
       "time_sec"

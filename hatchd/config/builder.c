@@ -154,8 +154,8 @@ int builder_load(const struct config *config, const char *name, struct builder *
 	return builder_load_reporting(config, name, NULL, ret, err);
 }
 
-/* What stands at a path of the view: the innermost place counts, and it is the last. */
-static const struct place *find_place(const struct builder *builder, const char *path)
+/* The innermost place counts, and it is the last. */
+const struct place *builder_find_place(const struct builder *builder, const char *path)
 {
 	for (size_t i = builder->view.n_places; i > 0; i--)
 		if (path_is_below(path, builder->view.places[i - 1].at))
@@ -201,7 +201,7 @@ static int check_program(const struct config *config, const struct builder *buil
                          int *ret_fd, struct error *why)
 {
 	const char *path = builder->command[0];
-	const struct place *place = find_place(builder, path);
+	const struct place *place = builder_find_place(builder, path);
 	cleanup_free char *moved = NULL;
 
 	if (place && !place->source && !place->lower)

@@ -37,6 +37,7 @@ int read_root(struct reading *in, const struct value *value, const struct member
 /* place.c: may a place of this kind stand there, and show that? at: the text that names it */
 int check_at(struct reading *in, const struct value *at, enum place_kind kind);
 int check_source(struct reading *in, const struct value *source);
+int fill_overlay(struct reading *in, const struct value *item, struct place *place); /* overlay.c */
 void place_done(struct place *place);
 
 /* seccomp.c */

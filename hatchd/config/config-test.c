@@ -77,7 +77,9 @@ static void a_definition_may_say_everything(void)
 		"  \"view\": {\"base\": \"minimal\", \"read\": [\"/opt/z\", \"/opt\"],\n"
 		"    \"write\": [{\"path\": \"/srv/a\", \"at\": \"/opt/a\", \"optional\": true}],\n"
 		"    \"tmpfs\": [{\"at\": \"/var/cache\", \"size\": \"1M\"}],\n"
-		"    \"hide\": [\"/opt/z/keys\"]},\n"
+		"    \"hide\": [\"/opt/z/keys\"],\n"
+		"    \"overlay\": [{\"at\": \"/sys-root\", \"lower\": [\"/b\", \"/a\"],\n"
+		"      \"top\": \"tmpfs\", \"size\": \"2M\"}]},\n"
 		"  \"credentials\": [\"key\", \"other key\"], \"credentials_scan\": false,\n"
 		"  \"limits\": {\"time_sec\": {\"default\": 60, \"max\": 7200}, \"silence_sec\": 30,\n"
 		"    \"grace_sec\": 1, \"log\": \"2M\", \"output\": 1234, \"output_entries\": 7}\n"
@@ -106,7 +108,7 @@ static void a_definition_may_say_everything(void)
 	      strcmp(b.group_names[0], "tty") == 0);
 	check(b.network_host);
 	check(!b.seccomp.none && b.seccomp.groups == (SECCOMP_USERNS | SECCOMP_DEBUG));
-	check(b.view.base == BASE_MINIMAL && b.view.n_places == 5);
+	check(b.view.base == BASE_MINIMAL && b.view.n_places == 6);
 	if (unit_failed)
 		return;
 	check(is_place(&b.view.places[0], PLACE_READ, "/opt", "/opt"));
@@ -114,8 +116,12 @@ static void a_definition_may_say_everything(void)
 	check(!b.view.places[0].optional && b.view.places[1].optional);
 	check(is_place(&b.view.places[2], PLACE_READ, "/opt/z", "/opt/z"));
 	check(is_place(&b.view.places[3], PLACE_HIDE, "/opt/z/keys", NULL));
-	check(is_place(&b.view.places[4], PLACE_TMPFS, "/var/cache", NULL));
-	check(b.view.places[4].size == 1 << 20);
+	check(is_place(&b.view.places[4], PLACE_OVERLAY, "/sys-root", NULL));
+	check(b.view.places[4].top == TOP_TMPFS && b.view.places[4].size == 2 << 20);
+	check(strcmp(b.view.places[4].lower[0], "/b") == 0 &&
+	      strcmp(b.view.places[4].lower[1], "/a") == 0 && !b.view.places[4].lower[2]);
+	check(is_place(&b.view.places[5], PLACE_TMPFS, "/var/cache", NULL));
+	check(b.view.places[5].size == 1 << 20);
 	check(b.n_credentials == 2 && strcmp(b.credentials[1], "other key") == 0);
 	check(!b.credentials[2] && !b.credentials_scan);
 	check(b.limits.time_default_sec == 60 && b.limits.time_max_sec == 7200);
@@ -427,12 +433,17 @@ static void refuses_to_take_what_there_is_not(void)
 static void refuses_keys_that_do_not_exist_yet(void)
 {
 	static const char *const keys[] = {
-		"\"run_as\": \"peer\"",          "\"inputs\": false",
-		"\"workspace\": null",           "\"keep_failed\": []",
-		"\"allow\": {\"features\": []}", "\"view\": {\"devices\": []}",
-		"\"view\": {\"overlay\": []}",   "\"view\": {\"credentials\": []}",
-		"\"view\": {\"store\": true}",   "\"limits\": {\"rlimits\": {\"rtprio\": 1}}",
-		"\"limits\": {\"scratch\": 1}",  "\"limits\": {\"input\": 1}",
+		"\"run_as\": \"peer\"",
+		"\"inputs\": false",
+		"\"workspace\": null",
+		"\"keep_failed\": []",
+		"\"allow\": {\"features\": []}",
+		"\"view\": {\"devices\": []}",
+		"\"view\": {\"credentials\": []}",
+		"\"view\": {\"store\": true}",
+		"\"limits\": {\"rlimits\": {\"rtprio\": 1}}",
+		"\"limits\": {\"scratch\": 1}",
+		"\"limits\": {\"input\": 1}",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
@@ -601,6 +612,26 @@ static void takes_values_at_the_limit_and_none_beyond(void)
 		{ "\"view\": {\"hide\": [\"/etc/hatch\"]}",
 		  "\"view\": {\"hide\": [\"/proc/self\"]}" },
 		{ "\"view\": {\"hide\": [\"/usr/x\"]}", "\"view\": {\"hide\": [\"/\"]}" },
+		{ "\"view\": {\"overlay\": [{\"at\": \"/x\", \"lower\": [\"/a\", \"/b\"]}]}",
+		  "\"view\": {\"overlay\": [{\"at\": \"/x\", \"lower\": []}]}" },
+		{ "\"view\": {\"overlay\": [{\"at\": \"/x\", \"lower\": [\"/a,b\\\\\"]}]}",
+		  "\"view\": {\"overlay\": [{\"at\": \"/x\", \"lower\": [\"/a:b\"]}]}" },
+		{ "\"view\": {\"overlay\": [{\"at\": \"/x\", \"lower\": [\"/a\", \"/a-b\"]}]}",
+		  "\"view\": {\"overlay\": [{\"at\": \"/x\", \"lower\": [\"/a\", \"/a/b\"]}]}" },
+		{ "\"view\": {\"overlay\": [{\"at\": \"/x\", \"lower\": [\"/a\"]}]}",
+		  "\"view\": {\"overlay\": [{\"at\": \"/x\", \"lower\": [\"/sys\"]}]}" },
+		{ "\"view\": {\"overlay\": [{\"at\": \"/x\", \"lower\": [\"/b\"]}]}",
+		  "\"view\": {\"overlay\": [{\"lower\": [\"/b\"]}]}" },
+		{ "\"view\": {\"overlay\": [{\"at\": \"/x\", \"lower\": [\"/c\"]}]}",
+		  "\"view\": {\"overlay\": [{\"at\": \"/dev/x\", \"lower\": [\"/c\"]}]}" },
+		{ "\"view\": {\"overlay\": [{\"at\": \"/x\", \"lower\": [\"/a\"], \"top\": \"disk\"}]}",
+		  "\"view\": {\"overlay\": [{\"at\": \"/x\", \"lower\": [\"/a\"], \"top\": true}]}" },
+		{ "\"view\": {\"overlay\": [{\"at\": \"/x\", \"lower\": [\"/a\"], \"top\": \"tmpfs\", \"size\": \"64K\"}]}",
+		  "\"view\": {\"overlay\": [{\"at\": \"/x\", \"lower\": [\"/a\"], \"top\": \"tmpfs\", \"size\": \"63K\"}]}" },
+		{ "\"view\": {\"overlay\": [{\"at\": \"/x\", \"lower\": [\"/b\"], \"top\": \"tmpfs\", \"size\": \"1G\"}]}",
+		  "\"view\": {\"overlay\": [{\"at\": \"/x\", \"lower\": [\"/b\"], \"top\": \"tmpfs\"}]}" },
+		{ "\"view\": {\"overlay\": [{\"at\": \"/x\", \"lower\": [\"/c\"], \"top\": \"none\"}]}",
+		  "\"view\": {\"overlay\": [{\"at\": \"/x\", \"lower\": [\"/c\"], \"top\": \"disk\", \"size\": \"1G\"}]}" },
 		{ "\"view\": {\"hide\": [\"/usr/y\"]}",
 		  "\"view\": {\"hide\": [{\"path\": \"/x\"}]}" },
 		{ "\"limits\": {\"time_sec\": 1}", "\"limits\": {\"time_sec\": 0}" },

@@ -298,6 +298,10 @@ int builder_check_root(const struct builder *builder, int root_fd, struct error 
 int builder_check_command(const struct config *config, const struct builder *builder, int root_fd,
                           int *ret_fd, struct error *err);
 
+/* builder_find_place - what the definition puts at a path of the view, or at what holds it; NULL:
+ * nothing */
+const struct place *builder_find_place(const struct builder *builder, const char *path);
+
 /*
  * builder_check_place, builder_check_places - does the host have what the view is to show?
  *

@@ -181,10 +181,25 @@ static int fail_place(const struct builder *builder, const char *path, int code,
 	return error_hint(err, "make it, or take it out of \"view\"");
 }
 
+static int check_layers(const struct builder *builder, const struct place *place, struct error *err)
+{
+	for (char **path = place->lower; *path; path++) {
+		struct stat st;
+
+		if (stat(*path, &st) < 0)
+			return fail_place(builder, *path, errno, err);
+		if (!S_ISDIR(st.st_mode))
+			return fail_place(builder, *path, ENOTDIR, err);
+	}
+	return 0;
+}
+
 int builder_check_place(const struct builder *builder, const struct place *place, struct error *err)
 {
 	struct stat st;
 
+	if (place->lower)
+		return check_layers(builder, place, err);
 	if (!place->source)
 		return 0;
 	if (stat(place->source, &st) < 0)

@@ -158,9 +158,16 @@ static int read_hide(struct reading *in, const struct value *value, const struct
 	return read_places(in, value, object, &(struct list){ PLACE_HIDE, LIST_MAX, fill_hide });
 }
 
+static int read_overlay(struct reading *in, const struct value *value, const struct member *row,
+                        void *object)
+{
+	return read_places(in, value, object,
+	                   &(struct list){ PLACE_OVERLAY, VIEW_OVERLAYS_MAX, fill_overlay });
+}
+
 static const struct member view_members[] = {
 	{ "base", read_base },   { "read", read_read }, { "write", read_write },
-	{ "tmpfs", read_tmpfs }, { "hide", read_hide },
+	{ "tmpfs", read_tmpfs }, { "hide", read_hide }, { "overlay", read_overlay },
 };
 
 int read_view(struct reading *in, const struct value *value, const struct member *row, void *object)

@@ -9,6 +9,7 @@
 #include "hatchd/clock.h"
 #include "hatchd/sandbox/filter.h"
 #include "hatchd/sandbox/landlock.h"
+#include "hatchd/sandbox/overlay.h"
 
 enum {
 	BEGIN_EXPECT_SEC = 60, /* over what limits and grace allow, for our own work */
@@ -76,7 +77,7 @@ int phase_prepare(struct job *job, struct error *err)
 		r = build_account_enter(account, &job->builder, job->made.range_first, err);
 	if (r == 0)
 		r = scratch_create(job->pool.scratch_fd, job->made.scratch, &account->account,
-		                   &job->scratch, err);
+		                   overlay_needs_disk(&job->builder), &job->scratch, err);
 	if (r == 0 && job->options->privileged)
 		r = make_cgroup(job, err);
 	if (r == 0)
@@ -178,8 +179,24 @@ static size_t list_kept(const struct job *job, int ret[SANDBOX_KEPT_MAX])
 	return n;
 }
 
+/* For overlays that the builder may write to, while there is the right to make it. */
+static int map_layers(struct job *job, struct user_ns *ret, struct error *err)
+{
+	cleanup_(id_maps_done) struct id_maps maps = { 0 };
+	int r;
+
+	if (!job->options->privileged || !overlay_needs_map(&job->builder))
+		return 0;
+	r = overlay_make_maps(&job->account.account, &maps);
+	if (r < 0)
+		return error_errno(err, BLAME_HOST, -r, "cannot map the owners of layers");
+	return user_ns_make(&maps, 0, ret, err);
+}
+
 int phase_build(struct job *job, struct error *err)
 {
+	cleanup_user_ns struct user_ns layers = USER_NS_NONE;
+	int r = map_layers(job, &layers, err), killed;
 	int kept_fds[SANDBOX_KEPT_MAX];
 	const struct sandbox_plan plan = {
 		.request = &job->request,
@@ -190,6 +207,7 @@ int phase_build(struct job *job, struct error *err)
 		.request_id = job->receipt.id,
 		.scratch = &job->scratch,
 		.credentials = &job->credentials,
+		.layers_ns_fd = layers.user_fd,
 		.root_fd = job->root_fd,
 		.command_fd = job->command_fd,
 		.stdout_fd = job->speaker.stdout_fd,
@@ -198,9 +216,10 @@ int phase_build(struct job *job, struct error *err)
 		.n_kept_fds = list_kept(job, kept_fds),
 		.cgroup_fd = job->cgroup.dir_fd,
 	};
-	int r, killed;
 
-	r = sandbox_start(&plan, &job->sandbox, err);
+	if (r == 0)
+		r = sandbox_start(&plan, &job->sandbox, err);
+	user_ns_done(&layers);
 	if (r == 0)
 		r = drop_privileges(job, err);
 	fd_closep(&job->root_fd);

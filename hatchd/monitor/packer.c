@@ -165,8 +165,8 @@ int cleaner_start(const struct scratch *scratch, const struct account *account, 
 		.run = cleaner_run,
 		.context = (void *)scratch,
 		.keep = { scratch->upper_fd, scratch->outputs_fd, scratch->build_fd,
-		          scratch->tmp_fd },
-		.n_keep = 4,
+		          scratch->tmp_fd, scratch->tops_fd },
+		.n_keep = 5,
 	};
 
 	return helper_start(&work, account, ret, err);

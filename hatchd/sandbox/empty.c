@@ -16,20 +16,25 @@ enum {
 	BYTES_PER_INODE = 4096, /* an inode costs memory too */
 };
 
-int view_add_tmpfs(struct view *view, const struct view_row *row, struct error *err)
+int view_new_tmpfs(const char *mode, uint64_t size, const struct account *owner, struct error *err)
 {
-	const struct account *account = view->plan->account;
-	char size[24], inodes[24], uid[16], gid[16];
+	char bytes[24], inodes[24], uid[16], gid[16];
 	const struct mount_option options[] = {
-		{ "mode", "0755" }, { "size", size }, { "nr_inodes", inodes },
-		{ "uid", uid },     { "gid", gid },
+		{ "mode", mode }, { "size", bytes }, { "nr_inodes", inodes },
+		{ "uid", uid },   { "gid", gid },
 	};
 
-	(void)snprintf(size, sizeof(size), "%" PRIu64, row->size);
-	(void)snprintf(inodes, sizeof(inodes), "%" PRIu64, row->size / BYTES_PER_INODE + 1);
-	(void)snprintf(uid, sizeof(uid), "%u", account->uid);
-	(void)snprintf(gid, sizeof(gid), "%u", account->gid);
-	return view_mount(view, mount_new("tmpfs", options, ARRAY_SIZE(options), ATTR_DATA, err),
+	(void)snprintf(bytes, sizeof(bytes), "%" PRIu64, size);
+	(void)snprintf(inodes, sizeof(inodes), "%" PRIu64, size / BYTES_PER_INODE + 1);
+	(void)snprintf(uid, sizeof(uid), "%u", owner ? owner->uid : 0);
+	(void)snprintf(gid, sizeof(gid), "%u", owner ? owner->gid : 0);
+	/* Without an owner it is ours, and the last two are left out. */
+	return mount_new("tmpfs", options, ARRAY_SIZE(options) - (owner ? 0 : 2), ATTR_DATA, err);
+}
+
+int view_add_tmpfs(struct view *view, const struct view_row *row, struct error *err)
+{
+	return view_mount(view, view_new_tmpfs("0755", row->size, view->plan->account, err),
 	                  row->at + 1, err);
 }
 

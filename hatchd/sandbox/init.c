@@ -23,6 +23,7 @@
 #include "filter.h"
 #include "landlock.h"
 #include "lib/base/cleanup.h"
+#include "lib/base/text.h"
 #include "rlimits.h"
 
 void init_report(int report_fd, enum sandbox_report_kind kind, int code, const struct error *err)
@@ -75,16 +76,17 @@ static int enter_build_dir(void)
 	return strcmp(cwd, "/build") == 0 ? 0 : -EPERM;
 }
 
-/* Overlays: the store, and a root of the builder's own. */
+/* Overlays: the store, a root of the builder's own, and those of the definition. */
 static bool is_in_overlay(const struct sandbox_plan *plan)
 {
-	const char *store_dir = plan->request->config->store_dir;
-	size_t len = strlen(store_dir);
+	const struct builder *builder = plan->request->builder;
+	const char *program = plan->request->argv[0];
+	const struct place *place = builder_find_place(builder, program);
 
-	if (plan->request->builder->root.kind != ROOT_SYSTEM)
-		return true;
-	return strncmp(plan->request->argv[0], store_dir, len) == 0 &&
-	       plan->request->argv[0][len] == '/';
+	if (place)
+		return place->kind == PLACE_OVERLAY;
+	return builder->root.kind != ROOT_SYSTEM ||
+	       path_is_below(program, plan->request->config->store_dir);
 }
 
 /* The program that was checked on the host is the one that stands at its path in here. An overlay

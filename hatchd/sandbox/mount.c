@@ -20,15 +20,9 @@ static int sys_fsopen(const char *type)
 	return (int)syscall(SYS_fsopen, type, FSOPEN_CLOEXEC);
 }
 
-static int sys_fsconfig(int fd, unsigned command, const char *key, const char *value)
+static int sys_fsconfig(int fd, unsigned command, const char *key, const char *value, int aux)
 {
-	return (int)syscall(SYS_fsconfig, fd, command, key, value, 0);
-}
-
-static int set_option(int context_fd, const struct mount_option *option)
-{
-	return sys_fsconfig(context_fd, option->value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG,
-	                    option->key, option->value);
+	return (int)syscall(SYS_fsconfig, fd, command, key, value, aux) < 0 ? -errno : 0;
 }
 
 static int fail_type(const char *type, int code, struct error *err)
@@ -38,38 +32,87 @@ static int fail_type(const char *type, int code, struct error *err)
 	                      : -code;
 }
 
-/* What the kernel says about a file system it could not make: "e overlay: ..." */
-static int fail_create(int context_fd, const char *type, int code, struct error *err)
+/* What the kernel says about what it could not do: "e overlay: ..." */
+static int add_words(int context_fd, struct error *err)
 {
-	char said[256];
+	char said[ERROR_HINT_MAX / 2];
 	ssize_t n = read(context_fd, said, sizeof(said) - 1);
 
-	(void)error_errno(err, BLAME_HOST, code, "cannot make a %s file system", type);
 	if (n <= 2)
-		return -code;
+		return -err->code;
 	said[n] = '\0';
 	said[strcspn(said, "\n")] = '\0';
 	return error_hint(err, "the kernel says: %s", said + 2);
 }
 
-int mount_new(const char *type, const struct mount_option *options, size_t n_options,
-              uint64_t attributes, struct error *err)
+int mount_open(const char *type, struct error *err)
 {
-	cleanup_fd int context_fd = sys_fsopen(type);
-	int fd;
+	int fd = sys_fsopen(type);
 
-	if (context_fd < 0)
-		return fail_type(type, errno, err);
-	for (size_t i = 0; i < n_options; i++)
-		if (set_option(context_fd, &options[i]) < 0)
-			return error_errno(err, BLAME_HOST, errno, "cannot set %s of %s",
-			                   options[i].key, type);
-	if (sys_fsconfig(context_fd, FSCONFIG_CMD_CREATE, NULL, NULL) < 0)
-		return fail_create(context_fd, type, errno, err);
+	return fd < 0 ? fail_type(type, errno, err) : fd;
+}
+
+int mount_set_option(int context_fd, const struct mount_option *option, struct error *err)
+{
+	int r = sys_fsconfig(context_fd, option->value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG,
+	                     option->key, option->value, 0);
+
+	if (r == 0)
+		return 0;
+	(void)error_errno(err, BLAME_HOST, -r, "cannot set %s of a file system", option->key);
+	return add_words(context_fd, err);
+}
+
+int mount_set_fd(int context_fd, const char *key, int fd)
+{
+	/* A directory that is open, and not only named. */
+	cleanup_fd int open_fd = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return open_fd < 0 ? -errno : sys_fsconfig(context_fd, FSCONFIG_SET_FD, key, NULL, open_fd);
+}
+
+int mount_create(int context_fd, const char *type, uint64_t attributes, struct error *err)
+{
+	int r = sys_fsconfig(context_fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0), fd;
+
+	if (r < 0) {
+		(void)fail_type(type, -r, err);
+		return add_words(context_fd, err);
+	}
 	fd = (int)syscall(SYS_fsmount, context_fd, FSMOUNT_CLOEXEC, (unsigned)attributes);
 	if (fd < 0)
 		return error_errno(err, BLAME_HOST, errno, "cannot mount a %s file system", type);
 	return fd;
+}
+
+int mount_new(const char *type, const struct mount_option *options, size_t n_options,
+              uint64_t attributes, struct error *err)
+{
+	cleanup_fd int context_fd = mount_open(type, err);
+	int r = context_fd < 0 ? context_fd : 0;
+
+	for (size_t i = 0; r == 0 && i < n_options; i++)
+		r = mount_set_option(context_fd, &options[i], err);
+	return r < 0 ? r : mount_create(context_fd, type, attributes, err);
+}
+
+int mount_map(int source_fd, int user_ns_fd, const char *what, struct error *err)
+{
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP,
+		                   .userns_fd = (uint64_t)user_ns_fd };
+	cleanup_fd int fd = (int)syscall(SYS_open_tree, source_fd, "",
+	                                 AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+	if (fd < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot bind %s", what);
+	if (syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0) {
+		(void)error_errno(err, BLAME_HOST, errno, "cannot give %s to the build user", what);
+		return error_hint(err,
+		                  "the file system of a layer below a top must know mapped ids, "
+		                  "as ext4, xfs, btrfs and tmpfs (Linux 6.3) do; with "
+		                  "\"top\": \"none\" any will do");
+	}
+	return take_fd(&fd);
 }
 
 static int set_attributes(int fd, unsigned flags, uint64_t attributes)

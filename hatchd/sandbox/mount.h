@@ -20,6 +20,19 @@ struct mount_option {
 int mount_new(const char *type, const struct mount_option *options, size_t n_options,
               uint64_t attributes, struct error *err);
 
+/* mount_open, mount_set_option, mount_set_fd, mount_create - the same in steps: a context for a
+ * file system of this type, its options (value NULL: one without a value; a descriptor in place of
+ * it: no error text, because an older kernel takes none), and the mount. A descriptor, 0, or -errno
+ */
+int mount_open(const char *type, struct error *err);
+int mount_set_option(int context_fd, const struct mount_option *option, struct error *err);
+int mount_set_fd(int context_fd, const char *key, int fd);
+int mount_create(int context_fd, const char *type, uint64_t attributes, struct error *err);
+
+/* mount_map - a detached copy of the mount at source_fd alone, with the owners of its files mapped
+ * by a user namespace. what: for the error. Returns its descriptor or -errno */
+int mount_map(int source_fd, int user_ns_fd, const char *what, struct error *err);
+
 /* mount_clone - a detached copy of what is at source_fd (O_PATH of this mount namespace), with all
  * mounts below it, the attributes set on each. what: for the error. Returns its descriptor or
  * -errno */

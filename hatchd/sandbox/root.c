@@ -6,13 +6,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "loop.h"
 #include "mount.h"
+#include "overlay.h"
 #include "view.h"
 
 /* How an image is mounted. A journal that was not closed is not replayed: that would write. */
@@ -122,18 +122,14 @@ static int make_layer(int place_fd, struct layer *ret, struct error *err)
 
 static int make_overlay(int lower_fd, const struct layer *layer, struct error *err)
 {
-	char lower[64], upper[64], work[64];
-	const struct mount_option options[] = {
-		{ "lowerdir", lower }, { "upperdir", upper },
-		{ "workdir", work },   { "redirect_dir", "nofollow" },
-		{ "metacopy", "off" }, { "index", "off" },
-		{ "xino", "off" },
+	const struct overlay overlay = {
+		.lower_fds = &lower_fd,
+		.n_lower = 1,
+		.upper_fd = layer->upper_fd,
+		.work_fd = layer->work_fd,
 	};
 
-	(void)snprintf(lower, sizeof(lower), "/proc/self/fd/%d", lower_fd);
-	(void)snprintf(upper, sizeof(upper), "/proc/self/fd/%d", layer->upper_fd);
-	(void)snprintf(work, sizeof(work), "/proc/self/fd/%d", layer->work_fd);
-	return mount_new("overlay", options, ARRAY_SIZE(options), ATTR_DATA, err);
+	return overlay_mount(&overlay, ATTR_DATA, err);
 }
 
 /* The lower layer, in this mount namespace: an image was mounted nowhere yet. */

@@ -25,8 +25,10 @@ struct sandbox_plan {
 	const char *request_id; /* the server's */
 	const struct scratch *scratch;
 	const struct credentials *credentials; /* NULL: the definition names none */
-	int root_fd;                           /* of root_open(); -1: ROOT_SYSTEM */
-	int command_fd; /* O_PATH of the builder's program as it was checked on the host */
+	int layers_ns_fd; /* user namespace whose map makes root's files in the layers of overlays
+	                     the build user's; -1: none is needed, or there are no ids to map */
+	int root_fd;      /* of root_open(); -1: ROOT_SYSTEM */
+	int command_fd;   /* O_PATH of the builder's program as it was checked on the host */
 	int stdout_fd, stderr_fd;
 	const int *kept_fds; /* by init: slot and resources stay taken while anything lives */
 	size_t n_kept_fds;   /* SANDBOX_KEPT_MAX at most */

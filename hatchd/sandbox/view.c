@@ -50,21 +50,14 @@ static int enter_root(struct view *view, struct error *err)
 
 /* Whatever kind of row there is, one of these makes it. */
 static int (*const makers[])(struct view *, const struct view_row *, struct error *) = {
-	[VIEW_READ] = view_add_read,
-	[VIEW_WRITE] = view_add_write,
-	[VIEW_TMPFS] = view_add_tmpfs,
-	[VIEW_DEVICE] = view_add_device,
-	[VIEW_HIDE] = view_add_hide,
-	[VIEW_SYSTEM] = view_add_system,
-	[VIEW_STORE] = view_add_store,
-	[VIEW_DEV] = view_add_dev,
-	[VIEW_PROC] = view_add_proc,
-	[VIEW_ETC] = view_add_etc,
-	[VIEW_SCRATCH] = view_add_scratch,
-	[VIEW_LINK] = view_add_link,
-	[VIEW_DIRECTORY] = view_add_directory,
-	[VIEW_FILE] = view_add_file,
-	[VIEW_CREDENTIALS] = view_add_credentials,
+	[VIEW_READ] = view_add_read,     [VIEW_WRITE] = view_add_write,
+	[VIEW_TMPFS] = view_add_tmpfs,   [VIEW_DEVICE] = view_add_device,
+	[VIEW_HIDE] = view_add_hide,     [VIEW_OVERLAY] = view_add_overlay,
+	[VIEW_SYSTEM] = view_add_system, [VIEW_STORE] = view_add_store,
+	[VIEW_DEV] = view_add_dev,       [VIEW_PROC] = view_add_proc,
+	[VIEW_ETC] = view_add_etc,       [VIEW_SCRATCH] = view_add_scratch,
+	[VIEW_LINK] = view_add_link,     [VIEW_DIRECTORY] = view_add_directory,
+	[VIEW_FILE] = view_add_file,     [VIEW_CREDENTIALS] = view_add_credentials,
 };
 
 static int fill_root(struct view *view, struct error *err)

@@ -24,6 +24,7 @@ struct view {
 	int root_fd;  /* the new root */
 	int dev_fd;   /* the mount at /dev; -1: it is a part of the root */
 	int stage_fd; /* -1: not needed so far */
+	size_t n_overlays;
 };
 
 /* view_has_own_root - is "/" another tree than the system's? */
@@ -76,6 +77,10 @@ int view_bind(const struct view *view, const struct view_row *row, uint64_t attr
 /* view_bind_scratch - bind a part of scratch to a path of the view */
 int view_bind_scratch(const struct view *view, int fd, const char *target, struct error *err);
 
+/* view_new_tmpfs - a detached one of so many bytes, with a file for each 4096 of them; owner NULL:
+ * ours. empty.c */
+int view_new_tmpfs(const char *mode, uint64_t size, const struct account *owner, struct error *err);
+
 /* view_stage - a directory in a tmpfs that is gone before the builder starts: for mounts that
  * others are made of. Returns its descriptor, borrowed, or -errno; stage.c */
 int view_stage(struct view *view, struct error *err);
@@ -102,6 +107,9 @@ int view_add_link(struct view *view, const struct view_row *row, struct error *e
 
 /* store.c: so that the builder makes its outputs at their final paths */
 int view_add_store(struct view *view, const struct view_row *row, struct error *err);
+
+/* overlay.c */
+int view_add_overlay(struct view *view, const struct view_row *row, struct error *err);
 
 /* kernel.c */
 int view_add_device(struct view *view, const struct view_row *row, struct error *err);

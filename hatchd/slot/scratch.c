@@ -33,6 +33,7 @@ static const struct part {
 	size_t fd_offset;
 	mode_t mode;
 	enum owner owner;
+	bool of_tops;
 } parts[] = {
 	{ "upper", offsetof(struct scratch, upper_fd), 01775, OWNER_GROUP },
 	{ "work", offsetof(struct scratch, work_fd), 0700, OWNER_US },
@@ -40,10 +41,12 @@ static const struct part {
 	{ "build", offsetof(struct scratch, build_fd), 0700, OWNER_USER },
 	{ "tmp", offsetof(struct scratch, tmp_fd), 01777, OWNER_US },
 	{ "root", offsetof(struct scratch, root_fd), 0700, OWNER_US },
+	{ "tops", offsetof(struct scratch, tops_fd), 0700, OWNER_USER, true },
+	{ "works", offsetof(struct scratch, works_fd), 0700, OWNER_US, true },
 };
 
 /* What the build user may have written into. */
-static const char *const builder_parts[] = { "upper", "outputs", "build", "tmp" };
+static const char *const builder_parts[] = { "upper", "outputs", "build", "tmp", "tops" };
 
 static int *part_fd(struct scratch *scratch, const struct part *part)
 {
@@ -73,20 +76,12 @@ static int create_part(struct scratch *scratch, const struct part *part,
 	return 0;
 }
 
-int scratch_create(int parent_fd, const char *name, const struct account *account,
+int scratch_create(int parent_fd, const char *name, const struct account *account, bool tops,
                    struct scratch *ret, struct error *err)
 {
-	cleanup_scratch struct scratch scratch = {
-		.parent_fd = parent_fd,
-		.dir_fd = -1,
-		.upper_fd = -1,
-		.work_fd = -1,
-		.outputs_fd = -1,
-		.build_fd = -1,
-		.tmp_fd = -1,
-		.root_fd = -1,
-	};
+	cleanup_scratch struct scratch scratch = SCRATCH_NONE;
 
+	scratch.parent_fd = parent_fd;
 	memcpy(scratch.name, name, sizeof(scratch.name));
 	if (mkdirat(parent_fd, name, 0700) < 0)
 		return error_errno(err, BLAME_HOST, errno, "cannot make the scratch directory %s",
@@ -96,20 +91,14 @@ int scratch_create(int parent_fd, const char *name, const struct account *accoun
 		return error_errno(err, BLAME_HOST, errno, "cannot open the scratch directory %s",
 		                   name);
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
-		int r = create_part(&scratch, &parts[i], account);
+		int r = parts[i].of_tops && !tops ? 0 : create_part(&scratch, &parts[i], account);
 
 		if (r < 0)
 			return error_errno(err, BLAME_HOST, -r, "cannot make %s in scratch %s",
 			                   parts[i].name, name);
 	}
 	*ret = scratch;
-	scratch = (struct scratch){ .dir_fd = -1,
-		                    .upper_fd = -1,
-		                    .work_fd = -1,
-		                    .outputs_fd = -1,
-		                    .build_fd = -1,
-		                    .tmp_fd = -1,
-		                    .root_fd = -1 };
+	scratch = (struct scratch)SCRATCH_NONE;
 	return 0;
 }
 
@@ -123,11 +112,11 @@ void scratch_done(struct scratch *scratch)
 int scratch_clear(const struct scratch *scratch, struct error *err)
 {
 	const int fds[] = { scratch->upper_fd, scratch->outputs_fd, scratch->build_fd,
-		            scratch->tmp_fd };
+		            scratch->tmp_fd, scratch->tops_fd };
 	int result = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
-		int r = tree_remove_children(fds[i], err);
+		int r = fds[i] < 0 ? 0 : tree_remove_children(fds[i], err);
 
 		result = result < 0 ? result : r;
 	}

@@ -8,6 +8,8 @@
  *   build    0700 of the build user   /build
  *   tmp      01777                    /tmp
  *   root     0700                     where the view's root is mounted while it is made
+ *   tops     0700 of the build user   the tops of overlays on disk; only if there are any
+ *   works    0700                     what those overlays need beside them
  */
 #pragma once
 
@@ -21,7 +23,15 @@ struct scratch {
 	int parent_fd; /* borrowed */
 	int dir_fd;
 	int upper_fd, work_fd, outputs_fd, build_fd, tmp_fd, root_fd;
+	int tops_fd, works_fd; /* -1: the builder has no overlay on disk */
 };
+
+/* A struct scratch without anything open. */
+#define SCRATCH_NONE                                                                           \
+	{                                                                                      \
+		.dir_fd = -1, .upper_fd = -1, .work_fd = -1, .outputs_fd = -1, .build_fd = -1, \
+		.tmp_fd = -1, .root_fd = -1, .tops_fd = -1, .works_fd = -1                     \
+	}
 
 #define cleanup_scratch cleanup_(scratch_done)
 
@@ -29,9 +39,9 @@ struct scratch {
  * -errno */
 int scratch_choose_name(char ret[SCRATCH_NAME_LEN + 1]);
 
-/* scratch_create - make parent_fd/name with everything in it. Errors: BLAME_HOST, what the file
- * system says */
-int scratch_create(int parent_fd, const char *name, const struct account *account,
+/* scratch_create - make parent_fd/name with everything in it. tops: also what overlays on disk
+ * need. Errors: BLAME_HOST, what the file system says */
+int scratch_create(int parent_fd, const char *name, const struct account *account, bool tops,
                    struct scratch *ret, struct error *err);
 
 /* scratch_done - close the descriptors; the directory stays */

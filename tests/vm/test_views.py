@@ -1,8 +1,12 @@
 """What a definition's "view" puts into a request's sandbox: what is read, written, new, hidden."""
 
 import os
+import pathlib
+import shutil
+import signal
+import tempfile
 
-from machine import check, check_equal, check_in
+from machine import STATE, check, check_equal, check_in
 
 
 def said(m, name, script, args=(), **view):
@@ -161,6 +165,207 @@ def test_a_link_of_a_user_does_not_lead_to_the_kernel_s_files(m):
         result = m.request("look")
         check(result.code != 0 and not result.stdout, f"with a link to {target}: {result.last}")
         shown.unlink()
+
+
+# --- overlays ---------------------------------------------------------------------------------------------------------
+
+
+def make_layers(m, **layers):
+    """Directories of the host, each with these files (a path below it and its text); root's, like a tool that was installed."""
+    place = pathlib.Path(tempfile.mkdtemp(dir="/opt"))
+    place.chmod(0o755)
+    m.after_test(lambda: shutil.rmtree(place))
+    for name, files in layers.items():
+        for path, text in files.items():
+            file = place / name / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+    return place
+
+
+def stack(at, place, *names, **members):
+    return [{"at": at, "lower": [str(place / name) for name in names], **members}]
+
+
+def tree_of(place):
+    return sorted((str(p.relative_to(place)), p.read_text() if p.is_file() else None) for p in place.rglob("*"))
+
+
+def test_layers_are_merged_in_the_order_of_the_text(m):
+    place = make_layers(m, a={"bin/one": "a", "both": "a"}, b={"bin/two": "b", "both": "b", "last": "b"}, c={"last": "c"})
+    script = "cd /opt/root; cat both last; echo; ls bin; touch new 2>/dev/null || echo fixed"
+    out = said(m, "look", script, overlay=stack("/opt/root", place, "a", "b", "c"))
+    check_equal(out, "ab\none\ntwo\nfixed\n", "what the builder sees")
+
+
+def test_one_layer_without_a_top_is_read_only(m):
+    place = make_layers(m, a={"file": "a"})
+    place.joinpath("a").chmod(0o777)
+    out = said(m, "look", "cat /opt/x/file; touch /opt/x/new 2>/dev/null || echo fixed", overlay=stack("/opt/x", place, "a"))
+    check_equal(out, "afixed\n", "what the builder sees")
+
+
+CHANGES = (
+    "set -e; cd %s; echo new >new; echo more >>lib/deep/file; mkdir lib/deep/d; rm lib/old; mv bin/tool bin/moved; rm -r gone; "
+    "mkdir gone; touch gone/again; chmod 600 lib/deep/file; ln -s x link; stat -c '%%U %%G' . lib lib/deep/file | sort -u; "
+    "find . -type f | sort; cat lib/deep/file"
+)
+
+
+def check_a_top(m, at, **members):
+    files = {"lib/deep/file": "text\n", "lib/old": "", "bin/tool": "", "gone/was": "", "gone/d/e": ""}
+    place = make_layers(m, a=files, b={"gone/below": "", "lib/other": ""})
+    before = tree_of(place)
+    for _ in range(2):  # the second finds nothing of the first
+        out = said(m, "change", CHANGES % at, overlay=stack(at, place, "a", "b", **members)).split("\n")
+        check_equal(out[0].split()[0][:8], "hatchbld", "whose the files seem to be")
+        check_equal(out[1:], ["./bin/moved", "./gone/again", "./lib/deep/file", "./lib/other", "./new", "text", "more", ""],
+                    "what the builder sees")
+    check_equal(tree_of(place), before, "the layers")
+
+
+def test_a_builder_changes_everything_on_a_top_on_disk_and_nothing_below_it(m):
+    check_a_top(m, "/opt/tool", top="disk")
+
+
+def test_a_builder_changes_everything_on_a_top_in_memory_and_nothing_below_it(m):
+    check_a_top(m, "/opt/tool", top="tmpfs", size="4M")
+
+
+def test_a_tool_may_write_into_its_own_directory(m):
+    place = make_layers(m, tool={"run.sh": '#!/bin/sh\ncd "${0%/*}"; echo ran >>state/log; cat state/log\n', "state/log": "installed\n"})
+    program = place / "tool/run.sh"
+    program.chmod(0o755)
+    for top in ({"top": "disk"}, {"top": "tmpfs", "size": "1M"}, {}):
+        m.write_builder("tool", "", command=[str(program)], view={"overlay": stack(str(place / "tool"), place, "tool", **top)})
+        result = m.request("tool")
+        check_equal((result.code, result.stdout), (0, b"installed\nran\n" if top else b"installed\n"), f"with {top}: {result.last}")
+    m.write_builder("tool", "", command=["/opt/tool/run.sh"], view={"overlay": stack("/opt/tool", place, "tool", top="disk")})
+    check_equal(m.request("tool").stdout, b"installed\nran\n", "at another place")
+    check_equal((place / "tool/state/log").read_text(), "installed\n", "the file on the host")
+
+
+def test_a_top_in_memory_has_its_size(m):
+    place = make_layers(m, a={"file": "a"})
+    script = "head -c 3000000 /dev/zero >/opt/x/large 2>/dev/null || wc -c </opt/x/large"
+    size = int(said(m, "fill", script, overlay=stack("/opt/x", place, "a", top="tmpfs", size="1M")))
+    check(900000 < size <= 1 << 20, f"{size} bytes fit")
+
+
+def test_many_stacks_stand_beside_and_inside_of_each_other(m):
+    place = make_layers(m, a={"inner/hidden": "", "file": "a"}, b={"file": "b"})
+    overlays = stack("/opt/x", place, "a", top="disk") + stack("/opt/x/inner", place, "b", top="disk")
+    overlays += [s for i in range(20) for s in stack(f"/opt/more/{i}", place, "b", "a", top="tmpfs", size="64K")]
+    script = "cd /opt/x; cat file inner/file; ls inner; echo new >inner/new; echo new >new; cat /opt/more/19/file; ls /opt/more | wc -l"
+    check_equal(said(m, "look", script, overlay=overlays).split(), ["abfile", "b20"], "what the builder sees")
+
+
+def test_what_an_overlay_holds_can_be_hidden_and_covered(m):
+    place = make_layers(m, a={"key": "secret", "cache/old": ""})
+    out = said(m, "look", "cd /opt/x; cat key 2>/dev/null; ls -A cache; rm key 2>/dev/null || echo stays",
+               overlay=stack("/opt/x", place, "a", top="disk"), hide=["/opt/x/key"], tmpfs=[{"at": "/opt/x/cache", "size": "1M"}])
+    check_equal(out, "stays\n", "what the builder sees")
+
+
+# MO1: marks of an overlay that a layer's owner may set are not honoured
+def test_marks_that_a_user_may_set_mean_nothing(m):
+    place = make_layers(m, a={"d/file": "a"}, b={"d/below": "b"})
+    m.run(["setfattr", "-n", "user.overlay.opaque", "-v", "y", str(place / "a/d")]) if os.path.exists("/usr/bin/setfattr") else os.setxattr(
+        place / "a/d", "user.overlay.opaque", b"y")
+    out = said(m, "look", "ls /opt/x/d", overlay=stack("/opt/x", place, "a", "b", top="disk"))
+    check_equal(out, "below\nfile\n", "what the builder sees")
+
+
+# MO3: layers are named by descriptor
+def test_strange_characters_in_layers_mean_nothing(m):
+    place = make_layers(m, **{"a,upperdir=b": {"file": "a"}, "b\\,c d": {"other": "b"}})
+    out = said(m, "look", "cat /opt/x/file /opt/x/other", overlay=stack("/opt/x", place, "a,upperdir=b", "b\\,c d", top="disk"))
+    check_equal(out, "ab", "what the builder sees")
+
+
+def test_a_layer_with_a_colon_is_refused_with_its_place(m):
+    m.write_definition("bad", '{ "command": ["/bin/true"],\n  "view": { "overlay": [{ "at": "/opt/x",\n    "lower": ["/opt/a", "/opt/b:c"] }] } }\n')
+    code, text = errors_of_check(m)
+    check_equal(code, 78, "exit status of the check")
+    check_in('bad.json:3:25: "/opt/b:c" holds \':\'', text, "what the check says")
+    check_equal(m.request("bad").error, "server-failed", "what a request is told")
+
+
+def test_a_layer_that_is_missing_or_no_directory_stops_the_request_before_a_slot(m):
+    place = make_layers(m, a={"file": "a"})
+    for name, word in (("gone", "No such file"), ("a/file", "Not a directory")):
+        m.write_builder("look", "true", view={"overlay": stack("/opt/x", place, "a", name)})
+        if name == "a/file":
+            m.write_builder("look", "true", view={"overlay": stack("/opt/x", place, name)})
+        check_equal(m.request("look").types[0], "error", f"answer with {name}")
+        code, text = errors_of_check(m)
+        check_in(word, text, "what the check says")
+        check_in(str(place / name), text, "what the check says")
+
+
+# MO6: what the kernel cannot stack is told by name
+def test_layers_that_are_stacked_too_deep_are_named(m):
+    place = make_layers(m, a={"file": "a"}, b={"other": "b"})
+    lower, fine = str(place / "a"), str(place / "b")
+    for depth in ("first", "second"):
+        for part in (depth, depth + "-empty"):
+            (place / part).mkdir()
+        m.run(["mount", "-t", "overlay", "overlay", "-o", f"lowerdir={place / (depth + '-empty')}:{lower}", place / depth]).ok()
+        m.after_test(lambda depth=depth: m.run(["umount", place / depth]).ok())
+        lower = str(place / depth)
+    check_equal(said(m, "look", "cat /opt/x/file", overlay=[{"at": "/opt/x", "lower": [fine, str(place / "first")]}]), "a", "one deep")
+    cursor = m.journal_cursor()
+    m.write_builder("deep", "true", view={"overlay": [{"at": "/opt/x", "lower": [fine, lower]}]})
+    check_equal(m.request("deep").error, "server-failed", "the answer")
+    line = m.journal_wait(cursor, HATCH_BUILDER="deep")[0]["MESSAGE"]
+    for word in ("/opt/x", lower, "an overlay itself"):
+        check_in(word, line, "what the journal says")
+
+
+# MO7, MO4: each request has tops of its own, behind a directory that only root can enter, and nothing of them stays
+def test_tops_belong_to_one_request_and_are_gone_after_it(m):
+    place = make_layers(m, a={"file": "a", "d/e": "x"})
+    m.write_builder("wait", 'rm /opt/x/file; rm -r /opt/x/d; mkdir /opt/x/d; echo "$1" >/opt/x/mine; echo here; sleep 60',
+                    view={"overlay": stack("/opt/x", place, "a", top="disk")})
+    scratch = STATE / "scratch"
+    with m.client() as first, m.client() as second:
+        for number, client in enumerate((first, second)):
+            client.request("wait", [str(number)])
+            client.receive_until("stdout")
+        found = sorted(path.read_text() for path in scratch.glob("*/tops/0/mine"))
+        check_equal(found, ["0\n", "1\n"], "the files of two requests")
+        for path in scratch.glob("*/tops"):
+            check_equal(path.stat().st_mode & 0o7777, 0o700, f"mode of {path}")
+        check_equal(scratch.stat().st_mode & 0o7777, 0o700, "mode of scratch")
+    m.wait_until(lambda: not list(scratch.iterdir()), "the end of scratch")
+
+
+def test_a_top_of_a_killed_request_is_cleared(m):
+    place = make_layers(m, a={"file": "a", "d/e": "x"})
+    m.write_builder("wait", "rm /opt/x/file; rm -r /opt/x/d; mkdir -p /opt/x/d/e/f; touch /opt/x/d/e/f/g; chmod 0 /opt/x/d/e; echo here; sleep 60",
+                    view={"overlay": stack("/opt/x", place, "a", top="disk")})
+    with m.client() as client:
+        client.request("wait")
+        client.receive_until("stdout")
+        for pid in m.monitors():
+            os.kill(pid, signal.SIGKILL)
+    m.wait_until(lambda: not m.instances(), "the end of the instance")
+    check(list((STATE / "scratch").iterdir()), "nothing was left, so nothing is tested")
+    m.write_builder("next", "true")
+    check_equal(m.request("next").code, 0, "the next request")
+    m.wait_until(lambda: not list((STATE / "scratch").iterdir()), "the end of scratch")
+
+
+def test_set_id_and_device_flags_hold_for_overlays(m):
+    place = make_layers(m, a={"id": ""})
+    (place / "a/id").write_bytes(open("/usr/bin/id", "rb").read())
+    (place / "a/id").chmod(0o6755)
+    overlays = [*stack("/opt/x", place, "a", top="disk"), *stack("/opt/y", place, "a"), *stack("/opt/z", place, "a", top="tmpfs", size="1M")]
+    out = said(m, "look", "for d in x y z; do findmnt -no OPTIONS /opt/$d; done; /opt/x/id -u; id -u", overlay=overlays).split()
+    for line in out[:3]:
+        check({"nosuid", "nodev"} <= set(line.split(",")), f"an overlay is mounted {line}")
+    check("ro" in out[1].split(","), f"one without a top is mounted {out[1]}")
+    check_equal(out[3], out[4], "uid by a set-id program")
 
 
 # CC2: two requests of one builder at the same time
