@@ -44,6 +44,7 @@ IDENTITY = "machine:test_attack_identity.py:"
 IDENTITY_KEYS = "machine:test_identity_keys.py:"
 VIEWS = "machine:test_views.py:"
 HATCHCTL = "machine:test_hatchctl.py:"
+SECRETS = "machine:test_secrets.py:"
 
 # name, [(file, what stands there, what stands there instead)], tests that must fail
 ROWS = [
@@ -303,6 +304,47 @@ ROWS = [
      [VIEWS + "a_tmpfs_has_its_size_and_is_the_builder_s", VIEWS + "a_top_in_memory_has_its_size"]),
     ("links_inside_of_a_bind", [(PLACE, "open_resolved(root_fd, path, flags, RESOLVE_IN_ROOT)", "open_resolved(root_fd, path, flags, 0)")],
      [SANDBOX + "a_link_inside_of_a_bind_does_not_lead_to_the_host"]),
+    # --- secrets
+    ("filter_of_the_tap", [("hatchd/monitor/tap.c", "return filter_tap(err);", "return 0;")],
+     [SECRETS + "the_tap_is_the_build_user_s_and_can_only_pass_on"]),
+    ("end_of_the_tap", [(BUILD, "job->tap.pid > 0 ? helper_finish(&job->tap, err) : 0", "0")],
+     [SECRETS + "a_request_whose_tap_died_is_no_success"]),
+    ("pulse_of_the_tap", [("hatchd/monitor/tap.c", "\t\tpulse(stream->tap);\n", "\t\t(void)pulse;\n")],
+     ["unit:tap:leaves_a_secret_out_that_comes_in_two_writes", SECRETS + "a_builder_whose_words_are_held_back_is_not_silent"]),
+    ("pulse_at_the_speaker", [("hatchd/speaker/talk.c", "\t\tfeel_pulse(talk);\n", "\t\t(void)feel_pulse;\n")],
+     [SECRETS + "a_builder_whose_words_are_held_back_is_not_silent"]),
+    ("mask_of_the_log", [(BUILD, "{ .scan = job->credentials.scan,", "{ .scan = NULL,")],
+     [SECRETS + "a_secret_in_the_log_is_masked_in_every_form", SECRETS + "a_secret_that_comes_in_pieces_is_masked"]),
+    ("look_at_outputs", [("hatchd/monitor/packer.c", "int r = packing->scan\n", "int r = false\n")],
+     [SECRETS + "an_output_that_holds_a_secret_is_refused_and_named", SECRETS + "a_secret_over_the_border_of_a_block_is_found",
+      SECRETS + "a_secret_behind_a_hole_is_found"]),
+    ("look_at_names", [("lib/tree/pack.c", "int r = show_name(p);", "int r = 0 * sizeof(show_name);")],
+     ["unit:pack:an_eye_ends_the_look", SECRETS + "a_secret_in_a_name_or_a_target_is_found",
+      SECRETS + "a_special_file_with_a_secret_in_its_name_is_not_named"]),
+    ("look_at_targets", [("lib/tree/pack.c", "return show_target(p, target, (size_t)n);", "return 0 * sizeof(show_target);")],
+     ["unit:pack:shows_all_of_a_tree_that_would_be_sent", SECRETS + "a_secret_in_a_name_or_a_target_is_found"]),
+    ("place_without_the_secret", [("hatchd/monitor/inspect.c", "if (part != TREE_PART_NAME)", "if (true)")],
+     [SECRETS + "a_secret_in_a_name_or_a_target_is_found"]),
+    ("alignments_of_base64", [("lib/scan/needle.c", "before < BASE64_GROUP", "before < 1")],
+     ["unit:scan:finds_a_secret_inside_of_anything_that_was_made_base64"]),
+    ("held_back_beginning", [("lib/scan/mask.c", "return mask->cursor.offset - held_len;", "return mask->cursor.offset;")],
+     ["unit:mask:replaces_every_secret_wherever_the_bytes_are_cut"]),
+    ("line_ends_behind_a_secret", [("lib/scan/scan.c", "secret->bytes[len - 1] == '\\n' || secret->bytes[len - 1] == '\\r'", "false")],
+     ["unit:scan:leaves_line_ends_behind_a_secret_out", SECRETS + "a_secret_in_the_log_is_masked_in_every_form"]),
+    ("beginnings_that_fail", [("lib/scan/scan.c", "depth < NEAR && ", "")],
+     ["unit:scan:is_not_slowed_down_by_a_text_made_for_that"]),
+    ("credentials_of_this_builder_alone", [("hatchd/config/view-plan.c", "builder->n_credentials > 0", "true")],
+     [SECRETS + "credentials_are_in_no_other_builder"]),
+    ("credentials_that_cannot_be_changed", [("hatchd/sandbox/secrets.c", "r = mount_set(fd, ATTR_SECRET_READ_ONLY, err);", "(void)ATTR_SECRET_READ_ONLY;")],
+     [SECRETS + "a_builder_sees_exactly_its_credentials"]),
+    ("credentials_that_are_empty", [("hatchd/request/credentials.c", "if (ret->len > 0)", "if (true)")],
+     [SECRETS + "a_credential_that_is_missing_or_empty_ends_the_request_before_it_has_a_slot"]),
+    ("credentials_that_the_monitor_forgets", [(BUILD, "credentials_done(&job->credentials); /* who needs them has them */", "")],
+     [SECRETS + "neither_speaker_nor_monitor_has_a_secret_while_the_builder_runs"]),
+    ("credentials_of_services", [("hatchd/config/place.c", '"/run/credentials", "it holds', '"/run/credential", "it holds')],
+     ["unit:config:takes_values_at_the_limit_and_none_beyond", SECRETS + "no_view_shows_the_credentials_of_services"]),
+    ("links_to_credentials_of_services", [("hatchd/sandbox/place.c", '"/run/credentials", ', "")],
+     [SECRETS + "no_view_shows_the_credentials_of_services"]),
 ]
 
 

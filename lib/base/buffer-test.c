@@ -72,12 +72,23 @@ static void reserves_room_for_what_is_written_directly(void)
 	check(buffer_add(&buf, "y", 1) == 0 && buf.data[4999] == 'x' && buf.data[5000] == 'y');
 }
 
+static void is_empty_after_it_was_wiped(void)
+{
+	struct buffer buf = { 0 };
+
+	buffer_wipe(&buf);
+	check(buffer_add(&buf, "secret", 6) == 0);
+	buffer_wipe(&buf);
+	check(!buf.data && buf.len == 0 && buf.room == 0);
+}
+
 static const struct unit_case cases[] = {
 	CASE(keeps_every_byte_and_a_nul_behind),
 	CASE(takes_nothing_at_all),
 	CASE(formats_text_of_any_length),
 	CASE(refuses_a_length_that_overflows),
 	CASE(reserves_room_for_what_is_written_directly),
+	CASE(is_empty_after_it_was_wiped),
 };
 
 UNIT_MAIN(cases)

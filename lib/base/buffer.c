@@ -13,6 +13,13 @@ void buffer_done(struct buffer *buf)
 	*buf = (struct buffer){ 0 };
 }
 
+void buffer_wipe(struct buffer *buf)
+{
+	if (buf->data)
+		explicit_bzero(buf->data, buf->room);
+	buffer_done(buf);
+}
+
 int buffer_reserve(struct buffer *buf, size_t len)
 {
 	size_t need, room = buf->room ? buf->room : 256;

@@ -12,6 +12,10 @@ struct buffer {
 
 void buffer_done(struct buffer *buf);
 
+/* buffer_wipe - the same for bytes that are not to stay in memory. What outgrew its room left some
+ * behind: reserve first */
+void buffer_wipe(struct buffer *buf);
+
 /* buffer_add - append bytes; 0 or -ENOMEM (the buffer is as before) */
 int buffer_add(struct buffer *buf, const void *bytes, size_t len);
 

@@ -15,7 +15,7 @@ enum {
 
 void needles_done(struct needles *needles)
 {
-	buffer_done(&needles->text);
+	buffer_wipe(&needles->text);
 	free(needles->items);
 	*needles = (struct needles){ 0 };
 }
@@ -73,13 +73,14 @@ static void to_upper_case(char *text, size_t len)
 static int add_base64(struct needles *needles, const char *bytes, size_t len, size_t before,
                       size_t secret, struct error *err)
 {
-	cleanup_(buffer_done) struct buffer raw = { 0 }, text = { 0 };
+	cleanup_(buffer_wipe) struct buffer raw = { 0 }, text = { 0 };
 	size_t from = (8 * before + BASE64_CHAR_BITS - 1) / BASE64_CHAR_BITS;
 	size_t to = 8 * (before + len) / BASE64_CHAR_BITS;
 	int r;
 
-	if (buffer_add(&raw, "\0\0", before) < 0 || buffer_add(&raw, bytes, len) < 0 ||
-	    base64_encode(&text, raw.data, raw.len) < 0)
+	/* At once: what grows leaves a copy behind, which nobody would wipe. */
+	if (buffer_reserve(&raw, before + len) < 0 || buffer_add(&raw, "\0\0", before) < 0 ||
+	    buffer_add(&raw, bytes, len) < 0 || base64_encode(&text, raw.data, raw.len) < 0)
 		return no_memory(err);
 	r = add(needles, text.data + from, to - from, secret, SCAN_BASE64, err);
 	to_url_alphabet(text.data, text.len);
@@ -89,7 +90,7 @@ static int add_base64(struct needles *needles, const char *bytes, size_t len, si
 static int add_hex(struct needles *needles, const char *bytes, size_t len, size_t secret,
                    struct error *err)
 {
-	cleanup_(buffer_done) struct buffer text = { 0 };
+	cleanup_(buffer_wipe) struct buffer text = { 0 };
 	int r;
 
 	if (buffer_reserve(&text, 2 * len + 1) < 0)
@@ -99,6 +100,12 @@ static int add_hex(struct needles *needles, const char *bytes, size_t len, size_
 	r = add(needles, text.data, text.len, secret, SCAN_HEX, err);
 	to_upper_case(text.data, text.len);
 	return r < 0 ? r : add(needles, text.data, text.len, secret, SCAN_HEX, err);
+}
+
+int needles_reserve(struct needles *needles, size_t len, struct error *err)
+{
+	/* Itself, six times base64, twice hex, each of which may have two characters more. */
+	return buffer_reserve(&needles->text, (1 + 6 * 2 + 2 * 2) * len) < 0 ? no_memory(err) : 0;
 }
 
 int needles_add(struct needles *needles, const struct scan_secret *secret, size_t index,

@@ -22,7 +22,12 @@ struct needles {
 	size_t room;
 };
 
+/* needles_done - wipes them */
 void needles_done(struct needles *needles);
+
+/* needles_reserve - room for the forms of secrets of so many bytes together, so that no growing
+ * leaves copies of them behind. Errors: BLAME_HOST -ENOMEM */
+int needles_reserve(struct needles *needles, size_t len, struct error *err);
 
 /*
  * needles_add - the forms of one secret: itself, base64 and hex

@@ -70,6 +70,9 @@ void scan_free(struct scan *scan)
 	if (!scan)
 		return;
 	needles_done(&scan->needles);
+	/* A tree of secrets is as good as they are. */
+	if (scan->nodes)
+		explicit_bzero(scan->nodes, scan->n_nodes * sizeof(*scan->nodes));
 	free(scan->nodes);
 	free(scan->names);
 	free(scan);
@@ -219,26 +222,39 @@ static void make_shifts(struct scan *scan)
 
 /* --- making it --- */
 
-static int add_secrets(struct scan *scan, const struct scan_secret *secrets, size_t n_secrets,
+/* Of all secrets that are looked for; none may be too long. */
+static int count_bytes(const struct scan_secret *secrets, size_t n_secrets, size_t *ret,
                        struct error *err)
 {
+	*ret = 0;
 	for (size_t i = 0; i < n_secrets; i++) {
 		size_t len = scan_secret_len(&secrets[i]);
-		int r;
 
-		if (len < SCAN_SECRET_MIN)
-			continue;
 		if (len > SCAN_SECRET_MAX)
 			return error_set(err, BLAME_HOST, EFBIG,
 			                 "the secret '%s' has more than %d bytes: too many to look "
 			                 "for",
 			                 secrets[i].name, SCAN_SECRET_MAX);
-		r = needles_add(&scan->needles, &secrets[i], i, err);
-		if (r < 0)
-			return r;
-		scan->names[i] = (char *)secrets[i].name;
+		*ret += len;
 	}
 	return 0;
+}
+
+static int add_secrets(struct scan *scan, const struct scan_secret *secrets, size_t n_secrets,
+                       struct error *err)
+{
+	size_t len;
+	int r = count_bytes(secrets, n_secrets, &len, err);
+
+	if (r == 0)
+		r = needles_reserve(&scan->needles, len, err);
+	for (size_t i = 0; r == 0 && i < n_secrets; i++) {
+		if (scan_secret_len(&secrets[i]) < SCAN_SECRET_MIN)
+			continue;
+		scan->names[i] = (char *)secrets[i].name;
+		r = needles_add(&scan->needles, &secrets[i], i, err);
+	}
+	return r;
 }
 
 int scan_new(const struct scan_secret *secrets, size_t n_secrets, struct scan **ret,

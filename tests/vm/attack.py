@@ -102,8 +102,10 @@ def processes():
 class Instance:
     """The processes of the youngest live instance of hatchd, told apart by who they are."""
 
+    N_HELPERS = 2
+
     def __init__(self, m):
-        m.wait_until(lambda: self._look(m), "four processes of an instance, each what it is to be")
+        m.wait_until(lambda: self._look(m), "the processes of an instance, each what it is to be")
 
     def _look(self, m):
         """False while a helper has not become the build user yet."""
@@ -117,10 +119,10 @@ class Instance:
         inits = [p for p in children if len(p.numbers) > 1]
         self.init = inits[0] if inits else None
         speakers = [p for p in children if not p.uids & uids]
-        # The packer and the cleaner.
+        # The packer, the cleaner, and the tap where there is one.
         self.helpers = [p for p in children if p.uids & uids and len(p.numbers) == 1]
         self.builders = [p for p in all_of_them if self.init and p.parent == self.init.pid]
-        if len(speakers) != 1 or len(self.helpers) != 2:
+        if len(speakers) != 1 or len(self.helpers) != self.N_HELPERS:
             return False
         self.speaker = speakers[0]
         return True
@@ -130,13 +132,13 @@ class Instance:
 
 
 @contextlib.contextmanager
-def live(m, builder, args=(), user=None, **members):
+def live(m, builder, args=(), user=None, instance=Instance, **members):
     """A request whose builder has written something and runs; the client and the Instance."""
     with m.client(user) as client:
         client.request(builder, args, **members)
         if client.receive_until("stdout", "error", "exit")[-1]["type"] != "stdout":
             raise Failure("the builder did not start")
-        yield client, Instance(m)
+        yield client, instance(m)
 
 
 def write_drop_in(m, text):

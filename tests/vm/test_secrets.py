@@ -2,13 +2,17 @@
 as an administrator writes it."""
 
 import base64
+import hashlib
 import io
 import json
+import os
 import pathlib
+import random
+import signal
 import tarfile
 import time
 
-from attack import write_drop_in
+import attack
 from machine import Skip, check, check_equal, check_in, shorten
 
 PYTHON = "/usr/bin/python3"
@@ -33,7 +37,7 @@ def give(m, **files):
     m.after_test(lambda: (*[path.unlink() for path in PLACE.iterdir()], PLACE.rmdir()))
     for name, content in files.items():
         (PLACE / name).write_bytes(content)
-    write_drop_in(m, "[Service]\n" + "".join(f"LoadCredential={name}:{PLACE}/{name}\n" for name in files))
+    attack.write_drop_in(m, "[Service]\n" + "".join(f"LoadCredential={name}:{PLACE}/{name}\n" for name in files))
 
 
 def write(m, name, script, **definition):
@@ -113,12 +117,10 @@ def test_a_credential_that_systemd_encrypted_arrives(m):
     if made.code != 0:
         raise Skip(f"systemd-creds cannot encrypt here: {made.stderr.strip()}")
     check(KEY not in (PLACE / "key").read_bytes(), "it is not encrypted")
-    write_drop_in(m, f"[Service]\nLoadCredentialEncrypted=key:{PLACE}/key\n")
+    attack.write_drop_in(m, f"[Service]\nLoadCredentialEncrypted=key:{PLACE}/key\n")
     write(m, "hashes", "import hashlib; print(hashlib.sha256(KEY).hexdigest())")
     result = m.request("hashes")
     check_equal(result.code, 0, repr(result))
-    import hashlib
-
     check_equal(result.stdout.decode().strip(), hashlib.sha256(KEY).hexdigest(), "its digest")
 
 
@@ -197,8 +199,6 @@ data = b"".join(random.choice((random.randbytes(random.randrange(5000)), KEY[:-1
 say(b"%d\\n" % len(data), 2)
 sys.stdout.buffer.write(data)
 """)
-    import random
-
     random.seed(1)
     data = b"".join(random.choice((random.randbytes(random.randrange(5000)), KEY[:-1] + b"\n")) for _ in range(2000))
     result = m.request("much")
@@ -324,7 +324,7 @@ def test_a_secret_that_no_error_tells(m):
 
 def test_check_finds_credentials_that_the_service_will_not_have(m):
     give(m, empty=b"", there=KEY)
-    write_drop_in(m, f"LoadCredential=gone:{PLACE}/gone\nLoadCredential=tree:{PLACE}\nLoadCredential=stored:no-such-credential\n"
+    attack.write_drop_in(m, f"LoadCredential=gone:{PLACE}/gone\nLoadCredential=tree:{PLACE}\nLoadCredential=stored:no-such-credential\n"
                      "SetCredential=set:value\nSetCredential=nothing:\n")
     names = ["there", "set", "tree_there", "missing", "empty", "gone", "nothing", "stored", "tree_other"]
     path = m.write_definition("wants", json.dumps({"command": ["/bin/true"], "credentials": names}, indent=1))
@@ -357,3 +357,77 @@ def test_credentials_are_there_for_a_builder_with_ids_of_its_own(m):
                          ".encode() + b' %d' % (os.stat(os.environ['CREDENTIALS_DIRECTORY']).st_uid == os.getuid()))", uid_map=uid_map)
         result = m.request("maps")
         check_equal((result.code, result.stdout), (0, b"1 0o100400 1"), f"{uid_map}: {result!r}")
+
+
+# --- attacks ---------------------------------------------------------------------------------------------------------
+
+
+class WithTap(attack.Instance):
+    """An instance that has a third helper. It is the one that has a log to write to, and no directory to read."""
+
+    N_HELPERS = 3
+
+    def tap(self):
+        found = [p for p in self.helpers if "anon_inode:[eventfd]" in p.descriptors().values()]
+        check_equal(len(found), 1, "processes that look like the tap")
+        return found[0]
+
+
+def memory_of(process):
+    """All that a process has in memory that it may write to."""
+    found = []
+    with open(f"/proc/{process.pid}/mem", "rb", 0) as memory:
+        for line in open(f"/proc/{process.pid}/maps"):
+            words = line.split()
+            if not words[1].startswith("rw"):
+                continue
+            begin, end = (int(word, 16) for word in words[0].split("-"))
+            memory.seek(begin)
+            found.append(memory.read(end - begin))
+    return found
+
+
+# FD3, ES12
+def test_the_tap_is_the_build_user_s_and_can_only_pass_on(m):
+    give(m, key=KEY)
+    write(m, "waits", "say(b'here\\n'); import time; time.sleep(60)")
+    with attack.live(m, "waits", instance=WithTap) as (_, i):
+        tap = i.tap()
+        check_equal(tap.uids, i.init.uids, "whose it is")
+        check_equal(set(tap.capabilities().values()), {0}, "its capabilities")
+        check_equal(tap.status["NoNewPrivs"], "1", "NoNewPrivs")
+        check(not tap.is_dumpable(), "it is dumpable")
+        check_equal(tap.filters, min(p.filters for p in i.helpers) + 1, "its filters")
+        kinds = {t if t.startswith("anon_inode") else t.split(":")[0] for fd, t in tap.descriptors().items() if fd > 2}
+        check_equal(kinds, {"pipe", "anon_inode:[eventfd]"}, "what it has open")
+        # Nobody else is between: the builder's ends are the tap's, the speaker's are not the builder's.
+        builder = {t for fd, t in i.builders[0].descriptors().items() if fd in (1, 2)}
+        speaker = {t for t in i.speaker.descriptors().values() if t.startswith("pipe")}
+        check(builder <= set(tap.descriptors().values()), f"{builder} are not the tap's")
+        check(not builder & speaker, "the builder can write to the speaker")
+
+
+def test_neither_speaker_nor_monitor_has_a_secret_while_the_builder_runs(m):
+    give(m, key=KEY)
+    write(m, "waits", "say(KEY + b'\\n'); say(KEY.hex().encode() + b'\\n'); import time; time.sleep(60)")
+    with attack.live(m, "waits", instance=WithTap) as (_, i):
+        check(any(KEY in part for part in memory_of(i.tap())), "the tap does not know what it looks for")
+        for process, who in ((i.speaker, "speaker"), (i.monitor, "monitor")):
+            for part in memory_of(process):
+                for form in (KEY, KEY.hex().encode(), base64.b64encode(KEY)[:-4]):
+                    check(form not in part, f"the {who} has {form}")
+
+
+def test_a_request_whose_tap_died_is_no_success(m):
+    give(m, key=KEY)
+    write(m, "goes-on", """import signal, time
+say(b'here\\n')
+time.sleep(1)
+open(os.environ['out'], 'w').write('whole')
+""")
+    with m.client() as client:
+        client.request("goes-on", outputs={"out": None})
+        client.receive_until("stdout")
+        os.kill(WithTap(m).tap().pid, signal.SIGKILL)
+        last = client.receive_until("exit", "error")[-1]
+    check_equal((last["type"], last.get("code")), ("error", "server-failed"), "how it ends")
