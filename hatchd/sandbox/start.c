@@ -34,13 +34,23 @@ static bool has_own_user_ns(const struct sandbox_plan *plan)
 	return !plan->account->change;
 }
 
-/* Of the unprivileged mode: the sandbox has a user namespace of its own, and we are root in it. */
-static int limit_own_user_ns(bool nested, struct error *err)
+/* Of the unprivileged mode: the sandbox has a user namespace of its own, and we are root in it. The
+ * /proc that says how many more there may be is opened before the view is made, in which /proc/sys
+ * cannot be written; it says so after that, because each mount that is made counts as one. */
+static int enter_view(const struct sandbox_plan *plan, struct error *err)
 {
-	cleanup_fd int proc_fd = mount_new(
-		"proc", NULL, 0, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, err);
+	bool nested = plan->request->builder->allow_userns;
+	cleanup_fd int proc_fd = -1;
+	int r;
 
-	return proc_fd < 0 ? proc_fd : user_ns_limit(proc_fd, nested ? NESTED_MAX : 0, err);
+	if (!has_own_user_ns(plan))
+		return view_enter(plan, err);
+	proc_fd = mount_new("proc", NULL, 0,
+	                    MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, err);
+	if (proc_fd < 0)
+		return proc_fd;
+	r = view_enter(plan, err);
+	return r < 0 ? r : user_ns_limit(proc_fd, nested ? NESTED_MAX : 0, err);
 }
 
 /* Made by the monitor, or unprivileged, where that cannot be, by us for the builder. */
@@ -72,10 +82,8 @@ __attribute__((noreturn)) static void child_main(const struct sandbox_plan *plan
 		r = bring_up_loopback(&err);
 	if (r == 0 && plan->request->builder->time_namespace)
 		r = enter_time_ns(plan, &err);
-	if (r == 0 && has_own_user_ns(plan))
-		r = limit_own_user_ns(plan->request->builder->allow_userns, &err);
 	if (r == 0)
-		r = view_enter(plan, &err);
+		r = enter_view(plan, &err);
 	if (r == 0)
 		init_run(plan, report_fd);
 	init_report(report_fd, SANDBOX_FAILED, -r, &err);
