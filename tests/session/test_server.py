@@ -24,6 +24,7 @@ HATCHD = os.environ["HATCHD"]
 HATCH = os.environ["HATCH"]
 HATCHCTL = os.environ["HATCHCTL"]
 USER = "nobody"
+SECRET = b"correct horse battery staple"
 
 
 def demote():
@@ -47,6 +48,8 @@ class Server:
         os.makedirs(f"{self.config}/builders.d")
         os.makedirs(f"{self.dir}/bin")
         os.mkdir(self.state, 0o700)
+        os.mkdir(f"{self.dir}/credentials", 0o700)
+        pathlib.Path(self.dir, "credentials/key").write_bytes(SECRET + b"\n")
         for name, program in (("hatchd", HATCHD), ("hatch", HATCH), ("hatchctl", HATCHCTL)):
             shutil.copy(program, f"{self.dir}/bin/{name}")  # the build directory may be closed to others
         self.uid = pwd.getpwnam(USER).pw_uid if os.geteuid() == 0 else os.geteuid()
@@ -75,7 +78,8 @@ class Server:
 
     def start(self, wrapper=()):
         self.process = subprocess.Popen(
-            ["systemd-socket-activate", "--accept", "-l", self.socket, "--", *wrapper,
+            ["systemd-socket-activate", "--accept", "-l", self.socket, "-E", f"CREDENTIALS_DIRECTORY={self.dir}/credentials", "--",
+             *wrapper,
              f"{self.dir}/bin/hatchd", "--unprivileged", "--config", self.config, "--state", self.state],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, preexec_fn=demote, cwd="/")
         deadline = time.monotonic() + 10
@@ -560,6 +564,27 @@ def test_nothing_is_left_behind_after_everything():
     assert not server.leftovers(), server.leftovers()
 
 
+def test_a_secret_leaves_neither_by_the_log_nor_by_an_output():
+    result = server.request("tells", outputs={"out": None, "dev": None})
+    assert result.stdout == b"[secret:key]\n", result
+    assert b"[secret:key]" in result.stderr and b"29ycmVjdCBob3JzZ" not in result.stderr, result
+    assert result.error == "output", result
+    assert "the output dev holds the credential key (as it is): in the file '.'" in result.last["message"], result.last
+    assert "output" not in result.types and SECRET.decode() not in repr(result.messages), result
+
+
+def test_a_builder_has_its_credentials_and_may_return_something_else():
+    result = server.request("keeps", outputs={"out": None})
+    assert result.code == 0, result
+    assert result.stdout == b"/run/credentials:\nhatch\n\n/run/credentials/hatch:\nkey\n", result
+    assert b"29\n" in result.output("out"), result
+
+
+def test_a_credential_that_is_missing_is_told():
+    result = server.request("lacks")
+    assert result.error == "server-failed" and "no credential `other`" in result.last["message"], result
+
+
 BUILDERS = {
     "greet": ("", {"command": ["/bin/echo", "hello"], "args": {"max": 1}}),
     "echo": ('for a in "$@"; do printf "[%s]\\n" "$a"; done; echo to stderr >&2', {"args": {"max": 10}}),
@@ -584,6 +609,11 @@ BUILDERS = {
     "stays": ("echo begun; sleep 60", {}),
     "missing": ("true", {"command": ["/nonexistent/program"]}),
     "notexec": ("true", {"command": ["/etc/passwd"]}),
+    "tells": ('cat $CREDENTIALS_DIRECTORY/key; base64 < $CREDENTIALS_DIRECTORY/key >&2; echo fine > $out; '
+              'cp $CREDENTIALS_DIRECTORY/key $dev', {"credentials": ["key"]}),
+    "keeps": ('ls -A /run/credentials $CREDENTIALS_DIRECTORY; wc -c < $CREDENTIALS_DIRECTORY/key > $out',
+              {"credentials": ["key"]}),
+    "lacks": ("true", {"credentials": ["key", "other"]}),
     "fifo": ("mkdir $out; mkfifo $out/pipe", {}),
     "many": ("mkdir $out; for i in 1 2 3 4 5 6 7 8 9; do : > $out/$i; done", {"limits": {"output_entries": 5}}),
     "flood": ("yes 0123456789012345678901234567890123456789", {"limits": {"log": "10G"}}),
