@@ -7,6 +7,9 @@ A test fails by an exception; check(), check_equal() and check_in() raise one th
 test the machine must be as before it: no more processes, mounts, cgroups, locks, files or failed units (class Snapshot).
 "m" is the Machine below, the same one for all tests; builders that a test writes are removed after it.
 
+A test that can only be made on one kind of machine says so with @own_kernel or @container, and is left out on the other:
+between the two, every test is run.
+
 Exit status: 0 if no test failed, 1 otherwise.
 """
 
@@ -33,6 +36,9 @@ import hatchwire
 TEST_SECONDS = int(os.environ.get("HATCH_TEST_SECONDS", "60"))
 # An emulated processor is about twenty times slower; limits on time are multiplied by it.
 SLOW = int(os.environ.get("HATCH_TEST_SLOW", "1"))
+
+# "nspawn": a container on somebody else's kernel, without most controllers of cgroup v2; "qemu": a kernel of its own.
+KIND = os.environ.get("HATCH_MACHINE_KIND", "nspawn")
 
 CONFIG = pathlib.Path("/etc/hatch")
 STATE = pathlib.Path("/var/lib/hatch")
@@ -66,6 +72,18 @@ def check_in(part, whole, what="text"):
 def shorten(text, limit=1500):
     text = text if isinstance(text, str) else repr(text)
     return text if len(text) <= limit else text[:200] + " ... " + text[-(limit - 200) :]
+
+
+def own_kernel(function):
+    """A test for machines that are not containers: it needs all controllers, loop devices or real device nodes."""
+    function.kind = "qemu"
+    return function
+
+
+def container(function):
+    """A test for containers, because of what they lack."""
+    function.kind = "nspawn"
+    return function
 
 
 class Result:
@@ -603,7 +621,7 @@ def load_tests(files):
         spec.loader.exec_module(module)
         found = [(name[5:], value) for name, value in vars(module).items() if name.startswith("test_") and callable(value)]
         check(found, f"{file} holds no test")
-        yield from found
+        yield from ((name, function) for name, function in found if getattr(function, "kind", KIND) == KIND)
 
 
 def on_alarm(_signal, _frame):
