@@ -173,7 +173,9 @@ static int judge(const struct options *options, const struct question *question,
 	                    question->socket_class, &question->record, &answer->rulings,
 	                    &answer->request, &answer->err);
 	if (r == 0)
-		(void)builder_check_start(&answer->config, &answer->builder, &answer->err);
+		r = builder_check_start(&answer->config, &answer->builder, &answer->err);
+	if (r == 0)
+		(void)builder_check_places(&answer->builder, &answer->err);
 	return answer->rulings.failed ? error_set(err, BLAME_HOST, ENOMEM, "no memory") : 0;
 }
 

@@ -301,7 +301,7 @@ static int print_members(const cJSON *object, size_t indent)
 		char name[CELL_LEN];
 
 		if (cJSON_IsObject(member) || is_table(member)) {
-			r = print_inner(member, indent);
+			r = member->child ? print_inner(member, indent) : 0;
 			continue;
 		}
 		r = add_value(&text, member->string, member);

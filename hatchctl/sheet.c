@@ -2,9 +2,14 @@
 #include "sheet.h"
 
 #include <errno.h>
+#include <linux/mount.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "hatchd/config/seccomp.h"
+#include "hatchd/config/view-plan.h"
+#include "hatchd/sandbox/rlimits.h"
 #include "hatchd/sandbox/sandbox.h"
 #include "hatchd/slot/build-user.h"
 #include "who.h"
@@ -12,9 +17,22 @@
 /* Any request has another one: what a builder sees of it is this many digits. */
 static const char some_request_id[] = "0000000000000000";
 
-static void write_account(struct json *json, const struct config *config, const char *name,
+/* A limit that may be missing. */
+static void write_limit(struct json *json, const char *key, uint64_t limit)
+{
+	if (limit)
+		json_number(json, key, limit);
+	else
+		json_null(json, key);
+}
+
+static void write_account(struct json *json, const struct config *config,
+                          const struct builder *builder, const char *name,
                           const struct account *account)
 {
+	static const char *const maps[] = {
+		[UID_MAP_SELF] = "self", [UID_MAP_ROOT] = "root", [UID_MAP_RANGE] = "range"
+	};
 	char text[ACCOUNT_LEN];
 
 	json_open_object(json, "account");
@@ -30,12 +48,17 @@ static void write_account(struct json *json, const struct config *config, const 
 	for (size_t i = 1; i < config->n_users; i++)
 		json_text(json, NULL, config->users[i].name);
 	json_close(json);
+	json_text(json, "uid_map", maps[builder->uid_map]);
+	json_truth(json, "allow_userns", builder->allow_userns);
+	json_truth(json, "time_namespace", builder->time_namespace);
 	json_close(json);
 }
 
 static void write_root(struct json *json, const struct builder *builder)
 {
-	static const char *const kinds[] = { [ROOT_SYSTEM] = "system", [ROOT_TREE] = "tree" };
+	static const char *const kinds[] = {
+		[ROOT_SYSTEM] = "system", [ROOT_TREE] = "tree", [ROOT_IMAGE] = "image"
+	};
 
 	json_open_object(json, "root");
 	json_text(json, "kind", kinds[builder->root.kind]);
@@ -55,20 +78,137 @@ static void write_seccomp(struct json *json, const struct seccomp *seccomp)
 	json_close(json);
 }
 
+/* --- the view --- */
+
+static void write_flags(struct json *json, uint64_t attributes)
+{
+	static const struct {
+		uint64_t bit;
+		const char *name;
+	} flags[] = {
+		{ MOUNT_ATTR_RDONLY, "ro" },
+		{ MOUNT_ATTR_NOSUID, "nosuid" },
+		{ MOUNT_ATTR_NODEV, "nodev" },
+		{ MOUNT_ATTR_NOEXEC, "noexec" },
+	};
+
+	json_open_list(json, "flags");
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
+		if (attributes & flags[i].bit)
+			json_text(json, NULL, flags[i].name);
+	json_close(json);
+}
+
+/* What the host lacks is left out of some rows; and where it has a link, so has the view. */
+static const char *state_of_source(const struct view_row *row)
+{
+	const bool of_host = row->kind == VIEW_READ || row->kind == VIEW_WRITE ||
+	                     row->kind == VIEW_DEVICE || row->kind == VIEW_SYSTEM ||
+	                     row->kind == VIEW_FILE || row->kind == VIEW_STORE;
+	struct stat st;
+
+	if (row->kind == VIEW_LINK)
+		return "link";
+	if (!of_host)
+		return view_row_attributes(row) ? "mount" : "made";
+	if (lstat(row->source, &st) < 0)
+		return "left out";
+	return row->kind == VIEW_SYSTEM && S_ISLNK(st.st_mode) ? "link" : "mount";
+}
+
+static void write_row(struct json *json, const struct view_row *row)
+{
+	size_t n_lower = 0;
+
+	json_open_object(json, NULL);
+	json_text(json, "at", row->at);
+	json_text(json, "kind", view_kind_name(row->kind));
+	json_text(json, "as", state_of_source(row));
+	json_text(json, "source", row->source);
+	write_flags(json, view_row_attributes(row));
+	json_truth(json, "optional", row->optional);
+	write_limit(json, "size_bytes", row->size);
+	while (row->place && row->place->lower && row->place->lower[n_lower])
+		n_lower++;
+	json_texts(json, "layers", row->place ? row->place->lower : NULL, n_lower);
+	json_close(json);
+}
+
+static int write_view(struct json *json, const struct request *request, struct error *err)
+{
+	cleanup_view_plan struct view_plan plan = { 0 };
+	int r = view_plan_make(request->config, request->builder, &plan);
+
+	if (r < 0)
+		return error_errno(err, BLAME_HOST, -r, "cannot list what the view holds");
+	json_open_list(json, "view");
+	for (size_t i = 0; i < plan.n_rows; i++)
+		write_row(json, &plan.rows[i]);
+	json_close(json);
+	return 0;
+}
+
+/* --- limits and what else is taken --- */
+
 static void write_limits(struct json *json, const struct request *request)
 {
 	const struct limits *limits = &request->builder->limits;
 
 	json_open_object(json, "limits");
 	json_number(json, "time_sec", request->time_limit_sec);
-	if (limits->silence_sec)
-		json_number(json, "silence_sec", limits->silence_sec);
-	else
-		json_null(json, "silence_sec");
+	write_limit(json, "silence_sec", limits->silence_sec);
 	json_number(json, "grace_sec", limits->grace_sec);
+	write_limit(json, "wait_sec", limits->wait_sec);
 	json_number(json, "log_bytes", limits->log_bytes);
 	json_number(json, "output_bytes", limits->output_bytes);
 	json_number(json, "output_entries", limits->output_entries);
+	write_limit(json, "memory_bytes", limits->memory_bytes);
+	write_limit(json, "memory_high_bytes", limits->memory_high_bytes);
+	if (limits->memory_bytes)
+		json_number(json, "swap_bytes", limits->swap_bytes);
+	else
+		json_null(json, "swap_bytes");
+	write_limit(json, "cpu_quota_us", limits->cpu_quota_us);
+	write_limit(json, "tasks", limits->tasks);
+	write_limit(json, "io_weight", limits->io_weight);
+	json_truth(json, "optional", request->builder->limits_optional);
+	json_close(json);
+}
+
+static void write_rlimits(struct json *json, const struct limits *limits)
+{
+	struct rlimit_given given;
+
+	json_open_list(json, "rlimits");
+	for (size_t i = 0; rlimits_given(limits, i, &given); i++) {
+		json_open_object(json, NULL);
+		json_text(json, "name", given.name);
+		if (given.soft == UINT64_MAX)
+			json_null(json, "soft");
+		else
+			json_number(json, "soft", given.soft);
+		if (given.hard == UINT64_MAX)
+			json_null(json, "hard");
+		else
+			json_number(json, "hard", given.hard);
+		json_close(json);
+	}
+	json_close(json);
+}
+
+static void write_resources(struct json *json, const struct builder *builder)
+{
+	json_open_object(json, "resources");
+	for (size_t i = 0; i < builder->n_resources; i++)
+		json_number(json, builder->resources[i].name, builder->resources[i].count);
+	json_close(json);
+}
+
+static void write_credentials(struct json *json, const struct builder *builder)
+{
+	json_open_object(json, "credentials");
+	json_texts(json, "names", builder->credentials, builder->n_credentials);
+	json_truth(json, "scan", builder->credentials_scan);
 	json_close(json);
 }
 
@@ -99,12 +239,36 @@ static void write_command(struct json *json, const struct request *request)
 	json_close(json);
 }
 
+static int write_sandbox(struct json *json, const struct sandbox_plan *plan,
+                         const struct account *outside, struct error *err)
+{
+	const struct request *request = plan->request;
+	const struct builder *builder = request->builder;
+	int r;
+
+	json_open_object(json, "sandbox");
+	write_account(json, request->config, builder, plan->user_name, outside);
+	write_root(json, builder);
+	r = write_view(json, request, err);
+	json_text(json, "network", builder->network_host ? "host" : "none");
+	write_seccomp(json, &builder->seccomp);
+	write_limits(json, request);
+	write_rlimits(json, &builder->limits);
+	write_resources(json, builder);
+	write_credentials(json, builder);
+	if (r == 0)
+		r = write_environment(json, plan, err);
+	json_close(json);
+	return r;
+}
+
 int sheet_write(struct json *json, struct config *config, const struct request *request,
                 bool privileged, struct error *err)
 {
 	cleanup_(self_users_done) struct self_users self = { 0 };
-	cleanup_(build_account_done) struct build_account account = { 0 };
+	cleanup_build_account struct build_account account = BUILD_ACCOUNT_NONE;
 	const struct build_user *user = config->users;
+	struct account inside;
 	int r = privileged ? 0 : self_users_make(&self, err);
 
 	if (!privileged)
@@ -113,18 +277,13 @@ int sheet_write(struct json *json, struct config *config, const struct request *
 		r = build_account_make(config, user, request->builder, privileged, &account, err);
 	if (r < 0)
 		return r;
-	const struct sandbox_plan plan = { .request = request,
-		                           .account = &account.account,
-		                           .user_name = user->name,
-		                           .request_id = some_request_id };
+	inside = account.account;
+	inside.root = request->builder->uid_map != UID_MAP_SELF;
 	write_command(json, request);
-	json_open_object(json, "sandbox");
-	write_account(json, config, user->name, &account.account);
-	json_text(json, "network", request->builder->network_host ? "host" : "none");
-	write_root(json, request->builder);
-	write_seccomp(json, &request->builder->seccomp);
-	write_limits(json, request);
-	r = write_environment(json, &plan, err);
-	json_close(json);
-	return r;
+	return write_sandbox(json,
+	                     &(struct sandbox_plan){ .request = request,
+	                                             .account = &inside,
+	                                             .user_name = user->name,
+	                                             .request_id = some_request_id },
+	                     &account.account, err);
 }

@@ -2,6 +2,7 @@
 #include "view-plan.h"
 
 #include <errno.h>
+#include <linux/mount.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -154,6 +155,33 @@ void view_plan_done(struct view_plan *plan)
 {
 	free(plan->rows);
 	*plan = (struct view_plan){ 0 };
+}
+
+uint64_t view_row_attributes(const struct view_row *row)
+{
+	enum {
+		DATA = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
+		READ_ONLY = DATA | MOUNT_ATTR_RDONLY,
+	};
+	static const uint64_t attributes[] = {
+		[VIEW_READ] = READ_ONLY,
+		[VIEW_WRITE] = DATA,
+		[VIEW_TMPFS] = DATA,
+		[VIEW_DEVICE] = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
+		[VIEW_HIDE] = READ_ONLY | MOUNT_ATTR_NOEXEC,
+		[VIEW_OVERLAY] = DATA,
+		[VIEW_SYSTEM] = READ_ONLY,
+		[VIEW_FILE] = READ_ONLY,
+		[VIEW_STORE] = DATA,
+		[VIEW_PROC] = DATA | MOUNT_ATTR_NOEXEC,
+		[VIEW_SCRATCH] = DATA,
+		[VIEW_LINK] = 0,
+		[VIEW_CREDENTIALS] = READ_ONLY | MOUNT_ATTR_NOEXEC,
+	};
+
+	if (row->kind == VIEW_OVERLAY && row->place->top == TOP_NONE)
+		return READ_ONLY;
+	return (size_t)row->kind < ARRAY_SIZE(attributes) ? attributes[row->kind] : 0;
 }
 
 const char *view_kind_name(enum view_kind kind)

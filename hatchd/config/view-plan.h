@@ -48,5 +48,9 @@ int view_plan_make(const struct config *config, const struct builder *builder,
                    struct view_plan *ret);
 void view_plan_done(struct view_plan *plan);
 
+/* view_row_attributes - MOUNT_ATTR_* of what is mounted there; 0: it is no mount of its own, but a
+ * part of the root */
+uint64_t view_row_attributes(const struct view_row *row);
+
 /* view_kind_name - one word for people and programs: "read", "overlay", ... */
 const char *view_kind_name(enum view_kind kind);

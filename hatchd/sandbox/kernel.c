@@ -9,7 +9,7 @@
 
 int view_add_device(struct view *view, const struct view_row *row, struct error *err)
 {
-	return view_bind(view, row, ATTR_DEVICE, err);
+	return view_bind(view, row, view_row_attributes(row), err);
 }
 
 int view_add_dev(struct view *view, const struct view_row *row, struct error *err)

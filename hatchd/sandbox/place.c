@@ -232,12 +232,12 @@ int view_bind(const struct view *view, const struct view_row *row, uint64_t attr
 
 int view_add_read(struct view *view, const struct view_row *row, struct error *err)
 {
-	return view_bind(view, row, ATTR_READ_ONLY, err);
+	return view_bind(view, row, view_row_attributes(row), err);
 }
 
 int view_add_write(struct view *view, const struct view_row *row, struct error *err)
 {
-	return view_bind(view, row, ATTR_DATA, err);
+	return view_bind(view, row, view_row_attributes(row), err);
 }
 
 int view_bind_scratch(const struct view *view, int fd, const char *target, struct error *err)
@@ -276,7 +276,7 @@ int view_add_file(struct view *view, const struct view_row *row, struct error *e
 	r = view_remove_file(view->root_fd, row->at + 1);
 	if (r < 0 && r != -EISDIR)
 		return error_errno(err, BLAME_HOST, -r, "cannot make %s in the sandbox", row->at);
-	return view_bind(view, row, ATTR_READ_ONLY, err);
+	return view_bind(view, row, view_row_attributes(row), err);
 }
 
 int view_add_directory(struct view *view, const struct view_row *row, struct error *err)
@@ -297,7 +297,7 @@ int view_add_system(struct view *view, const struct view_row *row, struct error 
 	if (lstat(row->source, &st) < 0)
 		return 0;
 	if (!S_ISLNK(st.st_mode))
-		return view_bind(view, row, ATTR_READ_ONLY, err);
+		return view_bind(view, row, view_row_attributes(row), err);
 	n = readlink(row->source, target, sizeof(target) - 1);
 	if (n < 0)
 		return error_errno(err, BLAME_HOST, errno, "cannot read the link %s", row->source);

@@ -10,8 +10,8 @@
 _Static_assert(RLIM_INFINITY == UINT64_MAX, "\"unlimited\" of a definition is the kernel's");
 
 static const struct rlimit_row {
-	const char *key;     /* of limits.rlimits; NULL: no definition can set it */
-	const char *setting; /* of the unit, systemd.exec(5) */
+	const char *key;     /* of limits.rlimits */
+	const char *setting; /* of the unit, systemd.exec(5); NULL: no definition can set it */
 	int resource;
 	rlim_t soft, hard;
 } rows[] = {
@@ -26,8 +26,8 @@ static const struct rlimit_row {
 	{ "nproc", "LimitNPROC=", RLIMIT_NPROC, RLIM_INFINITY, RLIM_INFINITY },
 	{ "sigpending", "LimitSIGPENDING=", RLIMIT_SIGPENDING, 4096, 4096 },
 	{ "stack", "LimitSTACK=", RLIMIT_STACK, 8 << 20, RLIM_INFINITY },
-	{ NULL, NULL, RLIMIT_NICE, 0, 0 },
-	{ NULL, NULL, RLIMIT_RTPRIO, 0, 0 },
+	{ "nice", NULL, RLIMIT_NICE, 0, 0 },
+	{ "rtprio", NULL, RLIMIT_RTPRIO, 0, 0 },
 };
 
 int rlimits_check(const struct builder *builder, struct error *err)
@@ -52,13 +52,23 @@ int rlimits_check(const struct builder *builder, struct error *err)
 	return 0;
 }
 
-static int set_row(const struct rlimit_row *row, const struct rlimit_setting *setting)
+bool rlimits_given(const struct limits *limits, size_t row, struct rlimit_given *ret)
 {
-	__rlimit_resource_t resource = (__rlimit_resource_t)row->resource;
-	struct rlimit now, want = { row->soft, row->hard };
+	const struct rlimit_setting *setting;
 
-	if (setting->set)
-		want = (struct rlimit){ setting->soft, setting->hard };
+	if (row >= ARRAY_SIZE(rows))
+		return false;
+	setting = &limits->rlimits[rows[row].resource];
+	*ret = (struct rlimit_given){ .name = rows[row].key,
+		                      .soft = setting->set ? setting->soft : rows[row].soft,
+		                      .hard = setting->set ? setting->hard : rows[row].hard };
+	return true;
+}
+
+static int set_limit(__rlimit_resource_t resource, const struct rlimit_given *given)
+{
+	struct rlimit now, want = { given->soft, given->hard };
+
 	if (getrlimit(resource, &now) < 0)
 		return -errno;
 	if (want.rlim_max > now.rlim_max)
@@ -70,9 +80,10 @@ static int set_row(const struct rlimit_row *row, const struct rlimit_setting *se
 
 int rlimits_set(const struct limits *limits)
 {
+	struct rlimit_given given;
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(rows); i++)
-		r = set_row(&rows[i], &limits->rlimits[rows[i].resource]);
+	for (size_t i = 0; r == 0 && rlimits_given(limits, i, &given); i++)
+		r = set_limit((__rlimit_resource_t)rows[i].resource, &given);
 	return r;
 }

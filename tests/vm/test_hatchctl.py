@@ -3,7 +3,9 @@
 import datetime
 import json
 import os
+import pathlib
 import re
+import shutil
 import time
 
 import hatchwire
@@ -116,6 +118,54 @@ def test_explain_tells_the_environment_and_the_ids_that_a_builder_sees(m):
     check_equal(seen["arguments"], told["command"][1:], "arguments")
     check_equal((seen["uid"], seen["gid"]), (account["uid"], account["gid"]), "ids")
     check_equal(sorted(seen["groups"]), sorted(account["groups"]), "groups")
+
+
+MOUNTS = """import json, os, re
+rows = [line.split() for line in open("/proc/self/mountinfo")]
+limits = [re.split(r"  +", line.strip()) for line in list(open("/proc/self/limits"))[1:]]
+print(json.dumps({"mounts": [[row[4], row[5].split(",")] for row in rows],
+                  "limits": {row[0]: row[1:3] for row in limits}, "tmp": os.readlink("/var/tmp")}))
+"""
+
+LIMITS = {"as": "Max address space", "core": "Max core file size", "cpu": "Max cpu time", "data": "Max data size",
+          "fsize": "Max file size", "memlock": "Max locked memory", "msgqueue": "Max msgqueue size", "nofile": "Max open files",
+          "nproc": "Max processes", "sigpending": "Max pending signals", "stack": "Max stack size", "nice": "Max nice priority",
+          "rtprio": "Max realtime priority"}
+
+
+def test_explain_tells_the_mounts_and_the_limits_that_a_builder_has(m):
+    place = pathlib.Path("/srv/hatch-explained")  # /var/tmp is a link in the view
+    m.after_test(lambda: shutil.rmtree(place))
+    for name in ("read", "write", "hidden"):
+        (place / name).mkdir(parents=True)
+    view = {"read": [str(place), {"path": str(place / "gone"), "optional": True}],
+            "write": [{"path": str(place / "write"), "at": "/srv/write"}],
+            "hide": [str(place / "hidden")], "tmpfs": [{"at": "/srv/room", "size": "1M"}]}
+    m.write_builder("mounts", MOUNTS, PYTHON, view=view, limits={"time_sec": 60, "rlimits": {"nofile": 77}})
+    result = m.request("mounts")
+    check_equal(result.code, 0, repr(result))
+    seen = json.loads(result.stdout)
+    code, told = explained(m, "--uid", "root", "mounts")
+    check_equal(code, 0, "exit status")
+    real = {at: set(flags) & {"ro", "nosuid", "nodev", "noexec"} for at, flags in seen["mounts"]}
+    rows = {row["at"]: row for row in told["sandbox"]["view"]}
+    for at, row in rows.items():
+        if row["as"] == "mount":
+            check_equal(real.get(at), set(row["flags"]), f"the flags of {at}")
+        else:
+            check(at not in real, f"{at} is a mount, and told as {row['as']}")
+    # Beside them there are only the root, parts of what is told, and the rest of /dev.
+    told_places = [at for at, row in rows.items() if row["as"] == "mount"] + ["/dev"]
+    for at in real:
+        check(at == "/" or any(f"{at}/".startswith(f"{other}/") for other in told_places), f"{at} is a mount, and not told")
+    check_equal((rows[f"{place}/gone"]["as"], rows["/srv/room"]["size_bytes"], rows["/srv/write"]["source"]),
+                ("left out", 1 << 20, str(place / "write")), "places")
+    check_equal(rows["/var/tmp"]["source"], seen["tmp"], "link")
+    for limit in told["sandbox"]["rlimits"]:
+        shown = ["unlimited" if limit[key] is None else str(limit[key]) for key in ("soft", "hard")]
+        if limit["name"] != "nproc":  # the service itself has less
+            check_equal(seen["limits"][LIMITS[limit["name"]]], shown, limit["name"])
+    check_equal({limit["name"] for limit in told["sandbox"]["rlimits"]}, set(LIMITS), "limits")
 
 
 def test_explain_decides_as_the_server_does(m):
