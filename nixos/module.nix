@@ -40,6 +40,7 @@ let
     root = [
       "tree"
       "image"
+      "bundle"
     ];
     seccomp = null;
     view = [
@@ -92,8 +93,8 @@ let
         message = "services.hatchd.builders: \"${name}\" is no name of a builder; it must match [a-z0-9][a-z0-9._-]{0,63}";
       }
       {
-        assertion = definition ? command;
-        message = "${where} has no command";
+        assertion = definition ? command || definition ? root.bundle;
+        message = "${where} has no command, and no root.bundle that has one";
       }
     ]
     ++ unknownKeys where (lib.attrNames builderKeys) definition

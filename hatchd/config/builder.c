@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bundle.h"
 #include "items.h"
 #include "lib/base/text.h"
 #include "source.h"
@@ -42,13 +43,18 @@ void builder_done(struct builder *builder)
 		place_done(&builder->view.places[i]);
 	free(builder->view.places);
 	free(builder->root.path);
+	free(builder->root.bundle);
+	free(builder->root.cwd);
+	free(builder->root.host_name);
+	strv_free(builder->root.masked);
+	strv_free(builder->root.read_only);
 	resources_free(builder->resources, builder->n_resources);
 	*builder = (struct builder){ 0 };
 }
 
 static const struct member builder_members[] = {
 	{ "description", read_line, FIELD(description), 0, DESCRIPTION_MAX },
-	{ "command", read_command, .required = true },
+	{ "command", read_command },
 	{ "allow", read_allow },
 	{ "args", read_args },
 	{ "environment", read_environment },
@@ -70,10 +76,7 @@ static const struct member builder_members[] = {
 static const struct member builder_object = { INSIDE(builder_members) };
 
 static int (*const checks[])(struct reading *in, struct builder *builder) = {
-	check_variables_once,
-	check_uid_map,
-	check_places,
-	check_limits,
+	check_command, check_variables_once, check_root, check_uid_map, check_places, check_limits,
 };
 
 static int set_defaults(const struct config *config, const char *name, struct builder *builder)
@@ -128,6 +131,7 @@ int builder_load_reporting(const struct config *config, const char *name,
 	struct reading in = { .doc = &(struct document){ .name = name },
 		              .report = report,
 		              .err = err };
+	cleanup_builder struct builder builder = { 0 };
 	cleanup_free char *path = NULL, *text = NULL;
 	struct error text_err;
 	size_t len;
@@ -144,8 +148,14 @@ int builder_load_reporting(const struct config *config, const char *name,
 		return reading_keep_error(&in, &text_err);
 	if (r == 0)
 		return 0;
-	r = builder_parse(config, name, text, len, report, ret, err);
-	return r < 0 ? r : 1;
+	r = builder_parse(config, name, text, len, report, &builder, err);
+	if (r == 0 && builder.root.kind == ROOT_BUNDLE)
+		r = bundle_load(config, report, &builder, err);
+	if (r < 0)
+		return r;
+	*ret = builder;
+	builder = (struct builder){ 0 };
+	return 1;
 }
 
 int builder_load(const struct config *config, const char *name, struct builder *ret,
@@ -242,4 +252,9 @@ int builder_check_start(const struct config *config, const struct builder *build
 		return r;
 	r = root_fd < 0 ? 0 : builder_check_root(builder, root_fd, err);
 	return r < 0 ? r : builder_check_command(config, builder, root_fd, &fd, err);
+}
+
+const char *builder_host_name(const struct builder *builder)
+{
+	return builder->root.host_name ? builder->root.host_name : "hatch";
 }

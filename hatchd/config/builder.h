@@ -7,6 +7,10 @@
 
 #include "read.h"
 
+enum { TMPFS_SIZE_MIN = 4096 };
+
+#define TMPFS_SIZE_MAX (UINT64_C(16) << 40)
+
 /* words.c */
 int read_command(struct reading *in, const struct value *value, const struct member *row,
                  void *object);
@@ -14,6 +18,10 @@ int read_args(struct reading *in, const struct value *value, const struct member
               void *object);
 int read_environment(struct reading *in, const struct value *value, const struct member *row,
                      void *object);
+
+/* read_variables - a list of "NAME=value" for environment.set; what is set already stays */
+int read_variables(struct reading *in, const struct value *value, const struct member *row,
+                   void *object);
 
 /* allow.c */
 int read_allow(struct reading *in, const struct value *value, const struct member *row,
@@ -59,6 +67,11 @@ extern const struct limits default_limits;
 int read_limits(struct reading *in, const struct value *value, const struct member *row,
                 void *object);
 
+/* read_named_rlimit - {"soft": ..., "hard": ...} for the one that name, such as RLIMIT_NOFILE,
+ * says; what is set already stays */
+int read_named_rlimit(struct reading *in, const struct value *name, const struct value *value,
+                      struct builder *builder);
+
 /* What can only be said once the whole definition is read. The first error, or 0. */
 
 /* check_variables_once - a variable that is set and accepted would have two values; words.c */
@@ -74,6 +87,12 @@ int check_places(struct reading *in, struct builder *builder);
 
 /* check_limits - those that contradict each other; limits.c */
 int check_limits(struct reading *in, struct builder *builder);
+
+/* check_command - there is one, or a bundle to say it; words.c */
+int check_command(struct reading *in, struct builder *builder);
+
+/* check_root - none beside what contradicts it; root.c */
+int check_root(struct reading *in, struct builder *builder);
 
 /* --- paths that a definition may not name (place.c) --- */
 

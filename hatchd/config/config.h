@@ -145,6 +145,7 @@ enum root_kind {
 	ROOT_SYSTEM, /* made by hatch: the host's programs and libraries, and little else */
 	ROOT_TREE,   /* a directory tree of the host */
 	ROOT_IMAGE,  /* a file that holds a file system */
+	ROOT_BUNDLE, /* the directory tree of an OCI bundle */
 };
 
 /* "uid_map": who a builder is inside of its sandbox. */
@@ -194,7 +195,13 @@ struct builder {
 	bool network_host;
 	struct {
 		enum root_kind kind;
-		char *path;
+		char *path; /* of the tree or image */
+
+		/* ROOT_BUNDLE; the others may be NULL there too */
+		char *bundle;               /* what holds config.json */
+		char *cwd;                  /* where the command starts; NULL: /build */
+		char *host_name;            /* NULL: hatch */
+		char **masked, **read_only; /* paths in the view; NULL-terminated */
 	} root;
 	struct seccomp seccomp;
 	struct {
@@ -317,6 +324,9 @@ int builder_check_places(const struct builder *builder, struct error *err);
  * is inside of an image. 0 or the first error */
 int builder_check_start(const struct config *config, const struct builder *builder,
                         struct error *err);
+
+/* builder_host_name - of its sandbox */
+const char *builder_host_name(const struct builder *builder);
 
 /* config_list_builders - names of the files in builders.d, sorted; a file that is not NAME.json is
  * an error. *ret is NULL-terminated; release with strv_free() */

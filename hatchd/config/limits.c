@@ -172,6 +172,27 @@ static const struct member rlimits_members[] = {
 	{ "stack", read_rlimit_size, RLIMIT(STACK), 64 * KIB, UINT64_MAX },
 };
 
+int read_named_rlimit(struct reading *in, const struct value *name, const struct value *value,
+                      struct builder *builder)
+{
+	static const char prefix[] = "RLIMIT_";
+	size_t len = strlen(prefix);
+	char shown[SHOW_LEN];
+
+	for (size_t i = 0; i < ARRAY_SIZE(rlimits_members); i++) {
+		const struct member *row = &rlimits_members[i];
+		const struct rlimit_setting *now = (void *)((char *)builder + row->offset);
+
+		if (strncmp(name->string, prefix, len) == 0 &&
+		    strcasecmp(name->string + len, row->key) == 0)
+			return now->set ? 0 : row->read(in, value, row, builder);
+	}
+	return reading_fail(in, name, ENOTSUP,
+	                    "\"%s\" is no limit that a builder may have; expected one of "
+	                    "limits.rlimits in capitals, such as RLIMIT_NOFILE",
+	                    show(name->string, shown));
+}
+
 static const struct member limits_members[] = {
 	{ "time_sec", read_time },
 	{ "silence_sec", read_count, FIELD(limits.silence_sec), 0, RECORD_TIMEOUT_SEC_MAX },

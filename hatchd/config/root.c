@@ -1,13 +1,18 @@
 /* "root": what the builder has as its "/" instead of the system's own programs and libraries. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "builder.h"
 #include "items.h"
+#include "lib/base/text.h"
 #include "trusted-path.h"
+
+enum { RESOLVE_TRIES = 1000 };
 
 /* Roots that would show what no builder may see, or that hatch could not put anything into. */
 static int check_root_place(struct reading *in, const struct value *item)
@@ -32,14 +37,17 @@ static int check_root_place(struct reading *in, const struct value *item)
 static int read_root_path(struct reading *in, const struct value *value, struct builder *builder,
                           enum root_kind kind)
 {
+	char **path;
+
 	if (expect_path(in, value) < 0 || check_root_place(in, value) < 0)
 		return in->first;
 	if (builder->root.kind != ROOT_SYSTEM)
 		return reading_fail_key(in, value, EINVAL,
 		                        "there is a root already; expected one of them");
+	path = kind == ROOT_BUNDLE ? &builder->root.bundle : &builder->root.path;
 	builder->root.kind = kind;
-	builder->root.path = strdup(value->string);
-	return builder->root.path ? 0 : reading_no_memory(in);
+	*path = strdup(value->string);
+	return *path ? 0 : reading_no_memory(in);
 }
 
 static int read_tree(struct reading *in, const struct value *value, const struct member *row,
@@ -54,9 +62,16 @@ static int read_image(struct reading *in, const struct value *value, const struc
 	return read_root_path(in, value, object, ROOT_IMAGE);
 }
 
+static int read_bundle(struct reading *in, const struct value *value, const struct member *row,
+                       void *object)
+{
+	return read_root_path(in, value, object, ROOT_BUNDLE);
+}
+
 static const struct member root_members[] = {
 	{ "tree", read_tree },
 	{ "image", read_image },
+	{ "bundle", read_bundle },
 };
 
 int read_root(struct reading *in, const struct value *value, const struct member *row, void *object)
@@ -67,8 +82,17 @@ int read_root(struct reading *in, const struct value *value, const struct member
 
 	if (r == 0 && builder->root.kind == ROOT_SYSTEM)
 		return reading_fail(in, value, EINVAL,
-		                    "there is no root in it; expected tree or image");
+		                    "there is no root in it; expected tree, image or bundle");
 	return r;
+}
+
+int check_root(struct reading *in, struct builder *builder)
+{
+	if (builder->root.kind == ROOT_SYSTEM || builder->view.base == BASE_MINIMAL)
+		return 0;
+	return reading_fail_key(in, value_member(&in->doc->root, "root"), EINVAL,
+	                        "\"view.base\" shows the host, and this is another root; expected "
+	                        "one of them");
 }
 
 /* What is said of a builder's root: "the root of builder `x` (FILE)". */
@@ -110,6 +134,33 @@ static int identify_image(int fd, const char *path, const char **ret, struct err
 	                 "%s is no image; expected a squashfs, erofs or ext4 file system", path);
 }
 
+static int open_resolved(int dir_fd, const char *path, uint64_t resolve)
+{
+	const struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+		                      .resolve = RESOLVE_NO_MAGICLINKS | resolve };
+	int fd = -1;
+
+	/* The kernel gives up on ".." when anything is mounted or renamed meanwhile, anywhere. */
+	for (size_t i = 0; i < RESOLVE_TRIES; i++) {
+		fd = (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
+		if (fd >= 0 || errno != EAGAIN)
+			break;
+	}
+	return fd < 0 ? -errno : fd;
+}
+
+/* A bundle's tree is in the bundle, also if there is a link on the way. */
+static int check_inside(const char *bundle, const char *path, struct error *err)
+{
+	cleanup_fd int dir_fd = open(bundle, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	cleanup_fd int fd = dir_fd < 0 ? -errno
+	                               : open_resolved(dir_fd, path + strlen(bundle) + 1,
+	                                               RESOLVE_BENEATH);
+
+	return fd < 0 ? error_errno(err, BLAME_HOST, -fd, "%s is not inside of the bundle", path)
+	              : 0;
+}
+
 int builder_open_root(const struct config *config, const struct builder *builder, int *ret_fd,
                       const char **ret_type, struct error *err)
 {
@@ -119,8 +170,10 @@ int builder_open_root(const struct config *config, const struct builder *builder
 	int r = 0;
 
 	*ret_type = NULL;
-	if (builder->root.kind == ROOT_TREE)
+	if (builder->root.kind == ROOT_TREE || builder->root.kind == ROOT_BUNDLE)
 		r = trusted_directory(path, config->owner_uid, &fd, &why);
+	if (r == 0 && builder->root.kind == ROOT_BUNDLE)
+		r = check_inside(builder->root.bundle, path, &why);
 	if (builder->root.kind == ROOT_IMAGE)
 		r = trusted_file(path, config->owner_uid, &fd, &why);
 	if (r == 0 && builder->root.kind == ROOT_IMAGE)
@@ -129,6 +182,36 @@ int builder_open_root(const struct config *config, const struct builder *builder
 		return fail_root(builder, &why, err);
 	*ret_fd = take_fd(&fd);
 	return 0;
+}
+
+/* Is a directory of a bundle's process made by hatch, or shown from the host? */
+static bool is_not_of_root(const struct builder *builder, const char *path)
+{
+	static const char *const made[] = { "/build", "/tmp", "/var/tmp", "/dev", "/proc" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(made); i++)
+		if (path_is_below(path, made[i]))
+			return true;
+	for (size_t i = 0; i < builder->view.n_places; i++)
+		if (path_is_below(path, builder->view.places[i].at))
+			return true;
+	return false;
+}
+
+static int check_cwd(const struct builder *builder, int root_fd, struct error *err)
+{
+	const char *cwd = builder->root.cwd;
+	cleanup_fd int fd = -1;
+	struct error why;
+
+	if (!cwd || is_not_of_root(builder, cwd))
+		return 0;
+	fd = open_resolved(root_fd, cwd, RESOLVE_IN_ROOT);
+	if (fd >= 0)
+		return 0;
+	(void)error_errno(&why, BLAME_HOST, -fd, "the directory %s of its process, in %s", cwd,
+	                  builder->root.path);
+	return fail_root(builder, &why, err);
 }
 
 int builder_check_root(const struct builder *builder, int root_fd, struct error *err)
@@ -150,5 +233,5 @@ int builder_check_root(const struct builder *builder, int root_fd, struct error 
 		                S_ISLNK(st.st_mode) ? "a symbolic link" : "no directory");
 		return fail_root(builder, &why, err);
 	}
-	return 0;
+	return check_cwd(builder, root_fd, err);
 }

@@ -113,6 +113,16 @@ static int add_places(struct view_plan *plan, const struct builder *builder)
 	return r;
 }
 
+/* What a bundle wants hidden or read-only, as far as it is there. */
+static int add_paths(struct view_plan *plan, enum view_kind kind, char *const *paths)
+{
+	int r = 0;
+
+	for (; r == 0 && paths && *paths; paths++)
+		r = add(plan, &(struct view_row){ kind, *paths, .optional = true }, 1);
+	return r;
+}
+
 int view_plan_make(const struct config *config, const struct builder *builder,
                    struct view_plan *ret)
 {
@@ -142,6 +152,10 @@ int view_plan_make(const struct config *config, const struct builder *builder,
 			r = add(&plan, parts[i].rows, parts[i].n_rows);
 	if (r == 0)
 		r = add_places(&plan, builder);
+	if (r == 0)
+		r = add_paths(&plan, VIEW_FREEZE, builder->root.read_only);
+	if (r == 0)
+		r = add_paths(&plan, VIEW_HIDE, builder->root.masked);
 	if (r == 0 && builder->n_credentials > 0)
 		r = add(&plan, credentials_rows, ARRAY_SIZE(credentials_rows));
 	if (r < 0)
@@ -195,6 +209,7 @@ const char *view_kind_name(enum view_kind kind)
 		[VIEW_ETC] = "etc",       [VIEW_SCRATCH] = "scratch",
 		[VIEW_LINK] = "link",     [VIEW_DIRECTORY] = "directory",
 		[VIEW_FILE] = "file",     [VIEW_CREDENTIALS] = "credentials",
+		[VIEW_FREEZE] = "freeze",
 	};
 
 	return names[kind];

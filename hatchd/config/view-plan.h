@@ -22,6 +22,7 @@ enum view_kind {
 	VIEW_PROC,   /* a new one */
 	VIEW_ETC,    /* accounts and names, written for the request */
 	VIEW_SCRATCH,     /* a directory of the request's own, on disk */
+	VIEW_FREEZE,      /* what is there already, read-only from here on */
 	VIEW_DIRECTORY,   /* an empty one, in the read-only root */
 	VIEW_LINK,        /* a symlink to source */
 	VIEW_CREDENTIALS, /* those that the definition names, in memory */

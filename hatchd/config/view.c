@@ -5,9 +5,6 @@
 #include "builder.h"
 #include "items.h"
 
-enum { TMPFS_SIZE_MIN = 4096 };
-
-#define TMPFS_SIZE_MAX  (UINT64_C(16) << 40)
 #define IN_PLACE(field) offsetof(struct place, field)
 
 static int read_base(struct reading *in, const struct value *value, const struct member *row,

@@ -104,6 +104,63 @@ static int read_set(struct reading *in, const struct value *value, const struct 
 	return in->first;
 }
 
+static bool is_variable_set(const struct builder *builder, const char *name)
+{
+	for (size_t i = 0; i < builder->environment.n_set; i++)
+		if (strcmp(builder->environment.set[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static int check_bundle_variable(struct reading *in, const struct value *item,
+                                 const struct builder *builder, const char *name)
+{
+	for (size_t i = 0; i < builder->environment.n_accept; i++)
+		if (strcmp(builder->environment.accept[i], name) == 0)
+			return reading_fail(in, item, EINVAL,
+			                    "%s is in environment.accept of the definition too; "
+			                    "expected it in one of them",
+			                    name);
+	return check_variable(in, item, name);
+}
+
+/* "NAME=value". What is set already stays. */
+static int add_variable(struct reading *in, const struct value *item, struct builder *builder)
+{
+	struct variable *set = builder->environment.set;
+	cleanup_free char *name = NULL, *text = NULL;
+	const char *equals;
+
+	if (expect_text(in, item, ARGUMENT_MAX) < 0)
+		return in->first;
+	equals = strchr(item->string, '=');
+	if (!equals)
+		return reading_fail(in, item, EINVAL, "expected \"NAME=value\"");
+	name = strndup(item->string, (size_t)(equals - item->string));
+	text = strdup(equals + 1);
+	set = reallocarray(set, builder->environment.n_set + 1, sizeof(*set));
+	if (set)
+		builder->environment.set = set;
+	if (!name || !text || !set)
+		return reading_no_memory(in);
+	if (check_bundle_variable(in, item, builder, name) < 0)
+		return in->first;
+	if (!is_variable_set(builder, name))
+		set[builder->environment.n_set++] = (struct variable){ take_ptr(&name),
+			                                               take_ptr(&text) };
+	return 0;
+}
+
+int read_variables(struct reading *in, const struct value *value, const struct member *row,
+                   void *object)
+{
+	int r = expect_list(in, value, 0);
+
+	for (size_t i = 0; r == 0 && i < value->n_items && !reading_stops(in); i++)
+		(void)add_variable(in, &value->items[i], object);
+	return in->first;
+}
+
 static int check_accepted(struct reading *in, const struct value *list, const struct value *item)
 {
 	const char *why;
@@ -184,4 +241,14 @@ int check_variables_once(struct reading *in, struct builder *builder)
 				"%s is in environment.set too; expected it in one of them",
 				accept->items[i].string);
 	return in->first;
+}
+
+int check_command(struct reading *in, struct builder *builder)
+{
+	const struct value *root = &in->doc->root;
+
+	if (builder->root.kind == ROOT_BUNDLE || root->kind != VALUE_OBJECT ||
+	    value_member(root, "command"))
+		return 0;
+	return reading_fail(in, root, EINVAL, "the key \"command\" is missing; expected it here");
 }

@@ -41,6 +41,15 @@ static int write_accounts(const struct view *view)
 	return r;
 }
 
+static int write_hosts(const struct view *view)
+{
+	const char *name = builder_host_name(view->plan->request->builder);
+	cleanup_(buffer_done) struct buffer hosts = { 0 };
+	int r = buffer_printf(&hosts, "127.0.0.1 localhost %s\n::1 localhost %s\n", name, name);
+
+	return r < 0 ? r : view_make_file(view->root_fd, "etc/hosts", hosts.data);
+}
+
 int view_add_etc(struct view *view, const struct view_row *row, struct error *err)
 {
 	bool network = view->plan->request->builder->network_host;
@@ -53,8 +62,7 @@ int view_add_etc(struct view *view, const struct view_row *row, struct error *er
 		                   network ? "passwd: files\ngroup: files\nhosts: files dns\n"
 		                           : "passwd: files\ngroup: files\nhosts: files\n");
 	if (r == 0 && !network)
-		r = view_make_file(view->root_fd, "etc/hosts",
-		                   "127.0.0.1 localhost hatch\n::1 localhost hatch\n");
+		r = write_hosts(view);
 	if (r < 0)
 		return error_errno(err, BLAME_HOST, -r, "cannot write /etc of the sandbox");
 	return 0;

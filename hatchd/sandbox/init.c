@@ -65,15 +65,22 @@ static int set_standard_streams(const struct sandbox_plan *plan)
 
 /* A working directory outside the root would be a way out; the kernel then reports "(unreachable)".
  */
-static int enter_build_dir(void)
+static int enter_directory(const char *path)
 {
 	char cwd[PATH_MAX];
 
-	if (chdir("/build") < 0)
+	if (chdir(path) < 0)
 		return -errno;
 	if (!getcwd(cwd, sizeof(cwd)))
 		return -errno;
-	return strcmp(cwd, "/build") == 0 ? 0 : -EPERM;
+	return cwd[0] == '/' ? 0 : -EPERM;
+}
+
+static int enter_first_directory(const struct sandbox_plan *plan)
+{
+	const char *cwd = plan->request->builder->root.cwd;
+
+	return enter_directory(cwd ? cwd : "/build");
 }
 
 /* Overlays: the store, a root of the builder's own, and those of the definition. */
@@ -118,7 +125,7 @@ static int prepare_builder(const struct sandbox_plan *plan, int failure_fd, stru
 	int r = setsid() < 0 ? -errno : 0;
 
 	if (r == 0)
-		r = enter_build_dir();
+		r = enter_first_directory(plan);
 	if (r == 0)
 		r = verify_program(plan);
 	if (r == 0)

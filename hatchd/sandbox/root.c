@@ -165,3 +165,17 @@ int view_hide_devices(struct view *view, struct error *err)
 	view->dev_fd = mount_new("tmpfs", options, ARRAY_SIZE(options), ATTR_PROC, err);
 	return view->dev_fd < 0 ? view->dev_fd : view_attach(view, view->dev_fd, "dev", true, err);
 }
+
+int view_add_freeze(struct view *view, const struct view_row *row, struct error *err)
+{
+	cleanup_fd int target_fd = view_open(view->root_fd, row->at + 1, 0);
+	cleanup_fd int mount_fd = -1;
+
+	if (target_fd == -ENOENT || target_fd == -ENOTDIR)
+		return 0; /* optional, like all of them */
+	if (target_fd < 0)
+		return error_errno(err, BLAME_HOST, -target_fd, "cannot open %s in the sandbox",
+		                   row->at);
+	mount_fd = mount_clone(target_fd, row->at, MOUNT_ATTR_RDONLY, err);
+	return mount_fd < 0 ? mount_fd : mount_attach(mount_fd, target_fd, "", err);
+}

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -67,7 +68,7 @@ static int enter_time_ns(const struct sandbox_plan *plan, struct error *err)
  */
 __attribute__((noreturn)) static void child_main(const struct sandbox_plan *plan, int report_fd)
 {
-	static const char host_name[] = "hatch";
+	const char *host_name = builder_host_name(plan->request->builder);
 	struct error err = { 0 };
 	char word;
 	int r;
@@ -76,7 +77,7 @@ __attribute__((noreturn)) static void child_main(const struct sandbox_plan *plan
 	if (recv(report_fd, &word, 1, 0) != 1 || word != INIT_GO)
 		_exit(1);
 	r = privilege_die_with_parent(0, &err);
-	if (r == 0 && sethostname(host_name, sizeof(host_name) - 1) < 0)
+	if (r == 0 && sethostname(host_name, strlen(host_name)) < 0)
 		r = error_errno(&err, BLAME_HOST, errno, "cannot set the host name");
 	if (r == 0 && !plan->request->builder->network_host)
 		r = bring_up_loopback(&err);

@@ -92,6 +92,9 @@ int view_leave_stage(struct view *view, struct error *err);
  * place_fd: where it is mounted while it is made */
 int view_lay_root(struct view *view, int place_fd, struct error *err);
 
+/* view_add_freeze - what is there, read-only; root.c */
+int view_add_freeze(struct view *view, const struct view_row *row, struct error *err);
+
 /* view_hide_devices - an empty /dev over that of the builder's own root; root.c */
 int view_hide_devices(struct view *view, struct error *err);
 

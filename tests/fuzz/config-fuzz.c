@@ -40,14 +40,17 @@ static void check_place(const struct error *err, const char *file, const char *t
 
 static void check_builder(const struct builder *builder)
 {
-	assert(builder->command[0][0] == '/');
+	assert(builder->command ? builder->command[0][0] == '/'
+	                        : builder->root.kind == ROOT_BUNDLE);
 	assert(builder->allow.n_sockets > 0);
 	assert(builder->limits.time_default_sec <= builder->limits.time_max_sec);
 	for (size_t i = 0; i < builder->environment.n_set; i++)
 		for (size_t k = 0; k < builder->environment.n_accept; k++)
 			assert(strcmp(builder->environment.set[i].name,
 			              builder->environment.accept[k]) != 0);
-	assert((builder->root.kind == ROOT_SYSTEM) == (builder->root.path == NULL));
+	assert((builder->root.kind == ROOT_TREE || builder->root.kind == ROOT_IMAGE) ==
+	       (builder->root.path != NULL));
+	assert((builder->root.kind == ROOT_BUNDLE) == (builder->root.bundle != NULL));
 	for (size_t i = 0; i < builder->view.n_places; i++)
 		assert(builder->view.places[i].at[0] == '/' &&
 		       builder->view.places[i].at[1] != '\0');

@@ -5,6 +5,7 @@ which a container has not.
 """
 
 import hashlib
+import json
 import os
 import pathlib
 import shutil
@@ -21,7 +22,7 @@ def make_tree(m, name="tree"):
     """A small system of a vendor: busybox, its shell, and files to be told by. Removed after the test."""
     # Not below /var/tmp: everybody may write there, so nothing in it is believed.
     tree = pathlib.Path("/opt/hatch-test", name)
-    m.after_test(lambda: shutil.rmtree(tree))
+    m.after_test(lambda: shutil.rmtree(tree, ignore_errors=True))
     for place in ("bin", "etc", "opt/vendor"):
         (tree / place).mkdir(parents=True)
     shutil.copy(BUSYBOX, tree / "bin/busybox")
@@ -454,6 +455,162 @@ def test_without_a_kernel_module_the_error_names_it(m):
     check_in("modprobe erofs", failure(m, {"image": str(image)}), "journal")
     check_in("host: erofs: no", m.run(["hatchd", "--check"]).stdout, "--check")
     check_no_loops(m, "after the request")
+
+
+# --- bundles ----------------------------------------------------------------------------------------------------------
+
+
+def spec(args, **members):
+    """What `runc spec` writes, with a command, and without the terminal and the user that nobody has."""
+    process = {
+        "terminal": False,
+        "args": args,
+        "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm"],
+        "cwd": "/",
+        "capabilities": {kind: ["CAP_AUDIT_WRITE", "CAP_KILL"] for kind in ("bounding", "effective", "permitted")},
+        "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 1024, "soft": 512}],
+        "noNewPrivileges": True,
+    }
+    mounts = [
+        {"destination": "/proc", "type": "proc", "source": "proc"},
+        {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]},
+        {"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": ["nosuid", "noexec", "newinstance", "gid=5"]},
+        {"destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": ["nosuid", "noexec", "nodev", "mode=1777"]},
+        {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": ["nosuid", "noexec", "nodev"]},
+        {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"]},
+        {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["nosuid", "relatime", "ro"]},
+    ]
+    linux = {
+        "resources": {"devices": [{"allow": False, "access": "rwm"}]},
+        "namespaces": [{"type": kind} for kind in ("pid", "network", "ipc", "uts", "mount", "cgroup")],
+        "maskedPaths": ["/proc/acpi", "/proc/kcore", "/proc/keys", "/sys/firmware", "/opt/vendor/secret"],
+        "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+    }
+    whole = {
+        "ociVersion": "1.2.1",
+        "process": {**process, **members.pop("process", {})},
+        "root": {"path": "rootfs", "readonly": True},
+        "hostname": "runc",
+        "mounts": mounts + members.pop("mounts", []),
+        "linux": {**linux, **members.pop("linux", {})},
+    }
+    return {**whole, **members}
+
+
+def make_bundle(m, config):
+    """A bundle with the small system of a vendor and this config.json."""
+    bundle = make_tree(m, "bundle/rootfs").parent
+    m.after_test(lambda: shutil.rmtree(bundle))
+    (bundle / "rootfs/opt/vendor/secret").write_text("secret\n")
+    write_config(bundle, config)
+    return bundle
+
+
+def write_config(bundle, config):
+    (bundle / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+SHOW = ["/bin/sh", "-c", """
+  pwd; hostname; echo $TERM; ulimit -Sn; ulimit -Hn; cat /etc/vendor; cat /opt/vendor/secret
+  touch /x; grep CapEff /proc/self/status; cat /proc/keys; ls /sys; echo end "$@"
+""", "sh"]
+
+
+def test_the_standard_file_of_a_bundle_runs_its_process(m):
+    bundle = make_bundle(m, spec(SHOW))
+    # Only the bundle says what to run.
+    definition = {"allow": {"users": ["root"]}, "args": {"max": 2}, "root": {"bundle": str(bundle)}}
+    m.write_definition("bundled", json.dumps(definition))
+    result = m.request("bundled", ["a", "b"])
+    check_equal(result.code, 0, repr(result))
+    lines = result.stdout.decode().splitlines()
+    check_equal(lines, ["/", "runc", "xterm", "512", "1024", VENDOR.strip(), "CapEff:\t0000000000000000", "end a b"], "what it says")
+    for refusal in (b"secret': Permission denied", b"/x: Read-only file system", b"keys': Permission denied", b"/sys: No such file"):
+        check_in(refusal, result.stderr, "refusals")
+    check_in("errors: 0", m.run(["hatchd", "--check"]).stdout, "--check")
+
+
+def test_a_definition_says_more_than_a_bundle_and_comes_first(m):
+    bundle = make_bundle(m, spec(["/bin/false"]))
+    result = run(m, {"bundle": str(bundle)}, "echo $TERM; echo $MORE; ulimit -Hn",
+                 environment={"set": {"TERM": "mine", "MORE": "too"}}, limits={"rlimits": {"nofile": 128}})
+    check_equal(result.stdout, b"mine\ntoo\n128\n", "what it says")
+
+
+def test_mounts_of_a_bundle_are_places_of_the_view(m):
+    place = m.temporary_directory(0o777)
+    (place / "file").write_text("shown\n")
+    mounts = [
+        {"destination": "/shown", "type": "bind", "source": str(place), "options": ["rbind", "ro"]},
+        {"destination": "/open", "type": "none", "source": str(place), "options": ["bind", "rw"]},
+        {"destination": "/inner", "type": "bind", "source": "rootfs/etc", "options": ["ro"]},
+        {"destination": "/memory", "type": "tmpfs", "source": "tmpfs", "options": ["size=64k"]},
+    ]
+    script = "cat /shown/file; touch /shown/x || echo refused; echo y >/open/new; cat /inner/vendor; echo z >/memory/z && cat /memory/z"
+    bundle = make_bundle(m, spec(["/bin/sh", "-c", script], mounts=mounts, process={"cwd": "/shown"}))
+    m.write_definition("bundled", json.dumps({"allow": {"users": ["root"]}, "root": {"bundle": str(bundle)}}))
+    result = m.request("bundled")
+    check_equal(result.stdout.decode(), f"shown\nrefused\n{VENDOR}z\n", "what it says")
+    check_equal((place / "new").read_text(), "y\n", "what it left")
+
+
+def test_outputs_come_from_a_bundle(m):
+    bundle = make_bundle(m, spec(["/bin/sh", "-c", "cp /etc/vendor $out"]))
+    (bundle / "rootfs/bin/cp").symlink_to("busybox")
+    m.write_definition("bundled", json.dumps({"allow": {"groups": ["nixbld"]}, "root": {"bundle": str(bundle)}}))
+    built = m.nix_build(m.hatch_derivation("from-bundle", "bundled"))
+    check_equal(pathlib.Path(built.ok().lines()[-1]).read_text(), VENDOR, "output")
+
+
+def test_what_hatch_does_not_do_for_a_bundle_is_named_with_its_place(m):
+    rows = (
+        ({"process": {"terminal": True}}, "a builder has no terminal"),
+        ({"process": {"user": {"uid": 0, "gid": 0}}}, "runs as a build user"),
+        ({"process": {"args": ["sh"]}}, '"sh"; expected an absolute path'),
+        ({"hooks": {"prestart": [{"path": "/bin/true"}]}}, '"hooks" is not supported'),
+        ({"linux": {"seccomp": {"defaultAction": "SCMP_ACT_ERRNO"}}}, '"seccomp" is not supported'),
+        ({"linux": {"devices": [{"path": "/dev/fuse"}]}}, '"devices" is not supported'),
+        ({"linux": {"namespaces": [{"type": "user"}]}}, '"user" is not supported'),
+        ({"mounts": [{"destination": "/x", "type": "bind", "source": "/var/lib/hatch"}]}, "it holds what other requests write"),
+        ({"mounts": [{"destination": "/proc/sys", "type": "bind", "source": "/srv"}]}, "hatch mounts one of the builder's own"),
+        ({"root": {"path": "../tree"}}, "expected an absolute path"),
+        ({"root": {"path": "rootfs", "readonly": False}}, "cannot be written to"),
+    )
+    for members, why in rows:
+        config = spec(["/bin/true"], **members)
+        if m.run(["test", "-d", "/opt/hatch-test/bundle"]).code == 0:
+            write_config(bundle, config)
+        else:
+            bundle = make_bundle(m, config)
+            m.write_definition("bundled", json.dumps({"allow": {"users": ["root"]}, "root": {"bundle": str(bundle)}}))
+        cursor = m.journal_cursor()
+        check_equal(m.request("bundled").error, "server-failed", f"{members}")
+        line = m.journal_wait(cursor, HATCH_VERDICT="server-failed")[0]
+        check_in(why, line["MESSAGE"], "journal")
+        check_equal(line["HATCH_PHASE"], "policy", "phase")
+        for tool in (["hatchd", "--check"], ["hatchctl", "check"]):
+            said = m.run(tool)
+            check_in(f"{bundle}/config.json:", said.stdout + said.stderr, " ".join(tool))
+            check_in(why, said.stdout + said.stderr, " ".join(tool))
+
+
+def test_a_bundle_that_somebody_else_could_change_or_that_leads_elsewhere_is_refused(m):
+    bundle = make_bundle(m, spec(["/bin/true"]))
+    (bundle / "config.json").chmod(0o666)
+    check_in("config.json can be written by everybody", failure(m, {"bundle": str(bundle)}), "journal")
+    (bundle / "config.json").chmod(0o644)
+    (bundle / "rootfs").rename(bundle / "real")
+    (bundle / "rootfs").symlink_to("/opt")
+    check_in("is not inside of the bundle", failure(m, {"bundle": str(bundle)}), "journal")
+    check_in("it has no config.json", failure(m, {"bundle": "/opt"}), "journal")
+    (bundle / "rootfs").unlink()
+    (bundle / "rootfs").symlink_to("real")
+    check_equal(run(m, {"bundle": str(bundle)}, "echo ran").stdout, b"ran\n", "one that stays inside")
+
+
+def test_a_directory_that_a_bundle_lacks_is_told_before_a_slot_is_taken(m):
+    bundle = make_bundle(m, spec(["/bin/true"], process={"cwd": "/nowhere"}))
+    check_in("the directory /nowhere of its process", failure(m, {"bundle": str(bundle)}), "journal")
 
 
 # --- definitions ------------------------------------------------------------------------------------------------------
