@@ -109,7 +109,7 @@ def bench_units(m):
     services.add("shipped", shipped)
     # What each directive takes, those that are shipped and those that are not: see the comments in the unit.
     single = [line for line in shipped.splitlines() if line.split("=")[0] in (
-        "Slice", "Delegate", "KeyringMode", "NoNewPrivileges", "DevicePolicy", "SystemCallArchitectures", "SystemCallFilter",
+        "Slice", "Delegate", "KeyringMode", "NoNewPrivileges", "SystemCallArchitectures", "SystemCallFilter",
         "RestrictAddressFamilies", "RestrictRealtime", "CapabilityBoundingSet")]
     absent = ["ProtectSystem=strict", "ProtectHome=yes", "PrivateTmp=yes", "PrivateDevices=yes", "PrivateNetwork=yes",
               "ProtectKernelTunables=yes", "ProtectKernelModules=yes", "ProtectKernelLogs=yes", "ProtectProc=invisible",

@@ -28,6 +28,7 @@
 #include "hatchd/sandbox/sandbox.h"
 #include "hatchd/slot/cgroup.h"
 #include "hatchd/slot/control.h"
+#include "hatchd/slot/devices.h"
 #include "lib/base/cleanup.h"
 #include "unit-credentials.h"
 
@@ -280,6 +281,8 @@ static const struct feature {
 	  "builders with limits.tasks refuse, but for limits_optional" },
 	{ "cgroup controller io", has_io_controller, PROTECTS, ROOT_ONLY,
 	  "builders with limits.io_weight refuse, but for limits_optional" },
+	{ "device controller (BPF)", devices_can_confine, PROTECTS, ROOT_ONLY,
+	  "builders are kept from devices by their view and their user alone" },
 	{ "SO_PEERPIDFD", has_peer_pidfd, PROTECTS, ALWAYS,
 	  "before Linux 6.5 no derivation is known: builders with allow.derivations refuse" },
 	{ "SO_PASSRIGHTS", has_pass_rights, PROTECTS, ALWAYS,

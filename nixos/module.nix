@@ -48,6 +48,7 @@ let
       "read"
       "write"
       "tmpfs"
+      "devices"
       "hide"
       "overlay"
     ];

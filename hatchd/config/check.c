@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #include "lib/base/fd.h"
 #include "range.h"
@@ -57,13 +58,59 @@ static void check_users(struct config *config, struct checking *checking)
 	}
 }
 
-static void check_places(const struct builder *builder, struct checking *checking)
+static bool has_gid(const gid_t *gids, size_t n_gids, gid_t gid)
+{
+	for (size_t i = 0; i < n_gids; i++)
+		if (gids[i] == gid)
+			return true;
+	return false;
+}
+
+/* By its mode, for the first build user: they are meant to be alike. A list of more rights may say
+ * more. */
+static bool may_open(const struct config *config, const struct builder *builder,
+                     const struct place *place, const struct stat *st)
+{
+	const struct build_user *user = &config->users[0];
+
+	if (config->n_users == 0 || getxattr(place->source, "system.posix_acl_access", NULL, 0) > 0)
+		return true;
+	if (st->st_uid == user->uid)
+		return st->st_mode & (S_IRUSR | S_IWUSR);
+	if (st->st_gid == user->gid || has_gid(user->groups, user->n_groups, st->st_gid) ||
+	    has_gid(builder->groups, builder->n_groups, st->st_gid))
+		return st->st_mode & (S_IRGRP | S_IWGRP);
+	return st->st_mode & (S_IROTH | S_IWOTH);
+}
+
+static void check_device(const struct config *config, const struct builder *builder,
+                         const struct place *place, struct checking *checking)
+{
+	struct position at = builder_place_position(builder, place);
+	struct error err;
+	struct stat st;
+
+	if (place->kind != PLACE_DEVICE || stat(place->source, &st) < 0 ||
+	    may_open(config, builder, place, &st))
+		return;
+	(void)error_set(&err, BLAME_HOST, EACCES,
+	                "%s:%zu:%zu: no build user may open %s (mode %04o, uid %u, gid %u); "
+	                "expected its group in \"groups\"",
+	                builder->file, at.line, at.column, place->source, st.st_mode & 07777,
+	                st.st_uid, st.st_gid);
+	count(checking, &err);
+}
+
+static void check_places(const struct config *config, const struct builder *builder,
+                         struct checking *checking)
 {
 	struct error err;
 
 	for (size_t i = 0; i < builder->view.n_places; i++)
 		if (builder_check_place(builder, &builder->view.places[i], &err) < 0)
 			count(checking, &err);
+		else
+			check_device(config, builder, &builder->view.places[i], checking);
 }
 
 static void check_builder(const struct config *config, const char *name, struct checking *checking)
@@ -77,7 +124,7 @@ static void check_builder(const struct config *config, const char *name, struct 
 		return;
 	if (builder_check_start(config, &builder, &err) < 0)
 		count(checking, &err);
-	check_places(&builder, checking);
+	check_places(config, &builder, checking);
 }
 
 static void check_builders(const struct config *config, struct checking *checking)

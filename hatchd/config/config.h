@@ -211,7 +211,7 @@ struct builder {
 	} view;
 	char **credentials; /* names, NULL-terminated; NULL: none */
 	size_t n_credentials;
-	bool credentials_scan; /* look for them in the log and the outputs */
+	bool credentials_scan;      /* look for them in the log and the outputs */
 	struct resource *resources; /* that a request holds; each is one of the config's */
 	size_t n_resources;
 	struct limits limits;
@@ -308,6 +308,9 @@ int builder_check_command(const struct config *config, const struct builder *bui
 /* builder_find_place - what the definition puts at a path of the view, or at what holds it; NULL:
  * nothing */
 const struct place *builder_find_place(const struct builder *builder, const char *path);
+
+/* builder_place_position - where a place stands in the definition */
+struct position builder_place_position(const struct builder *builder, const struct place *place);
 
 /*
  * builder_check_place, builder_check_places - does the host have what the view is to show?

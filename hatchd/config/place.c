@@ -6,6 +6,7 @@
 
 #include "builder.h"
 #include "lib/base/text.h"
+#include "source.h"
 
 /* Which uses of a path a row is about. */
 enum {
@@ -174,11 +175,24 @@ static bool is_missing(int code)
 	return code == ENOENT || code == ENOTDIR;
 }
 
-static int fail_place(const struct builder *builder, const char *path, int code, struct error *err)
+struct position builder_place_position(const struct builder *builder, const struct place *place)
 {
-	(void)error_errno(err, BLAME_HOST, code, "the view of builder `%s` (%s) holds %s",
-	                  builder->name, builder->file, path);
-	return error_hint(err, "make it, or take it out of \"view\"");
+	struct position at = { 0 };
+
+	if (builder->source)
+		document_place(&builder->source->doc, place->offset, &at.line, &at.column);
+	return at;
+}
+
+static int fail_place(const struct builder *builder, const struct place *place, const char *path,
+                      int code, struct error *err)
+{
+	struct position at = builder_place_position(builder, place);
+
+	(void)error_errno(err, BLAME_HOST, code, "%s:%zu:%zu: the view of builder `%s` holds %s",
+	                  builder->file, at.line, at.column, builder->name, path);
+	return error_hint(err, code == ENODEV ? "expected a character or block device"
+	                                      : "make it, or take it out of \"view\"");
 }
 
 static int check_layers(const struct builder *builder, const struct place *place, struct error *err)
@@ -187,9 +201,9 @@ static int check_layers(const struct builder *builder, const struct place *place
 		struct stat st;
 
 		if (stat(*path, &st) < 0)
-			return fail_place(builder, *path, errno, err);
+			return fail_place(builder, place, *path, errno, err);
 		if (!S_ISDIR(st.st_mode))
-			return fail_place(builder, *path, ENOTDIR, err);
+			return fail_place(builder, place, *path, ENOTDIR, err);
 	}
 	return 0;
 }
@@ -205,7 +219,9 @@ int builder_check_place(const struct builder *builder, const struct place *place
 	if (stat(place->source, &st) < 0)
 		return place->optional && is_missing(errno)
 		               ? 0
-		               : fail_place(builder, place->source, errno, err);
+		               : fail_place(builder, place, place->source, errno, err);
+	if (place->kind == PLACE_DEVICE && !S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode))
+		return fail_place(builder, place, place->source, ENODEV, err);
 	return 0;
 }
 

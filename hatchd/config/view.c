@@ -45,6 +45,11 @@ static const struct member bind_members[] = {
 	{ "optional", read_truth, IN_PLACE(optional) },
 };
 
+static const struct member device_members[] = {
+	{ "path", read_path, IN_PLACE(source), .required = true },
+	{ "optional", read_truth, IN_PLACE(optional) },
+};
+
 static const struct member tmpfs_members[] = {
 	{ "at", read_path, IN_PLACE(at), .required = true },
 	{ "size", read_size, IN_PLACE(size), TMPFS_SIZE_MIN, TMPFS_SIZE_MAX, .required = true },
@@ -77,6 +82,14 @@ static int fill_bind(struct reading *in, const struct value *item, struct place 
 	if (r < 0)
 		return r;
 	return check_at(in, said(item, "at") == item ? path : said(item, "at"), place->kind);
+}
+
+static int fill_device(struct reading *in, const struct value *item, struct place *place)
+{
+	static const struct member object = { INSIDE(device_members) };
+	int r = read_source(in, item, &object, place);
+
+	return r < 0 ? r : check_at(in, said(item, "path"), PLACE_DEVICE);
 }
 
 static int fill_hide(struct reading *in, const struct value *item, struct place *place)
@@ -149,6 +162,13 @@ static int read_tmpfs(struct reading *in, const struct value *value, const struc
 	return read_places(in, value, object, &(struct list){ PLACE_TMPFS, LIST_MAX, fill_tmpfs });
 }
 
+static int read_devices(struct reading *in, const struct value *value, const struct member *row,
+                        void *object)
+{
+	return read_places(in, value, object,
+	                   &(struct list){ PLACE_DEVICE, VIEW_DEVICES_MAX, fill_device });
+}
+
 static int read_hide(struct reading *in, const struct value *value, const struct member *row,
                      void *object)
 {
@@ -163,8 +183,9 @@ static int read_overlay(struct reading *in, const struct value *value, const str
 }
 
 static const struct member view_members[] = {
-	{ "base", read_base },   { "read", read_read }, { "write", read_write },
-	{ "tmpfs", read_tmpfs }, { "hide", read_hide }, { "overlay", read_overlay },
+	{ "base", read_base },       { "read", read_read },       { "write", read_write },
+	{ "tmpfs", read_tmpfs },     { "devices", read_devices }, { "hide", read_hide },
+	{ "overlay", read_overlay },
 };
 
 int read_view(struct reading *in, const struct value *value, const struct member *row, void *object)

@@ -47,10 +47,23 @@ static int announce(struct job *job, struct error *err)
 }
 
 /* Before the helpers are forked: what is in our own group may have to leave it. */
+/* A kernel without the means is reported by hatchd --check; one that has them must not fail. */
+static int confine_devices(struct job *job, struct error *err)
+{
+	int r = devices_confine(&job->devices, job->cgroup.dir_fd);
+
+	if (r == 0 || !devices_can_confine())
+		return 0;
+	return error_errno(err, BLAME_HOST, -r, "cannot confine %s to its devices",
+	                   job->cgroup.path);
+}
+
 static int make_cgroup(struct job *job, struct error *err)
 {
 	int r = cgroup_create(strrchr(job->made.cgroup, '/') + 1, &job->cgroup, err);
 
+	if (r == 0)
+		r = confine_devices(job, err);
 	if (r == 0)
 		r = control_apply(&job->cgroup, &job->builder.limits, err);
 	if (r == 0)
@@ -208,6 +221,7 @@ int phase_build(struct job *job, struct error *err)
 		.scratch = &job->scratch,
 		.credentials = &job->credentials,
 		.layers_ns_fd = layers.user_fd,
+		.devices = &job->devices,
 		.root_fd = job->root_fd,
 		.command_fd = job->command_fd,
 		.stdout_fd = job->speaker.stdout_fd,

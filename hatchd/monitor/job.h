@@ -16,6 +16,7 @@
 #include "hatchd/slot/build-user.h"
 #include "hatchd/slot/cgroup.h"
 #include "hatchd/slot/control.h"
+#include "hatchd/slot/devices.h"
 #include "hatchd/slot/pool.h"
 #include "hatchd/slot/scratch.h"
 #include "hatchd/speaker/channel.h"
@@ -47,6 +48,7 @@ struct job {
 	struct builder builder;
 	struct request request;
 	int root_fd, command_fd;
+	struct devices devices;
 	struct credentials credentials;
 
 	struct self_users self; /* unprivileged mode: the pool of one's own */

@@ -72,6 +72,7 @@ static void job_done(struct job *job)
 	peer_done(&job->peer);
 	self_users_done(&job->self);
 	config_done(&job->config);
+	devices_done(&job->devices);
 	fd_closep(&job->command_fd);
 	fd_closep(&job->root_fd);
 	fd_closep(&job->signal_fd);

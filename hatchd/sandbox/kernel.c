@@ -4,12 +4,43 @@
 #include <linux/mount.h>
 #include <unistd.h>
 
+#include "hatchd/slot/devices.h"
 #include "mount.h"
 #include "view.h"
 
+/* In the request's cgroup: what the device controller forbids to us it forbids to the builder. (All
+ * else that could be in the way is not in ours.) */
+static int check_controller(int fd, const char *path, struct error *err)
+{
+	if (faccessat(fd, "", R_OK, AT_EMPTY_PATH | AT_EACCESS) == 0 || errno != EPERM)
+		return 0;
+	(void)error_set(err, BLAME_HOST, EPERM, "the device controller forbids %s", path);
+	return error_hint(err, "look for DevicePolicy= and DeviceAllow= of hatchd@.service and its "
+	                       "slice: hatchd allows what a definition names, and nothing above it "
+	                       "may forbid it");
+}
+
+/* The inode that was opened when the request came, at the name that the definition has for it. */
+static int add_opened(struct view *view, const struct device *device, const char *at,
+                      struct error *err)
+{
+	cleanup_fd int source_fd = reopen_here(device->fd, err), mount_fd = -1;
+	int r = source_fd < 0 ? source_fd : check_controller(source_fd, at, err);
+
+	if (r < 0)
+		return r;
+	mount_fd = mount_clone(source_fd, at, ATTR_DEVICE, err);
+	return mount_fd < 0 ? mount_fd : view_attach(view, mount_fd, at + 1, false, err);
+}
+
 int view_add_device(struct view *view, const struct view_row *row, struct error *err)
 {
-	return view_bind(view, row, view_row_attributes(row), err);
+	const struct device *device;
+
+	if (!row->place)
+		return view_bind(view, row, view_row_attributes(row), err);
+	device = devices_find(view->plan->devices, row->place);
+	return device ? add_opened(view, device, row->at, err) : 0;
 }
 
 int view_add_dev(struct view *view, const struct view_row *row, struct error *err)

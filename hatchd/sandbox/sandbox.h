@@ -25,6 +25,7 @@ struct sandbox_plan {
 	const char *request_id; /* the server's */
 	const struct scratch *scratch;
 	const struct credentials *credentials; /* NULL: the definition names none */
+	const struct devices *devices;         /* of the definition */
 	int layers_ns_fd; /* user namespace whose map makes root's files in the layers of overlays
 	                     the build user's; -1: none is needed, or there are no ids to map */
 	int root_fd;      /* of root_open(); -1: ROOT_SYSTEM */

@@ -222,7 +222,7 @@ def test_server_takes_what_the_module_writes():
         credentials = [ "key" ];
         credentials_scan = false;
         view = { base = "minimal"; read = [ "/etc/passwd" { path = "/etc/group"; at = "/groups"; optional = true; } ];
-                 write = [ ]; tmpfs = [ { at = "/cache"; size = "1M"; } ]; hide = [ "/usr/share/doc" ];
+                 write = [ ]; tmpfs = [ { at = "/cache"; size = "1M"; } ]; hide = [ "/usr/share/doc" ]; devices = [ { path = "/dev/hatch-none"; optional = true; } ];
                  overlay = [ { at = "/sysroot"; lower = [ "/usr" ]; top = "tmpfs"; size = "1M"; } ]; };
         limits = { time_sec = { default = 5; max = 10; }; silence_sec = 1; grace_sec = 1; log = "1M"; output = 1024;
                    output_entries = 10; memory = "2G"; memory_high = "1G"; swap = 0; cpus = 1.5; tasks = 100; io_weight = 50;

@@ -45,7 +45,8 @@ trap end_machine EXIT
 trap 'exit 130' INT TERM HUP
 
 # nspawn is not PID 1 of the new namespace: as PID 1 it would log like an init.
-# @keyring is what nspawn refuses beyond a bare host and hatchd needs: each builder gets a keyring of its own.
+# @keyring and bpf are what nspawn refuses beyond a bare host and hatchd needs: each builder gets a keyring of its own, and
+# its cgroup a list of devices.
 (
         echo 0 >"$cgroup/cgroup.procs"
         exec setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc --propagation private \
@@ -54,7 +55,7 @@ trap 'exit 130' INT TERM HUP
                 mount -t cgroup2 cgroup2 /sys/fs/cgroup || exit
                 TERM=dumb SYSTEMD_LOG_LEVEL=warning systemd-nspawn --directory="$1" --boot --quiet --register=no --keep-unit \
                         --private-network --resolv-conf=off --timezone=off --link-journal=no --console=read-only \
-                        --system-call-filter="@keyring landlock_create_ruleset landlock_add_rule landlock_restrict_self" -- systemd.show_status=no --log-level=err |
+                        --system-call-filter="@keyring bpf landlock_create_ruleset landlock_add_rule landlock_restrict_self" -- systemd.show_status=no --log-level=err |
                         sed --unbuffered "s/\\r$//"
         ' sh "$root" </dev/null
 ) &

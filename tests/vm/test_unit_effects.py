@@ -59,7 +59,8 @@ def test_the_unit_s_exposure_is_what_its_comment_accepts(m):
     lines = m.run(["systemd-analyze", "security", "--no-pager", "hatchd@.service"]).stdout
     exposure = re.search(r"Overall exposure level for \S+: ([0-9.]+)", lines)
     check(exposure, f"no exposure in {lines[-300:]}")
-    check(float(exposure.group(1)) <= 6.3, f"exposure is {exposure.group(1)}")
+    # Of that 0.2 for devices: hatchd itself confines each builder to its own, which systemd cannot see.
+    check(float(exposure.group(1)) <= 6.5, f"exposure is {exposure.group(1)}")
 
 
 def test_systemd_finds_no_fault_in_the_units(m):

@@ -4,9 +4,11 @@ import os
 import pathlib
 import shutil
 import signal
+import stat
 import tempfile
 
-from machine import STATE, check, check_equal, check_in
+import attack
+from machine import STATE, Skip, check, check_equal, check_in
 
 
 def said(m, name, script, args=(), **view):
@@ -23,6 +25,10 @@ def make_files(m, **files):
     for name, text in files.items():
         (place / name).write_text(text)
     return place
+
+
+def group_id(m, name):
+    return int(m.run(["getent", "group", name]).ok().stdout.split(":")[2])
 
 
 def errors_of_check(m):
@@ -366,6 +372,135 @@ def test_set_id_and_device_flags_hold_for_overlays(m):
         check({"nosuid", "nodev"} <= set(line.split(",")), f"an overlay is mounted {line}")
     check("ro" in out[1].split(","), f"one without a top is mounted {out[1]}")
     check_equal(out[3], out[4], "uid by a set-id program")
+
+
+# --- devices ----------------------------------------------------------------------------------------------------------
+
+OPEN = """import errno, os, sys
+for word in sys.argv[1:]:
+    try:
+        os.close(os.open(word, os.O_RDWR | os.O_NONBLOCK))
+        print("opened")
+    except OSError as error:
+        print(errno.errorcode[error.errno])
+"""
+
+
+def need_nodes(m):
+    """A directory of the host's /dev with nodes that everybody may open, as far as this machine lets root make them."""
+    place = pathlib.Path(tempfile.mkdtemp(dir="/dev"))
+    m.after_test(lambda: shutil.rmtree(place))
+    place.chmod(0o755)
+    for name, kind, major, minor in (("fuse", stat.S_IFCHR, 10, 229), ("kmsg", stat.S_IFCHR, 1, 11), ("loop", stat.S_IFBLK, 7, 7)):
+        try:
+            os.mknod(place / name, kind | 0o666, os.makedev(major, minor))
+            (place / name).chmod(0o666)
+        except PermissionError:
+            raise Skip("this machine lets nobody make a device") from None
+    try:
+        os.close(os.open(place / "fuse", os.O_RDWR))
+    except OSError as error:
+        raise Skip(f"this machine opens no device of its own making: {error}") from None
+    return place
+
+
+def opened(m, name, paths, **definition):
+    m.write_builder(name, OPEN, "/usr/bin/python3", **definition)
+    result = m.request(name, [str(path) for path in paths])
+    check_equal(result.code, 0, f"end of {name}: {result.last}")
+    return result.stdout.decode().split()
+
+
+def test_a_device_opens_for_the_builder_that_names_it_and_for_no_other(m):
+    place = need_nodes(m)
+    paths = [place / "fuse", place / "kmsg", "/dev/null", "/dev/ptmx"]
+    check_equal(opened(m, "with", paths, view={"devices": [str(place / "fuse")]}), ["opened", "ENOENT", "opened", "opened"], "with it")
+    check_equal(opened(m, "without", paths), ["ENOENT", "ENOENT", "opened", "opened"], "without it")
+
+
+def test_a_link_to_a_device_is_followed_once_and_shown_under_its_own_name(m):
+    place = need_nodes(m)
+    (place / "by-id").mkdir()
+    (place / "by-id/usb-board").symlink_to("../fuse")
+    paths = [place / "by-id/usb-board", place / "fuse"]
+    check_equal(opened(m, "board", paths, view={"devices": [str(place / "by-id/usb-board")]}), ["opened", "ENOENT"], "link and target")
+
+
+def test_a_device_that_is_missing_may_be_optional(m):
+    view = {"devices": [{"path": "/dev/hatch-test-gone", "optional": True}]}
+    check_equal(opened(m, "optional", ["/dev/hatch-test-gone"], view=view), ["ENOENT"], "an optional one")
+    m.write_builder("needed", "true", view={"devices": ["/dev/hatch-test-gone"]})
+    check_equal(m.request("needed").types[0], "error", "the answer without it")
+
+
+def test_a_device_that_is_none_is_found_with_its_place(m):
+    m.write_definition("bad", '{ "command": ["/bin/true"],\n  "view": { "devices": ["/dev/shm-x", "/dev/disk"] } }\n')
+    os.makedirs("/dev/disk", exist_ok=True)
+    code, text = errors_of_check(m)
+    check_equal(code, 78, "exit status of the check")
+    check_in("bad.json:2:39: the view of builder `bad` holds /dev/disk", text, "what the check says")
+    m.write_builder("look", "true", view={"devices": ["/dev/disk"]})
+    check_equal(m.request("look").types[0], "error", "the answer")
+
+
+def test_a_device_that_no_build_user_may_open_is_found(m):
+    place = need_nodes(m)
+    (place / "fuse").chmod(0o660)
+    os.chown(place / "fuse", 0, group_id(m, "dialout"))
+    m.write_builder("look", "true", view={"devices": [str(place / "fuse")]})
+    check_in("no build user may open", errors_of_check(m)[1], "what the check says")
+    check_equal(opened(m, "look", [place / "fuse"], view={"devices": [str(place / "fuse")]}), ["EACCES"], "without the group")
+    view = {"devices": [str(place / "fuse")]}
+    check_equal(opened(m, "look", [place / "fuse"], view=view, groups=["dialout"]), ["opened"], "with the group")
+    check_equal(m.run(["hatchctl", "check"]).code, 0, "the check with the group")
+
+
+# The second wall: a node that a builder finds anywhere else is shut by the flags of its mount, and by its cgroup
+def test_other_nodes_do_not_open_wherever_they_are(m):
+    place = need_nodes(m)
+    shown = make_layers(m, a={"x": ""})
+    os.mknod(shown / "a/fuse", stat.S_IFCHR | 0o666, os.makedev(10, 229))
+    (shown / "a/fuse").chmod(0o666)
+    overlays = stack("/opt/over", shown, "a", top="disk")
+    check_equal(opened(m, "look", [shown / "a/fuse", "/opt/over/fuse"], view={"read": [str(shown)], "overlay": overlays}), ["EACCES"] * 2, "nodev")
+    m.write_builder("wait", "echo here; sleep 60", view={"devices": [str(place / "loop")]})
+    with m.client() as client:
+        client.request("wait")
+        client.receive_until("stdout")
+        group = next(pathlib.Path("/sys/fs/cgroup/hatch.slice").glob("hatchd@*/build-*"))
+        for name, expected in (("kmsg", "EPERM"), ("fuse", "EPERM")):
+            # Root, with every capability, in the request's cgroup: the device controller alone is in the way.
+            script = f"echo $$ >{group}/cgroup.procs; exec /usr/bin/python3 -c '{OPEN}' {place / name} /dev/null"
+            check_equal(m.run(["sh", "-c", script]).ok().stdout.split(), [expected, "opened"], f"{name} in the cgroup of a request")
+
+
+def test_a_device_above_which_a_unit_forbids_all_is_an_error_that_says_so(m):
+    place = need_nodes(m)
+    attack.write_drop_in(m, "[Service]\nDevicePolicy=closed\n")
+    cursor = m.journal_cursor()
+    m.write_builder("closed", "true", view={"devices": [str(place / "fuse")]})
+    check_equal(m.request("closed").error, "server-failed", "the answer")
+    check_in("DevicePolicy=", m.journal_wait(cursor, HATCH_BUILDER="closed")[0]["MESSAGE"], "what the journal says")
+
+
+def test_what_is_written_to_a_device_arrives(m):
+    """A loop device as the board: what is written to it stands in its file, and what stands there is read."""
+    place = need_nodes(m)
+    if not os.path.exists("/dev/loop-control"):
+        raise Skip("this machine has no loop devices")
+    image = m.temporary_directory() / "image"
+    image.write_bytes(b"from the host".ljust(1 << 20, b"\0"))
+    attached = m.run(["losetup", "--find", "--show", image])
+    if attached.code != 0:
+        raise Skip(f"this machine attaches no loop device: {attached.stderr}")
+    device = attached.stdout.strip()
+    m.after_test(lambda: m.run(["losetup", "--detach", device]).ok())
+    os.chmod(device, 0o666)
+    check(place, "nodes")
+    script = f"head -c 13 {device}; printf 'from the builder' | dd of={device} bs=16 seek=1 conv=notrunc,fsync 2>/dev/null"
+    check_equal(said(m, "board", script, devices=[device]), "from the host", "what is read")
+    m.run(["sync"]).ok()
+    check_equal(image.read_bytes()[16:32], b"from the builder", "what was written")
 
 
 # CC2: two requests of one builder at the same time
