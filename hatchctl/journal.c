@@ -91,7 +91,8 @@ void entry_write(const struct entry *entry, struct json *json)
 {
 	char when[WHEN_LEN], key[128];
 
-	json_text(json, "time", when_for_programs(entry->time_usec, when));
+	json_text(json, "time",
+	          entry->time_usec ? when_for_programs(entry->time_usec, when) : NULL);
 	for (size_t i = 0; i < entry->n_fields; i++) {
 		const char *name = entry->fields[i].name;
 		uint64_t number;
@@ -234,6 +235,23 @@ static int keep(struct entries *entries, struct entry *entry)
 	entries->items[entries->n_items++] = *entry;
 	*entry = (struct entry){ 0 };
 	return 0;
+}
+
+/* What was escaped for a line stays so. */
+int entry_parse(char *text, struct entries *ret, struct error *err)
+{
+	cleanup_(entry_done) struct entry entry = { 0 };
+	char *line;
+	int r = 0;
+
+	entry.fields = calloc(FIELDS_MAX, sizeof(*entry.fields));
+	r = entry.fields ? 0 : -ENOMEM;
+	while (r == 0 && (line = strsep(&text, "\n")))
+		if (is_ours(line, strlen(line)))
+			r = add_field(&entry, line, strlen(line));
+	if (r == 0)
+		r = keep(ret, &entry);
+	return r < 0 ? error_set(err, BLAME_HOST, -r, "no memory for a receipt") : 0;
 }
 
 static void reverse(struct entries *entries)

@@ -20,7 +20,7 @@ struct journal_field {
 
 /* One request that has ended. */
 struct entry {
-	uint64_t time_usec; /* of its end */
+	uint64_t time_usec; /* of its end; 0: not known */
 	struct journal_field *fields;
 	size_t n_fields;
 };
@@ -49,6 +49,10 @@ void entries_done(struct entries *entries);
 /* journal_read - the lines of requests that the filter lets through. Errors  BLAME_HOST: what
  * sd_journal_open(3) and its like say, -EACCES there is no journal that we may read, -ENOMEM */
 int journal_read(const struct journal_filter *filter, struct entries *ret, struct error *err);
+
+/* entry_parse - one entry from lines of NAME=VALUE, of which the time is not known; the text is
+ * taken apart. 0 or -ENOMEM */
+int entry_parse(char *text, struct entries *ret, struct error *err);
 
 /* entry_field - its value, or NULL */
 const char *entry_field(const struct entry *entry, const char *name);

@@ -23,7 +23,8 @@ enum {
 	EXPLAIN = 1 << 3,
 	PS = 1 << 4,
 	CANCEL = 1 << 5,
-	ANY = CHECK | LIST | HISTORY | EXPLAIN | PS | CANCEL,
+	SHOW = 1 << 6,
+	ANY = CHECK | LIST | HISTORY | EXPLAIN | PS | CANCEL | SHOW,
 };
 
 static const struct verb {
@@ -37,6 +38,7 @@ static const struct verb {
 	{ "ps", run_ps, PS, 0, 0 },
 	{ "cancel", run_cancel, CANCEL, 1, 1 },
 	{ "history", run_history, HISTORY, 0, 0 },
+	{ "show", run_show, SHOW, 1, 1 },
 	{ "explain", run_explain, EXPLAIN, 1, SIZE_MAX },
 };
 
@@ -57,8 +59,8 @@ static const struct row {
 } rows[] = {
 	{ "config", required_argument, TEXT, FIELD(config_dir), ANY },
 	{ "unprivileged", no_argument, FLAG, FIELD(unprivileged), ANY },
-	{ "state", required_argument, TEXT, FIELD(state_dir), PS | CANCEL },
-	{ "json", no_argument, FLAG, FIELD(json), LIST | HISTORY | EXPLAIN | PS },
+	{ "state", required_argument, TEXT, FIELD(state_dir), PS | CANCEL | SHOW },
+	{ "json", no_argument, FLAG, FIELD(json), LIST | HISTORY | EXPLAIN | PS | SHOW },
 	{ "names", no_argument, FLAG, FIELD(names), LIST | PS },
 	{ "builder", required_argument, TEXT, FIELD(builder), HISTORY },
 	{ "uid", required_argument, TEXT, FIELD(uid), HISTORY | EXPLAIN },
@@ -67,7 +69,8 @@ static const struct row {
 	{ "since", required_argument, TEXT, FIELD(since), HISTORY },
 	{ "until", required_argument, TEXT, FIELD(until), HISTORY },
 	{ "lines", required_argument, TEXT, FIELD(lines), HISTORY },
-	{ "journal", required_argument, TEXT, FIELD(journal_dir), HISTORY },
+	{ "journal", required_argument, TEXT, FIELD(journal_dir), HISTORY | SHOW },
+	{ "log", no_argument, FLAG, FIELD(log), SHOW },
 	{ "gid", required_argument, TEXT, FIELD(gid), EXPLAIN },
 	{ "groups", required_argument, TEXT, FIELD(groups), EXPLAIN },
 	{ "socket", required_argument, TEXT, FIELD(socket), EXPLAIN },
@@ -86,6 +89,7 @@ static void print_usage(FILE *file)
 		"       hatchctl history [--json] [--builder NAME] [--uid USER] [--derivation PATTERN]\n"
 		"                        [--verdict WORD] [--since TIME] [--until TIME] [--lines N]\n"
 		"                        [--journal DIR]\n"
+		"       hatchctl show [--json | --log] [--journal DIR] [--state DIR] REQUEST\n"
 		"       hatchctl explain [--json] --uid USER [--gid GROUP] [--groups GROUP,...]\n"
 		"                        [--derivation NAME] [--socket CLASS] [--env NAME=VALUE]...\n"
 		"                        [--output NAME[=PATH]]... [--timeout SECONDS]\n"
@@ -97,6 +101,7 @@ static void print_usage(FILE *file)
 		"ps       the requests that run and wait now\n"
 		"cancel   end one of them\n"
 		"history  the requests that have ended, from the journal\n"
+		"show     one of them, and what was kept of it if it failed\n"
 		"explain  may this request be made, why, and what would its sandbox be\n"
 		"\n"
 		"All take --config DIR and --unprivileged. See hatchctl(1).\n",

@@ -26,32 +26,46 @@ static char *own_state_dir(void)
 	                                                                               : NULL;
 }
 
-static int find_state_dir(const struct options *options, struct config *config, struct error *err)
+static char *given_state_dir(const struct options *options)
 {
-	char *path = NULL;
-
 	if (options->state_dir)
-		path = strdup(options->state_dir);
-	else if (options->unprivileged)
-		path = own_state_dir();
-	else
-		return 0;
-	if (!path)
+		return strdup(options->state_dir);
+	return options->unprivileged ? own_state_dir() : NULL;
+}
+
+/* The configuration, with the state directory that is given instead of its own. */
+static int load_config(const struct options *options, struct config *ret, struct error *err)
+{
+	cleanup_free char *path = given_state_dir(options);
+	int r;
+
+	if (!path && (options->state_dir || options->unprivileged))
 		return error_set(err, BLAME_HOST, ENOENT,
-		                 "there is no state directory without HOME; give --state");
-	free(config->state_dir);
-	config->state_dir = path;
+		                 "the state directory is not known without HOME; give --state");
+	r = config_load(options->config_dir, !options->unprivileged, ret, err);
+	if (r < 0 || !path)
+		return r;
+	free(ret->state_dir);
+	ret->state_dir = take_ptr(&path);
 	return 0;
+}
+
+int state_directory(const struct options *options, char **ret, struct error *err)
+{
+	cleanup_config struct config config = { 0 };
+	int r = load_config(options, &config, err);
+
+	if (r == 0)
+		*ret = take_ptr(&config.state_dir);
+	return r;
 }
 
 static int read_state(const struct options *options, struct requests *ret, struct error *err)
 {
 	cleanup_config struct config config = { 0 };
 	cleanup_fd int state_fd = -1;
-	int r = config_load(options->config_dir, !options->unprivileged, &config, err);
+	int r = load_config(options, &config, err);
 
-	if (r == 0)
-		r = find_state_dir(options, &config, err);
 	if (r < 0)
 		return r;
 	r = config_open_state(&config, &state_fd, err);

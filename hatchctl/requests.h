@@ -12,6 +12,10 @@ struct requests {
 
 #define cleanup_requests cleanup_(requests_done)
 
+/* state_directory - of the server that options mean, *ret malloc()ed. Errors  BLAME_HOST: of
+ * config_load(), -ENOENT it needs HOME */
+int state_directory(const struct options *options, char **ret, struct error *err);
+
 /* requests_read - 0, or the exit status, having said what is wrong */
 int requests_read(const struct options *options, struct requests *ret);
 void requests_done(struct requests *requests);

@@ -90,15 +90,15 @@ static size_t text_width(const char *text)
 	return width;
 }
 
-int show_text(struct buffer *buf, const char *text)
+static int show_bytes(struct buffer *buf, const char *bytes, size_t len)
 {
-	size_t len = strlen(text), room = 4 * len + 8;
+	size_t room = 4 * len + 8;
 	cleanup_free char *escaped = malloc(room);
 	int r = buffer_reserve(buf, len);
 
 	if (!escaped || r < 0)
 		return -ENOMEM;
-	text_escape(text, len, escaped, room);
+	text_escape(bytes, len, escaped, room);
 	for (const char *at = escaped; *at && r == 0;) {
 		const char *begin = at;
 		uint32_t character = next_character(&at);
@@ -109,12 +109,22 @@ int show_text(struct buffer *buf, const char *text)
 	return r;
 }
 
-void print_text(const char *text)
+int show_text(struct buffer *buf, const char *text)
+{
+	return show_bytes(buf, text, strlen(text));
+}
+
+void print_bytes(const char *bytes, size_t len)
 {
 	cleanup_(buffer_done) struct buffer buf = { 0 };
 
-	if (show_text(&buf, text) == 0 && buf.data)
+	if (show_bytes(&buf, bytes, len) == 0 && buf.data)
 		(void)fputs(buf.data, stdout);
+}
+
+void print_text(const char *text)
+{
+	print_bytes(text, strlen(text));
 }
 
 size_t terminal_width(void)

@@ -49,5 +49,6 @@ size_t terminal_width(void);
 /* show_text - any bytes as a terminal may see them, appended; 0 or -ENOMEM */
 int show_text(struct buffer *buf, const char *text);
 
-/* print_text - the same to stdout */
+/* print_text, print_bytes - the same to stdout; NUL is a byte like others in print_bytes() */
 void print_text(const char *text);
+void print_bytes(const char *bytes, size_t len);

@@ -30,6 +30,9 @@ struct options {
 	/* show and history */
 	const char *journal_dir;
 
+	/* show */
+	bool log;
+
 	/* explain */
 	const char *gid, *groups, *socket, *timeout;
 	struct words env, outputs;
@@ -42,6 +45,7 @@ struct options {
 int run_check(const struct options *options);
 int run_list(const struct options *options);
 int run_history(const struct options *options);
+int run_show(const struct options *options);
 int run_explain(const struct options *options);
 int run_ps(const struct options *options);
 int run_cancel(const struct options *options);

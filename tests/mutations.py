@@ -260,7 +260,7 @@ ROWS = [
      [HATCHCTL + "cancel_never_signals_a_process_that_does_not_hold_the_lock"]),
     ("root_of_the_administrator", [("hatchctl/requests.c", "!options->unprivileged && geteuid() != 0", "false")],
      [HATCHCTL + "only_root_sees_and_ends_requests_of_others"]),
-    ("escaping_for_the_terminal", [("hatchctl/table.c", "text_escape(text, len, escaped, room);", "(void)strcpy(escaped, text);")],
+    ("escaping_for_the_terminal", [("hatchctl/table.c", "text_escape(bytes, len, escaped, room);", "(void)memcpy(escaped, bytes, len);\n\tescaped[len] = 0;")],
      [HATCHCTL + "history_shows_nothing_that_a_terminal_obeys"]),
     ("line_of_their_own", [("hatchd/request/policy.c", "bool own_name = needs_own_name(config, peer);", "bool own_name = false;\n\n\t(void)needs_own_name;")],
      [IDENTITY + "root_nobody_and_build_users_need_their_own_line"]),

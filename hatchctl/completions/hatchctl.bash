@@ -7,6 +7,7 @@ _hatchctl_verbs=(
         "ps --config --unprivileged --json --names --state"
         "cancel --config --unprivileged --state request"
         "history --config --unprivileged --json --builder --uid --derivation --verdict --since --until --lines --journal"
+        "show --config --unprivileged --json --log --journal --state"
         "explain --config --unprivileged --json --uid --gid --groups --derivation --socket --env --output --timeout builder"
 )
 

@@ -18,7 +18,7 @@ function __hatchctl_verb
     __fish_seen_subcommand_from $argv
 end
 
-set -l verbs check list ps cancel history explain
+set -l verbs check list ps cancel history show explain
 complete -c hatchctl -f
 complete -c hatchctl -l config -x -a '(__fish_complete_directories)' -d 'Directory of the configuration'
 complete -c hatchctl -l unprivileged -d 'As hatchd --unprivileged does'
@@ -29,11 +29,12 @@ complete -c hatchctl -n "not __hatchctl_verb $verbs" -a list -d 'The builders, a
 complete -c hatchctl -n "not __hatchctl_verb $verbs" -a ps -d 'The requests that run and wait now'
 complete -c hatchctl -n "not __hatchctl_verb $verbs" -a cancel -d 'End one of them'
 complete -c hatchctl -n "not __hatchctl_verb $verbs" -a history -d 'The requests that have ended'
+complete -c hatchctl -n "not __hatchctl_verb $verbs" -a show -d 'One of them, and what was kept of it if it failed'
 complete -c hatchctl -n "not __hatchctl_verb $verbs" -a explain -d 'May this request be made, and what would its sandbox be'
 
-complete -c hatchctl -n '__hatchctl_verb list ps history explain' -l json -d 'For programs'
+complete -c hatchctl -n '__hatchctl_verb list ps history show explain' -l json -d 'For programs'
 complete -c hatchctl -n '__hatchctl_verb list ps' -l names -d 'Names alone'
-complete -c hatchctl -n '__hatchctl_verb ps cancel' -l state -x -a '(__fish_complete_directories)' -d 'Directory of the state'
+complete -c hatchctl -n '__hatchctl_verb ps cancel show' -l state -x -a '(__fish_complete_directories)' -d 'Directory of the state'
 complete -c hatchctl -n '__hatchctl_verb cancel' -a '(__hatchctl_names ps)'
 complete -c hatchctl -n '__hatchctl_verb history' -l builder -x -a '(__hatchctl_names list)' -d 'Only requests of this builder'
 complete -c hatchctl -n '__hatchctl_verb history' -l uid -x -a '(__fish_complete_users)' -d 'Only requests of this user'
@@ -43,8 +44,9 @@ complete -c hatchctl -n '__hatchctl_verb history' -l verdict -x -d 'Only request
 complete -c hatchctl -n '__hatchctl_verb history' -l since -x -a 'today yesterday' -d 'Only requests that ended since'
 complete -c hatchctl -n '__hatchctl_verb history' -l until -x -a 'today yesterday' -d 'Only requests that ended until'
 complete -c hatchctl -n '__hatchctl_verb history' -l lines -x -a all -d 'So many'
-complete -c hatchctl -n '__hatchctl_verb history' -l journal -x -a '(__fish_complete_directories)' -d 'Journal files of this directory'
+complete -c hatchctl -n '__hatchctl_verb history show' -l journal -x -a '(__fish_complete_directories)' -d 'Journal files of this directory'
 
+complete -c hatchctl -n '__hatchctl_verb show' -l log -d 'The end of the log that was kept'
 complete -c hatchctl -n '__hatchctl_verb explain' -a '(__hatchctl_names list)'
 complete -c hatchctl -n '__hatchctl_verb explain' -l uid -x -a '(__fish_complete_users)' -d 'Who asks'
 complete -c hatchctl -n '__hatchctl_verb explain' -l gid -x -a '(__fish_complete_groups)' -d 'Another group than that of the account'

@@ -338,3 +338,63 @@ def test_cancel_never_signals_a_process_that_does_not_hold_the_lock(m):
     check(innocent.process.poll() is None, "the other process got the signal")
     m.run(["hatchctl", "cancel", request["request"]]).ok()
     check_told(client.receive_until("exit", "error"))
+
+
+# --- show ---------------------------------------------------------------------------------------------------------------
+
+
+def keep(m, identifier, **files):
+    """What the server would have kept of a request that failed."""
+    failed = STATE / "failed"
+    made = not failed.exists()
+    place = failed / identifier
+    place.mkdir(parents=True)
+    for path in (failed, place):
+        path.chmod(0o700)
+    m.after_test(lambda: shutil.rmtree(failed if made else place))
+    for name, content in files.items():
+        (place / name).write_bytes(content)
+    return place
+
+
+def test_show_tells_the_receipt_of_a_request(m):
+    name = f"shown-{time.time_ns()}"
+    m.write_builder(name, "echo text; exit 3")
+    _, identifier = asked(m, name, user="alice")
+    told = hatchctl(m, "show", identifier)
+    check_equal((told["request"]["builder"], told["request"]["exit"], told["request"]["stdout_bytes"]), (name, 3, 5), "receipt")
+    check_equal(told["bundle"], None, "bundle")
+    text = m.run(["hatchctl", "show", identifier]).ok().stdout
+    check(re.search(rf"^  builder +{name}$", text, re.MULTILINE) and re.search(r"^  stdout +5 bytes$", text, re.MULTILINE), text)
+
+
+def test_show_tells_what_was_kept_of_a_failed_request(m):
+    name = f"kept-{time.time_ns()}"
+    m.write_builder(name, "exit 3")
+    _, identifier = asked(m, name)
+    place = keep(m, identifier, log=b"one\ntwo \x1b[31m\xff\0end", definition=b"{}")
+    told = hatchctl(m, "show", identifier)
+    files = [{"name": "definition", "size_bytes": 2}, {"name": "log", "size_bytes": 18}]
+    check_equal(told["bundle"], {"path": str(place), "files": files}, "bundle")
+    check_in(str(place), m.run(["hatchctl", "show", identifier]).ok().stdout)
+    log = m.run(["hatchctl", "show", "--log", identifier]).ok()
+    check_equal(log.stdout_bytes, b"one\ntwo \\x1b[31m\\xff\\x00end\n", "log")
+
+
+def test_show_finds_a_receipt_that_the_journal_has_lost(m):
+    keep(m, "00000000deadbeef", receipt=b"HATCH_BUILDER=lost\nHATCH_EXIT=3\nOTHER=x\nHATCH_ERROR=two\\nlines\n")
+    told = hatchctl(m, "show", "00000000deadbeef")["request"]
+    check_equal(told, {"time": None, "builder": "lost", "exit": 3, "error": "two\\nlines"}, "receipt")
+
+
+def test_show_follows_no_link_and_no_path(m):
+    keep(m, "00000000deadbeef", definition=b"")
+    (STATE / "failed/00000000deadbee0").symlink_to("/etc")
+    ran = m.run(["hatchctl", "show", "00000000deadbee0"])
+    (STATE / "failed/00000000deadbee0").unlink()
+    check(ran.code != 0 and "passwd" not in ran.stdout, ran.stdout)
+    for identifier in ("../../../../etc", "00000000DEADBEEF", "00000000deadbee", "."):
+        ran = m.run(["hatchctl", "show", identifier])
+        check_equal(ran.code, 64, f"exit status for {identifier}")
+    ran = m.run(["hatchctl", "show", "0123456789abcde0"])
+    check_equal((ran.code, ran.stdout), (69, ""), "exit status and output for an unknown one")

@@ -1,0 +1,107 @@
+/* hatchctl show: one request that has ended, from the journal, and what was kept of it. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "bundle.h"
+#include "journal.h"
+#include "lib/base/cleanup.h"
+
+enum {
+	ID_LEN = 16,
+	RECEIPT_MAX = 1024 * 1024,
+};
+
+/* It becomes a name of a file. */
+static bool is_id(const char *text)
+{
+	return strlen(text) == ID_LEN && strspn(text, "0123456789abcdef") == ID_LEN;
+}
+
+/* The journal forgets; then what was kept still has the fields of its line. Returns 1, 0 there is
+ * nothing, or a negative errno. */
+static int read_receipt(const struct bundle *bundle, struct entries *ret, struct error *err)
+{
+	cleanup_free char *text = NULL;
+	int r = bundle_read(bundle, "receipt", RECEIPT_MAX, &text, err);
+
+	if (r > 0 && entry_parse(text, ret, err) < 0)
+		return -ENOMEM;
+	return r;
+}
+
+static int find(const struct options *options, const char *id, const struct bundle *bundle,
+                struct entries *ret, struct error *err)
+{
+	const struct journal_filter filter = {
+		.directory = options->journal_dir,
+		.writer_uid = options->unprivileged ? getuid() : 0,
+		.request = id,
+		.lines = 1,
+	};
+	int r = journal_read(&filter, ret, err);
+
+	if (r < 0 || ret->n_items > 0)
+		return r;
+	r = read_receipt(bundle, ret, err);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	(void)error_set(err, BLAME_HOST, ESRCH,
+	                "no request %s has ended, as far as the journal goes", id);
+	return error_hint(err,
+	                  "hatchctl ps shows what still runs; hatchctl history, what has ended");
+}
+
+static int print(const struct options *options, const struct entry *entry,
+                 const struct bundle *bundle, struct error *err)
+{
+	cleanup_json struct json *json = json_new();
+	int r;
+
+	json_open_object(json, "request");
+	entry_write(entry, json);
+	json_close(json);
+	r = bundle_write(bundle, json, err);
+	if (r < 0)
+		return r;
+	r = options->json ? json_print(json) : json_print_outline(json);
+	return r < 0 ? error_errno(err, BLAME_HOST, -r, "cannot print") : 0;
+}
+
+static int show(const struct options *options, const char *id, struct error *err)
+{
+	cleanup_entries struct entries entries = { 0 };
+	cleanup_bundle struct bundle bundle = BUNDLE_NONE;
+	int r = bundle_open(options, id, &bundle, err);
+
+	if (r == 0)
+		r = find(options, id, &bundle, &entries, err);
+	if (r < 0)
+		return r;
+	if (options->log)
+		return bundle_print_log(&bundle, err);
+	return print(options, &entries.items[entries.n_items - 1], &bundle, err);
+}
+
+int run_show(const struct options *options)
+{
+	const char *id = options->words[0];
+	struct error err = { 0 };
+	int r;
+
+	if (!is_id(id))
+		return fail_usage(
+			"%s is no identifier of a request; expected 16 hexadecimal digits", id);
+	if (options->log && options->json)
+		return fail_usage("--log and --json; expected one of them");
+	r = show(options, id, &err);
+	if (r == 0)
+		return EXIT_SUCCESS;
+	say_error(NULL, &err);
+	return r == -EIO                     ? EX_IOERR
+	       : r == -ESRCH || r == -ENOENT ? EX_UNAVAILABLE
+	       : r == -EINVAL                ? EX_CONFIG
+	                                     : EX_OSERR;
+}
