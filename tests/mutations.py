@@ -34,6 +34,7 @@ CLEAN = "hatchd/monitor/clean.c"
 OUTPUTS = "hatchd/monitor/outputs.c"
 LANDLOCK = "hatchd/sandbox/landlock.c"
 UNPACK = "lib/tree/unpack.c"
+STEWARD = "hatchd/monitor/steward.c"
 SECCOMP = "machine:test_seccomp.py:"
 USERNS = "hatchd/sandbox/userns.c"
 SANDBOX = "machine:test_attack_sandbox.py:"
@@ -180,6 +181,34 @@ ROWS = [
      ["unit:landlock:a_writer_cuts_no_file_elsewhere"]),
     ("filter_of_the_monitor", [(BUILD, "return r < 0 ? r : filter_monitor(err);", "return r;")],
      [SANDBOX + "processes_of_a_request_have_no_rights_and_cannot_be_looked_into"]),
+    # --- what is held together, and in which order
+    ("reservations_of_those_ahead", [("hatchd/slot/fair.c", "\t\treserve(&line[i].claim, stocks, n_stocks);\n\t}\n\tlack = find_lack(own", "\t}\n\tlack = find_lack(own")],
+     ["unit:fair:those_behind_pass_only_if_they_need_nothing_that_is_awaited",
+      "machine:test_resources.py:several_resources_are_taken_all_at_once_or_not_at_all"]),
+    ("turns_of_callers", [("hatchd/slot/fair.c", "in->own_last >= now ? in->own_last + 1 : now", "now")],
+     ["unit:fair:callers_take_turns", "machine:test_resources.py:users_take_turns_however_many_requests_each_has",
+      "machine:test_resources.py:derivations_take_turns_however_many_requests_each_has"]),
+    ("round_that_moves_on", [("hatchd/slot/fair.c", "return round >= now ? round + 1 : now;", "return now;")],
+     ["unit:fair:the_round_moves_on_and_never_back"]),
+    ("first_of_a_caller", [("hatchd/slot/fair.c", "if (x->claim.first != y->claim.first)", "if (0)")],
+     ["unit:fair:many_requests_of_one_delay_one_of_another_by_one_turn"]),
+    ("units_of_a_killed_holder", [("hatchd/slot/resource.c", "r = left->find(left->context, &record, err);", "r = 0;")],
+     ["unit:pool:a_unit_of_a_killed_holder_is_free_when_its_slot_is_cleared"]),
+    ("units_beyond_a_lowered_count", [("hatchd/slot/resource.c", "stock->n_free--;", "stock->n_free -= file[strlen(file) - 1] == '0';")],
+     ["unit:pool:more_units_than_there_are_now_count_while_they_are_held",
+      "machine:test_resources.py:a_count_that_is_lowered_while_more_is_held_is_kept_from_then_on"]),
+    ("guard_of_a_listing", [("hatchd/slot/list.c", "r = lock_wait(guard_fd, LOCK_GUARD_NAME, err);", "r = 0;")],
+     ["unit:pool:listing_keeps_nobody_from_a_free_slot"]),
+    ("trust_in_hooks", [("hatchd/monitor/ask.c", "r = builder_check_hooks(&job->config, &job->builder, err);", "r = 0;")],
+     ["machine:test_hooks.py:a_command_that_others_could_have_written_is_refused_and_found_by_check"]),
+    ("user_of_hooks", [(STEWARD, "r == 0 && !hook->as_root", "0")],
+     ["machine:test_hooks.py:commands_run_as_the_build_user_unless_the_definition_says_root"]),
+    ("end_of_what_a_hook_started", [(STEWARD, "else if (cgroup_kill(work->plan->own, OWN_KILL_TIMEOUT_MS, &err) < 0)", "else if (kill(pid, SIGKILL) < 0)")],
+     ["machine:test_hooks.py:what_a_command_leaves_running_ends_with_it"]),
+    ("wait_for_the_stop_of_a_killed_one", [(STEWARD, "(void)was_stopped(STOP_WAVE_MS);", "{}")],
+     ["machine:test_hooks.py:after_runs_though_the_server_is_killed_and_the_seat_is_free_only_then"]),
+    ("second_run_of_a_stopped_after", [(STEWARD, "WTERMSIG(status) == SIGTERM && was_stopped(0)", "0")],
+     ["machine:test_hooks.py:a_stop_while_after_runs_does_not_leave_it_half_done"]),
     # --- trees, both ways
     ("order_of_a_stream", [(UNPACK, "if (strcmp(name, u->levels[level].last) <= 0)", "if (0)")],
      ["unit:unpack:refuses_each_stream_that_leads_elsewhere"]),

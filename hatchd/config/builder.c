@@ -48,6 +48,8 @@ void builder_done(struct builder *builder)
 	free(builder->root.host_name);
 	strv_free(builder->root.masked);
 	strv_free(builder->root.read_only);
+	hook_done(&builder->before);
+	hook_done(&builder->after);
 	resources_free(builder->resources, builder->n_resources);
 	*builder = (struct builder){ 0 };
 }
@@ -69,6 +71,8 @@ static const struct member builder_members[] = {
 	{ "credentials", read_credentials },
 	{ "credentials_scan", read_truth, FIELD(credentials_scan) },
 	{ "resources", read_resources_taken },
+	{ "before", read_hook, FIELD(before) },
+	{ "after", read_hook, FIELD(after) },
 	{ "limits", read_limits },
 	{ "limits_optional", read_truth, FIELD(limits_optional) },
 };

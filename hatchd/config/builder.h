@@ -56,6 +56,10 @@ int read_seccomp(struct reading *in, const struct value *value, const struct mem
 int read_credentials(struct reading *in, const struct value *value, const struct member *row,
                      void *object);
 
+/* hooks.c; the row's offset is that of a struct hook */
+int read_hook(struct reading *in, const struct value *value, const struct member *row,
+              void *object);
+
 /* resources.c; the object of the first is a struct config */
 int read_resources_defined(struct reading *in, const struct value *value, const struct member *row,
                            void *object);

@@ -124,6 +124,8 @@ static void check_builder(const struct config *config, const char *name, struct 
 		return;
 	if (builder_check_start(config, &builder, &err) < 0)
 		count(checking, &err);
+	if (builder_check_hooks(config, &builder, &err) < 0)
+		count(checking, &err);
 	check_places(config, &builder, checking);
 }
 

@@ -148,7 +148,8 @@ static void what_is_absent_has_the_most_restrictive_value(void)
 	check(b.limits.time_default_sec == 600 && b.limits.time_max_sec == 600);
 	check(b.limits.silence_sec == 0 && b.limits.grace_sec == 5);
 	check(b.limits.log_bytes == 64 << 20 && b.limits.output_bytes == 1 << 30);
-	check(b.limits.output_entries == 100000);
+	check(b.limits.output_entries == 100000 && b.limits.wait_sec == 0);
+	check(b.n_resources == 0 && !b.before.command && !b.after.command);
 	/* Of these nothing is less than what the service itself may use. */
 	check(b.limits.memory_bytes == 0 && b.limits.tasks == 0 && b.limits.cpu_quota_us == 0);
 	check(!b.limits_optional);
@@ -652,6 +653,17 @@ static void takes_values_at_the_limit_and_none_beyond(void)
 		{ "\"limits\": {}", "\"limits\": {\"time_sec\": \"10m\"}" },
 		{ "\"limits\": {\"silence_sec\": 0}", "\"limits\": {\"silence_sec\": -1}" },
 		{ "\"limits\": {\"grace_sec\": 300}", "\"limits\": {\"grace_sec\": 301}" },
+		{ "\"before\": {\"command\": [\"/x\", \"\"], \"time_sec\": 3600}",
+		  "\"before\": {\"command\": [\"/x\"], \"time_sec\": 3601}" },
+		{ "\"after\": {\"command\": [\"/x\"], \"user\": \"root\"}",
+		  "\"after\": {\"command\": [\"/x\"], \"user\": \"nobody\"}" },
+		{ "\"after\": {\"command\": [\"/x\"], \"user\": \"build-user\"}",
+		  "\"after\": {\"command\": [\"x\"]}" },
+		{ "\"before\": {\"command\": [\"/x\"], \"time_sec\": 1}",
+		  "\"before\": {\"command\": [\"/x\"], \"time_sec\": 0}" },
+		{ "\"before\": {\"command\": [\"/x\"]}", "\"before\": {\"command\": []}" },
+		{ "\"before\": {\"command\": [\"/x\"]}", "\"before\": {\"time_sec\": 3}" },
+		{ "\"before\": {\"command\": [\"/x\"]}", "\"before\": [\"/x\"]" },
 		{ "\"limits\": {\"wait_sec\": 31536000}", "\"limits\": {\"wait_sec\": 31536001}" },
 		{ "\"limits\": {\"log\": 1}", "\"limits\": {\"log\": 0}" },
 		{ "\"limits\": {\"log\": \"1024G\"}", "\"limits\": {\"log\": \"1025G\"}" },

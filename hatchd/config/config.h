@@ -155,6 +155,13 @@ enum uid_map {
 	UID_MAP_RANGE, /* root, over what is the build user's and over 65535 ids beside it */
 };
 
+/* A command of the administrator's, on the host. */
+struct hook {
+	char **command; /* NULL: none; NULL-terminated, command[0] absolute */
+	uint64_t time_sec;
+	bool as_root; /* else as the build user */
+};
+
 /* builders.d/NAME.json */
 struct builder {
 	char *name, *file, *description;
@@ -214,6 +221,7 @@ struct builder {
 	bool credentials_scan;      /* look for them in the log and the outputs */
 	struct resource *resources; /* that a request holds; each is one of the config's */
 	size_t n_resources;
+	struct hook before, after; /* while they are held */
 	struct limits limits;
 	bool limits_optional; /* a limit that the host cannot hold is left out instead of refused */
 };
@@ -334,6 +342,12 @@ const char *builder_host_name(const struct builder *builder);
 /* config_list_builders - names of the files in builders.d, sorted; a file that is not NAME.json is
  * an error. *ret is NULL-terminated; release with strv_free() */
 int config_list_builders(const struct config *config, char ***ret, struct error *err);
+
+/* builder_check_hooks - builder_check_command() for "before" and "after". Errors  the same */
+int builder_check_hooks(const struct config *config, const struct builder *builder,
+                        struct error *err);
+
+void hook_done(struct hook *hook);
 
 /* resource_find - the one of that name, or NULL */
 const struct resource *resource_find(const struct resource *resources, size_t n_resources,

@@ -96,6 +96,8 @@ int phase_policy(struct job *job, struct error *err)
 	if (r == 0)
 		r = devices_open(&job->builder, &job->devices, err);
 	if (r == 0)
+		r = builder_check_hooks(&job->config, &job->builder, err);
+	if (r == 0)
 		r = credentials_read(&job->builder, getenv("CREDENTIALS_DIRECTORY"),
 		                     &job->credentials, err);
 	if (r < 0)

@@ -91,6 +91,8 @@ int phase_prepare(struct job *job, struct error *err)
 	if (r == 0)
 		r = scratch_create(job->pool.scratch_fd, job->made.scratch, &account->account,
 		                   overlay_needs_disk(&job->builder), &job->scratch, err);
+	if (r == 0)
+		r = job_make_hooks_cgroup(job, err);
 	if (r == 0 && job->options->privileged)
 		r = make_cgroup(job, err);
 	if (r == 0)
@@ -181,14 +183,23 @@ static int end_tap(struct job *job, struct error *err)
 	return job->tap.pid > 0 ? helper_finish(&job->tap, err) : 0;
 }
 
-/* What stays taken until init has ended too. */
-static size_t list_kept(const struct job *job, int ret[SANDBOX_KEPT_MAX])
+size_t job_list_locks(const struct job *job, int ret[SANDBOX_KEPT_MAX])
 {
 	size_t n = 0;
 
 	ret[n++] = job->slot.lock_fd;
 	for (size_t i = 0; i < job->slot.n_units; i++)
 		ret[n++] = job->slot.unit_fds[i];
+	return n;
+}
+
+/* What stays open until init has ended too: locks, and the line to the steward, who thereby sees
+ * that it has. */
+static size_t list_kept(const struct job *job, int ret[SANDBOX_KEPT_MAX])
+{
+	size_t n = job_list_locks(job, ret);
+
+	ret[n++] = job->steward.fd;
 	return n;
 }
 

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -33,13 +35,38 @@ int job_kill_sandbox(struct job *job, struct error *err)
 	return 0;
 }
 
+static int clear_cgroup(const char *path, struct error *err)
+{
+	cleanup_cgroup struct cgroup cgroup = {
+		.dir_fd = -1, .kill_fd = -1, .events_fd = -1, .parent_fd = -1
+	};
+	int r = cgroup_open(path, &cgroup, err);
+
+	if (r <= 0)
+		return r;
+	r = cgroup_kill(&cgroup, LEFTOVER_KILL_TIMEOUT_MS, err);
+	return r < 0 ? r : cgroup_remove(&cgroup, err);
+}
+
+/* The builder's, and that of the commands around it, which stands beside it. */
+static int clear_cgroups(const struct slot_record *record, struct error *err)
+{
+	char path[CGROUP_PATH_MAX + HOOKS_CGROUP_NAME_MAX], name[HOOKS_CGROUP_NAME_MAX];
+	int r;
+
+	if (!record->cgroup[0])
+		return 0;
+	r = clear_cgroup(record->cgroup, err);
+	job_hooks_cgroup_name(record->scratch, name);
+	(void)snprintf(path, sizeof(path), "%.*s/%s",
+	               (int)(strrchr(record->cgroup, '/') - record->cgroup), record->cgroup, name);
+	return r < 0 ? r : clear_cgroup(path, err);
+}
+
 int job_clear_leftover(void *context, const struct build_user *user, int scratch_fd,
                        const struct slot_record *record, struct error *err)
 {
 	const struct job *job = context;
-	cleanup_cgroup struct cgroup cgroup = {
-		.dir_fd = -1, .kill_fd = -1, .events_fd = -1, .parent_fd = -1
-	};
 	cleanup_build_account struct build_account account = {
 		.account = { .uid = user->uid,
 		             .gid = user->gid,
@@ -47,16 +74,10 @@ int job_clear_leftover(void *context, const struct build_user *user, int scratch
 		.ns = USER_NS_NONE,
 	};
 	const struct account *cleaner = &account.account;
-	int r = 0;
+	int r;
 
 	receipt_expect(CLEAN_EXPECT_SEC);
-	if (record->cgroup[0])
-		r = cgroup_open(record->cgroup, &cgroup, err);
-	if (r == 1) {
-		r = cgroup_kill(&cgroup, LEFTOVER_KILL_TIMEOUT_MS, err);
-		if (r == 0)
-			r = cgroup_remove(&cgroup, err);
-	}
+	r = clear_cgroups(record, err);
 	if (r == 0 && record->range_first) {
 		r = build_account_enter_left(&account, record->range_first, err);
 		cleaner = &account.cleaner;
@@ -77,6 +98,7 @@ int job_clean(struct job *job, struct error *err)
 	int r = job_kill_sandbox(job, err);
 
 	sandbox_done(&job->sandbox);
+	job_run_after(job);
 	helper_done(&job->packer);
 	if (r == 0) /* else somebody may write to it still, and it ends when we do */
 		helper_done(&job->tap);
@@ -95,6 +117,8 @@ int job_clean(struct job *job, struct error *err)
 		r = scratch_remove(job->pool.scratch_fd, job->made.scratch, err);
 	if (r == 0 && job->cgroup.dir_fd >= 0)
 		r = cgroup_remove(&job->cgroup, err);
+	if (r == 0 && job->hooks_cgroup.dir_fd >= 0)
+		r = cgroup_remove(&job->hooks_cgroup, err);
 	if (r == 0)
 		slot_done(&job->slot);
 	else

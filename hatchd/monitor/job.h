@@ -24,6 +24,7 @@
 #include "monitor.h"
 #include "packer.h"
 #include "receipt.h"
+#include "steward.h"
 #include "tap.h"
 #include "watch.h"
 
@@ -61,6 +62,8 @@ struct job {
 	struct cgroup cgroup;
 	struct meter meter;
 	struct helper packer, cleaner, tap;
+	struct steward steward;
+	struct cgroup hooks_cgroup;
 	struct sandbox sandbox;
 	struct watch watch;
 
@@ -78,6 +81,7 @@ struct job {
 int phase_policy(struct job *job, struct error *err);
 int phase_slot(struct job *job, struct error *err);
 int phase_prepare(struct job *job, struct error *err);
+int phase_before(struct job *job, struct error *err);
 int phase_build(struct job *job, struct error *err);
 int phase_outputs(struct job *job, struct error *err);
 int phase_list(struct job *job, struct error *err);
@@ -124,6 +128,22 @@ void job_tell_failure(struct job *job, const struct error *err);
 /* job_await_speaker - it ends by itself: when all is said, or the client is gone, or takes nothing
  * any more */
 void job_await_speaker(struct job *job);
+
+/* --- commands around the builder (hooks.c) --- */
+
+enum { HOOKS_CGROUP_NAME_MAX = sizeof("hook-") + SCRATCH_NAME_LEN };
+
+/* job_hooks_cgroup_name - of the cgroup of a request's commands, by the name of its scratch */
+void job_hooks_cgroup_name(const char *scratch, char ret[HOOKS_CGROUP_NAME_MAX]);
+
+/* job_make_hooks_cgroup - make it, if there are commands; before the builder's is made */
+int job_make_hooks_cgroup(struct job *job, struct error *err);
+
+/* job_run_after - "after", if the steward was started, and its end. Needs no privilege */
+void job_run_after(struct job *job);
+
+/* job_list_locks - what is locked for the request: slot, resources (build.c) */
+size_t job_list_locks(const struct job *job, int ret[SANDBOX_KEPT_MAX]);
 
 /* --- unmaking (clean.c) --- */
 

@@ -25,6 +25,7 @@ static const struct phase request_phases[] = {
 	{ "slot",
 	  phase_slot }, /* a build user is ours, and nothing of an earlier request is left */
 	{ "prepare", phase_prepare }, /* scratch, cgroup and helpers are there */
+	{ "before", phase_before },   /* the administrator's command ended well */
 	{ "build", phase_build }, /* nothing of the builder runs any more, and we have no rights */
 	{ "outputs", phase_outputs }, /* the client has the whole result, or will not */
 };
@@ -61,6 +62,7 @@ static void job_done(struct job *job)
 {
 	pool_done(&job->pool);
 	cgroup_done(&job->cgroup);
+	cgroup_done(&job->hooks_cgroup);
 	meter_done(&job->meter);
 	scratch_done(&job->scratch);
 	build_account_done(&job->account);
@@ -179,6 +181,8 @@ int monitor_serve(const struct monitor_options *options, int conn_take_fd, const
 		.packer = { 0, -1, -1 },
 		.cleaner = { 0, -1, -1 },
 		.tap = { 0, -1, -1 },
+		.steward = { .fd = -1 },
+		.hooks_cgroup = { .dir_fd = -1, .kill_fd = -1, .events_fd = -1, .parent_fd = -1 },
 		.sandbox = { .pid_fd = -1, .report_fd = -1 },
 		.receipt = { .phase = "start",
 		             .verdict = "done",
