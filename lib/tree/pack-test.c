@@ -929,6 +929,112 @@ static void an_eye_ends_the_look(void)
 	check(look_for("else", "tree", &limits, &err) == -EFBIG);
 }
 
+/* --- some files of several trees --- */
+
+static bool ends_in_log(void *context, const char *path)
+{
+	size_t len = strlen(path);
+
+	(void)context;
+	return len >= 4 && strcmp(path + len - 4, ".log") == 0;
+}
+
+static int choose(uint64_t bytes, uint64_t entries, struct buffer *stream, struct error *err)
+{
+	cleanup_fd int tree_fd = openat(scratch_fd, "tree", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const struct tree_root roots[] = {
+		{ tree_fd, ".", "build" },
+		{ -1, ".", "absent" },
+		{ scratch_fd, "nothing", "outputs/out" },
+		{ scratch_fd, "other", "outputs/doc" },
+	};
+	const struct tree_eye eye = { dislike, (void *)"dddd" };
+	const struct tree_choice choice = { .wants = ends_in_log, .eye = &eye };
+	const struct tree_limits limits = { .bytes = bytes, .entries = entries };
+	const struct tree_sink sink = { add_to_buffer, stream };
+
+	return tree_pack_chosen(roots, ARRAY_SIZE(roots), &choice, &limits, &sink, err);
+}
+
+/* The names in a stream, as tar(1) lists them. */
+static bool lists(const struct buffer *stream, const char *expected)
+{
+	char line[512], all[4096] = "", command[300];
+	FILE *tar;
+
+	make_file_at("stream", stream->data, stream->len, 0600);
+	(void)snprintf(command, sizeof(command), "tar -tf %s/stream", scratch_path);
+	tar = popen(command, "r");
+	while (tar && fgets(line, sizeof(line), tar) && strlen(all) + strlen(line) < sizeof(all))
+		(void)strcat(all, line);
+	check(tar && pclose(tar) == 0);
+	(void)unlinkat(scratch_fd, "stream", 0);
+	if (strcmp(all, expected) == 0)
+		return true;
+	printf("%s", all);
+	return false;
+}
+
+static void make_things_to_choose_from(void)
+{
+	make_dir_at("tree");
+	make_dir_at("tree/sub");
+	make_dir_at("tree/closed");
+	make_file_at("tree/a.log", "aaaa", 4, 0644);
+	make_file_at("tree/b.txt", "b", 1, 0644);
+	make_file_at("tree/disliked.log", "ddddd", 5, 0644);
+	check(symlinkat("dddd", scratch_fd, "tree/to-disliked.log") == 0);
+	make_dir_at("tree/dddd");
+	make_file_at("tree/dddd/i.log", "i", 1, 0644);
+	make_file_at("tree/sub/c.log", "c", 1, 0);
+	make_file_at("tree/closed/d.log", "d", 1, 0644);
+	check(fchmodat(scratch_fd, "tree/closed", 0, 0) == 0);
+	check(linkat(scratch_fd, "tree/a.log", scratch_fd, "tree/sub/e.log", 0) == 0);
+	check(symlinkat("/etc/shadow", scratch_fd, "tree/f.log") == 0);
+	check(mkfifoat(scratch_fd, "tree/g.log", 0644) == 0);
+	make_dir_at("other");
+	make_file_at("other/h.log", "h", 1, 0644);
+}
+
+/* OP1, OP2, OP3: for a choice these are no reason to stop */
+static void chooses_files_and_passes_over_what_cannot_be_sent(void)
+{
+	cleanup_(buffer_done) struct buffer stream = { 0 };
+	struct error err = { 0 };
+
+	make_things_to_choose_from();
+	check(choose(1 << 20, 1000, &stream, &err) == 0 && err.text[0] == '\0');
+	check(lists(&stream, "build/a.log\nbuild/closed/d.log\nbuild/f.log\nbuild/sub/c.log\n"
+	                     "build/sub/e.log\noutputs/doc/h.log\n"));
+}
+
+/* OP4, RX8: the stream is never longer, and no more is looked at */
+static void a_choice_stays_below_its_limits(void)
+{
+	cleanup_(buffer_done) struct buffer all = { 0 };
+	struct error err = { 0 };
+	cleanup_fd int fd = -1;
+
+	make_things_to_choose_from();
+	make_file_at("tree/a0.log", "", 0, 0644);
+	fd = openat(scratch_fd, "tree/a0.log", O_WRONLY | O_CLOEXEC);
+	check(ftruncate(fd, 8ll << 40) == 0);
+	check(choose(1 << 20, 1000, &all, &err) == 0);
+	check(lists(&all, "build/a.log\nbuild/closed/d.log\nbuild/f.log\nbuild/sub/c.log\n"
+	                  "build/sub/e.log\noutputs/doc/h.log\n"));
+	for (uint64_t bytes = 0; bytes < all.len + 10000; bytes += 997) {
+		cleanup_(buffer_done) struct buffer stream = { 0 };
+
+		check(choose(bytes, 1000, &stream, &err) == (bytes < 2048 ? -EFBIG : 0));
+		check(stream.len <= bytes);
+	}
+	for (uint64_t entries = 0; entries < 12; entries++) {
+		cleanup_(buffer_done) struct buffer stream = { 0 };
+
+		check(choose(1 << 20, entries, &stream, &err) == 0);
+	}
+}
+
 static const struct tree_case cases[] = {
 	TREE_CASE(shows_all_of_a_tree_that_would_be_sent),
 	TREE_CASE(an_eye_ends_the_look),
@@ -958,6 +1064,8 @@ static const struct tree_case cases[] = {
 	TREE_CASE(hands_out_full_chunks_and_one_last),
 	TREE_CASE(passes_on_what_the_sink_says),
 	TREE_CASE(keeps_no_descriptor),
+	TREE_CASE(chooses_files_and_passes_over_what_cannot_be_sent),
+	TREE_CASE(a_choice_stays_below_its_limits),
 };
 
 TREE_MAIN(cases)

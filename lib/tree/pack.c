@@ -11,6 +11,7 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -31,12 +32,14 @@
 enum {
 	DIRENT_BUFFER_LEN = 64 * 1024,
 	FILL_MAX = 64 * 1024 * 1024, /* see send_body() */
+	HEADER_COST_MAX = 4 * 512,   /* of an entry, but for its name: headers, padding */
 };
 
 struct packer {
 	const struct tree_limits *limits;
 	const struct tree_sink *sink;
-	const struct tree_eye *eye; /* of tree_look(): then nothing is written */
+	const struct tree_eye *eye;       /* alone: of tree_look(), then nothing is written */
+	const struct tree_choice *choice; /* NULL: everything */
 	struct archive *ustar;
 	struct archive *pax;
 	struct archive_entry *entry;
@@ -53,8 +56,10 @@ struct packer {
 
 	char path[TREE_PATH_MAX + 1];
 	size_t path_len;
+	size_t root_len; /* of the root's name in path */
 	struct error *err;
 	int sink_result; /* what the sink said when it failed */
+	bool in_body;    /* a header was written, and its body is not complete */
 	bool closed;     /* the stream is complete, or nobody wants it any more */
 };
 
@@ -171,7 +176,7 @@ static int packer_init(struct packer *p)
 	p->dirents = malloc(DIRENT_BUFFER_LEN);
 	if (!p->chunk || !p->dirents)
 		return no_memory(p);
-	return p->eye ? 0 : writers_init(p);
+	return p->eye && !p->choice ? 0 : writers_init(p);
 }
 
 /* What a call of libarchive came to; good is its own opinion. */
@@ -303,7 +308,12 @@ static int send_body(struct packer *p, struct archive *writer, int fd, const str
 	return r;
 }
 
-/* --- what an eye is shown in place of the stream --- */
+/* --- what an eye is shown in place of the stream, or of a choice before it is sent --- */
+
+static bool only_looks(const struct packer *p)
+{
+	return p->eye && !p->choice;
+}
 
 static int show_name(struct packer *p)
 {
@@ -323,6 +333,10 @@ static int show_body(struct packer *p, int fd)
 {
 	uint64_t at = 0;
 
+	if (p->chunk_len > 0)
+		p->sink_result = flush(p);
+	if (p->sink_result < 0)
+		return p->sink_result;
 	for (;;) {
 		ssize_t n = pread(fd, p->chunk, TREE_CHUNK_MAX, (off_t)at);
 		int r;
@@ -339,8 +353,15 @@ static int show_body(struct packer *p, int fd)
 	}
 }
 
+/* A choice is limited by the length of its stream, and so by the headers too. */
+static uint64_t header_cost(const struct packer *p)
+{
+	return p->choice ? HEADER_COST_MAX + 2 * p->path_len : 0;
+}
+
 static int count_bytes(struct packer *p, uint64_t size)
 {
+	size += header_cost(p);
 	if (!p->limits)
 		return 0;
 	if (size > p->limits->bytes || p->bytes > p->limits->bytes - size)
@@ -378,10 +399,11 @@ static int pack_file(struct packer *p, int dir_fd, const char *name)
 		return open_failed(p, -r);
 	mode = st.stx_mode & S_IXUSR ? 0755 : 0644;
 	id = file_id(&st);
-	if (st.stx_nlink > 1 && links_find(&p->links, &id, p->path, &first_name) < 0)
+	/* What is chosen is short enough to be sent under each of its names. */
+	if (st.stx_nlink > 1 && !p->choice && links_find(&p->links, &id, p->path, &first_name) < 0)
 		return no_memory(p);
 
-	if (p->eye && first_name)
+	if (only_looks(p) && first_name)
 		return 0;
 	archive_entry_clear(p->entry);
 	if (first_name) {
@@ -389,19 +411,25 @@ static int pack_file(struct packer *p, int dir_fd, const char *name)
 		return send_entry(p, AE_IFREG, mode);
 	}
 	r = count_bytes(p, st.stx_size);
-	if (r < 0)
+	if (r == 0 && p->eye)
+		r = show_body(p, fd);
+	if (r < 0 || only_looks(p))
 		return r;
-	if (p->eye)
-		return show_body(p, fd);
 	archive_entry_set_size(p->entry, (la_int64_t)st.stx_size);
 	r = send_header(p, AE_IFREG, mode, &writer);
-	return r < 0 ? r : send_body(p, writer, fd, &st);
+	if (r < 0)
+		return r;
+	p->in_body = true;
+	r = send_body(p, writer, fd, &st);
+	p->in_body = r < 0;
+	return r;
 }
 
 static int pack_symlink(struct packer *p, int dir_fd, const char *name)
 {
 	char target[TREE_TARGET_MAX + 2];
 	ssize_t n = readlinkat(dir_fd, name, target, sizeof(target) - 1);
+	int r = 0;
 
 	if (n < 0)
 		return errno == EINVAL ? open_failed(p, EINVAL) : fail(p, errno, "read");
@@ -410,8 +438,12 @@ static int pack_symlink(struct packer *p, int dir_fd, const char *name)
 		                 "the target of the symlink '%s' is longer than %d bytes",
 		                 quoted(p->path).text, TREE_TARGET_MAX);
 	target[n] = '\0';
-	if (p->eye)
-		return show_target(p, target, (size_t)n);
+	if (p->choice)
+		r = count_bytes(p, 2 * (uint64_t)n);
+	if (r == 0 && p->eye)
+		r = show_target(p, target, (size_t)n);
+	if (r < 0 || only_looks(p))
+		return r;
 	archive_entry_clear(p->entry);
 	archive_entry_copy_symlink(p->entry, target);
 	return send_entry(p, AE_IFLNK, 0777);
@@ -485,28 +517,48 @@ static int list_sorted(struct packer *p, int fd, struct listing *listing)
 
 static int pack_one(struct packer *p, int dir_fd, const char *name, unsigned char type, int depth);
 
+static bool is_chosen(const struct packer *p)
+{
+	const char *below = p->path + p->root_len;
+
+	return !p->choice || p->choice->wants(p->choice->context, below + (*below == '/'));
+}
+
+/* Of a choice only what breaks the stream ends it. */
+static int overlook(const struct packer *p, int r)
+{
+	if (r == 0 || !p->choice || p->sink_result < 0 || p->in_body || r == -ENOMEM)
+		return r;
+	*p->err = (struct error){ 0 };
+	return 0;
+}
+
+static int pack_child(struct packer *p, int fd, const char *name, int depth)
+{
+	size_t base_len = p->path_len, len = strlen(name);
+	int r;
+
+	if (base_len + 1 + len > TREE_PATH_MAX || len > TREE_NAME_MAX)
+		return error_set(p->err, BLAME_BUILD, ENAMETOOLONG,
+		                 "a name in '%s' is too long: with its directories it has "
+		                 "more than %d bytes",
+		                 quoted(p->path).text, TREE_PATH_MAX);
+	p->path[base_len] = '/';
+	memcpy(p->path + base_len + 1, name, len + 1);
+	p->path_len = base_len + 1 + len;
+	r = pack_one(p, fd, name, (unsigned char)name[-1], depth);
+	p->path_len = base_len;
+	p->path[base_len] = '\0';
+	return r;
+}
+
 static int pack_children(struct packer *p, int fd, int depth)
 {
 	cleanup_(listing_done) struct listing listing = { 0 };
-	size_t base_len = p->path_len;
 	int r = list_sorted(p, fd, &listing);
 
-	for (size_t i = 0; r == 0 && i < listing.n_names; i++) {
-		const char *name = listing.names[i];
-		size_t len = strlen(name);
-
-		if (base_len + 1 + len > TREE_PATH_MAX || len > TREE_NAME_MAX)
-			return error_set(p->err, BLAME_BUILD, ENAMETOOLONG,
-			                 "a name in '%s' is too long: with its directories it has "
-			                 "more than %d bytes",
-			                 quoted(p->path).text, TREE_PATH_MAX);
-		p->path[base_len] = '/';
-		memcpy(p->path + base_len + 1, name, len + 1);
-		p->path_len = base_len + 1 + len;
-		r = pack_one(p, fd, name, (unsigned char)name[-1], depth);
-		p->path_len = base_len;
-		p->path[base_len] = '\0';
-	}
+	for (size_t i = 0; r == 0 && i < listing.n_names; i++)
+		r = overlook(p, pack_child(p, fd, listing.names[i], depth));
 	return r;
 }
 
@@ -523,7 +575,7 @@ static int pack_dir(struct packer *p, int dir_fd, const char *name, int depth)
 	r = walk_open_dir(dir_fd, name, p->mount, S_IRUSR | S_IXUSR, &fd, &st);
 	if (r < 0)
 		return open_failed(p, -r);
-	if (!p->eye) {
+	if (!p->eye && !p->choice) {
 		archive_entry_clear(p->entry);
 		r = send_entry(p, AE_IFDIR, 0755);
 	}
@@ -558,6 +610,8 @@ static int pack_one(struct packer *p, int dir_fd, const char *name, unsigned cha
 			return open_failed(p, errno);
 		type = IFTODT(st.st_mode);
 	}
+	if (type != DT_DIR && !is_chosen(p))
+		return 0;
 	switch (type) {
 	case DT_DIR:
 		return pack_dir(p, dir_fd, name, depth);
@@ -570,41 +624,49 @@ static int pack_one(struct packer *p, int dir_fd, const char *name, unsigned cha
 	}
 }
 
-static int pack_root(struct packer *p, int dir_fd, const char *name)
+static int pack_root(struct packer *p, const struct tree_root *root)
 {
 	struct statx holder;
 	struct stat st;
-	int r = walk_stat(dir_fd, &holder);
+	int r = walk_stat(root->dir_fd, &holder);
 
-	p->path_len = strlen(TREE_ROOT_NAME);
-	memcpy(p->path, TREE_ROOT_NAME, p->path_len + 1);
+	assert(strlen(root->as) <= TREE_NAME_MAX);
+	p->path_len = p->root_len = strlen(root->as);
+	memcpy(p->path, root->as, p->path_len + 1);
 	if (r < 0)
 		return fail(p, -r, "look at the directory that holds");
 	p->mount = holder.stx_mnt_id;
-	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+	if (fstatat(root->dir_fd, root->name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
 		if (errno == ENOENT)
 			return error_set(p->err, BLAME_BUILD, ENOENT, "there is nothing at '%s'",
-			                 quoted(name).text);
+			                 quoted(root->name).text);
 		return fail(p, errno, "look at");
 	}
 	r = count_entry(p);
-	return r < 0 ? r : pack_one(p, dir_fd, name, IFTODT(st.st_mode), 0);
+	return r < 0 ? r : pack_one(p, root->dir_fd, root->name, IFTODT(st.st_mode), 0);
+}
+
+/* The end mark, once. */
+static int finish(struct packer *p)
+{
+	int r = writer_result(p, p->ustar, archive_write_close(p->ustar) == ARCHIVE_OK);
+
+	if (r == 0 && p->chunk_len > 0)
+		r = flush(p);
+	return r;
 }
 
 int tree_pack(int dir_fd, const char *name, const struct tree_limits *limits,
               const struct tree_sink *sink, struct tree_totals *ret, struct error *err)
 {
 	cleanup_(packer_done) struct packer p = { .limits = limits, .sink = sink, .err = err };
+	const struct tree_root root = { dir_fd, name, TREE_ROOT_NAME };
 	int r = packer_init(&p);
 
 	if (r == 0)
-		r = pack_root(&p, dir_fd, name);
-	if (r < 0)
-		return r;
-	/* The end mark, once. */
-	r = writer_result(&p, p.ustar, archive_write_close(p.ustar) == ARCHIVE_OK);
-	if (r == 0 && p.chunk_len > 0)
-		r = flush(&p);
+		r = pack_root(&p, &root);
+	if (r == 0)
+		r = finish(&p);
 	if (r < 0)
 		return r;
 	digest_final(&p.digest, p.totals.sha256);
@@ -616,7 +678,28 @@ int tree_look(int dir_fd, const char *name, const struct tree_limits *limits,
               const struct tree_eye *eye, struct error *err)
 {
 	cleanup_(packer_done) struct packer p = { .limits = limits, .eye = eye, .err = err };
+	const struct tree_root root = { dir_fd, name, TREE_ROOT_NAME };
 	int r = packer_init(&p);
 
-	return r < 0 ? r : pack_root(&p, dir_fd, name);
+	return r < 0 ? r : pack_root(&p, &root);
+}
+
+int tree_pack_chosen(const struct tree_root *roots, size_t n_roots,
+                     const struct tree_choice *choice, const struct tree_limits *limits,
+                     const struct tree_sink *sink, struct error *err)
+{
+	struct error ignored = { 0 };
+	cleanup_(packer_done) struct packer p = { .limits = limits,
+		                                  .sink = sink,
+		                                  .eye = choice->eye,
+		                                  .choice = choice,
+		                                  .err = err ?: &ignored };
+	int r = packer_init(&p);
+
+	if (r == 0)
+		r = count_bytes(&p, 0); /* the end mark */
+	for (size_t i = 0; r == 0 && i < n_roots; i++)
+		if (roots[i].dir_fd >= 0)
+			r = overlook(&p, pack_root(&p, &roots[i]));
+	return r < 0 ? r : finish(&p);
 }

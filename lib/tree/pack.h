@@ -29,6 +29,22 @@ struct tree_eye {
 	void *context;
 };
 
+/* One of the trees of which something is chosen. */
+struct tree_root {
+	int dir_fd;       /* borrowed; -1: passed over */
+	const char *name; /* one component, or "." for the directory itself */
+	const char *as;   /* its name in the stream, of one component or more */
+};
+
+/* What is chosen: called for each file and symlink with its path below the root ("" for the root
+ * itself, if it is one). */
+struct tree_choice {
+	bool (*wants)(void *context, const char *path);
+	void *context;
+	const struct tree_eye
+		*eye; /* sees each entry first, and what it refuses is left out; or NULL */
+};
+
 /*
  * tree_pack - walk dir_fd/name and write it as one tar stream
  *
@@ -60,3 +76,17 @@ int tree_pack(int dir_fd, const char *name, const struct tree_limits *limits,
  */
 int tree_look(int dir_fd, const char *name, const struct tree_limits *limits,
               const struct tree_eye *eye, struct error *err);
+
+/*
+ * tree_pack_chosen - write some files of several trees as one tar stream, for people to look into
+ *
+ * As tree_pack(), but what cannot be packed is left out instead of ending it: what is no file or
+ * symlink, is too deep, is not readable, or would take the stream above the limits. Directories
+ * have no entries of their own.
+ *
+ * limits  bytes is that of the whole stream; entries counts what is looked at, chosen or not
+ * Errors  what the sink returned; BLAME_BUILD -EBUSY a file changed meanwhile; BLAME_HOST -ENOMEM
+ */
+int tree_pack_chosen(const struct tree_root *roots, size_t n_roots,
+                     const struct tree_choice *choice, const struct tree_limits *limits,
+                     const struct tree_sink *sink, struct error *err);
