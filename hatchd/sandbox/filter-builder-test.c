@@ -358,12 +358,6 @@ static long call_as_i386(void *context)
 	return int80(20 /* getpid */);
 }
 
-static long keyctl_as_i386(void *context)
-{
-	(void)context;
-	return int80(288);
-}
-
 /* ES3: the same numbers mean other calls there, so no rule would hold */
 static void kills_a_builder_that_calls_as_another_architecture(void)
 {
@@ -433,31 +427,6 @@ static void none_is_no_filter(void)
 	check_calls(load_none, calls, ARRAY_SIZE(calls));
 }
 
-/* E8: without a user namespace of its own, a builder's keys would be there for the next one */
-static void keyrings_are_refused_also_without_another_filter(void)
-{
-	static const struct call calls[] = {
-		{ "keyctl", SYS_keyctl, { 9999 }, EPERM },
-		{ "add_key", SYS_add_key, { BAD_POINTER, BAD_POINTER, 0, 0, 0 }, EPERM },
-		{ "request_key", SYS_request_key, { BAD_POINTER, BAD_POINTER, 0, 0 }, EPERM },
-		{ "mount", SYS_mount, { BAD_POINTER, BAD_POINTER, BAD_POINTER }, EFAULT },
-#if defined(__x86_64__)
-		{ "add_key of x32", X32 | SYS_add_key, { BAD_POINTER, BAD_POINTER }, EPERM },
-#endif
-	};
-
-	check_calls(filter_keyrings, calls, ARRAY_SIZE(calls));
-}
-
-#if defined(__x86_64__)
-static void keyrings_are_refused_to_32_bits_too(void)
-{
-	int i386 = outcome(filter_keyrings, keyctl_as_i386, NULL);
-
-	check(i386 == EPERM || i386 == -SIGSEGV);
-}
-#endif
-
 static long load_again(void *context)
 {
 	struct error err = { 0 };
@@ -476,7 +445,6 @@ static long no_new_privs(void *context)
 static void a_filter_comes_with_no_new_privs_and_can_be_narrowed_further(void)
 {
 	check(outcome(load_default, no_new_privs, NULL) == 0);
-	check(outcome(filter_keyrings, no_new_privs, NULL) == 0);
 	check(outcome(load_default, load_again, NULL) == 0);
 }
 
@@ -500,10 +468,6 @@ static const struct unit_case cases[] = {
 	CASE(a_builder_of_32_bits_is_held_like_others),
 #endif
 	CASE(none_is_no_filter),
-	CASE(keyrings_are_refused_also_without_another_filter),
-#if defined(__x86_64__)
-	CASE(keyrings_are_refused_to_32_bits_too),
-#endif
 	CASE(a_filter_comes_with_no_new_privs_and_can_be_narrowed_further),
 };
 

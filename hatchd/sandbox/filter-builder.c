@@ -469,6 +469,10 @@ static const struct refusal refusals[] = {
 	{ SCMP_SYS(io_uring_enter), ENOSYS, SECCOMP_IO_URING },
 	{ SCMP_SYS(io_uring_register), ENOSYS, SECCOMP_IO_URING },
 
+	/* keyrings outlive processes and are shared by all of one user */
+	{ SCMP_SYS(keyctl), EPERM },
+	{ SCMP_SYS(add_key), EPERM },
+	{ SCMP_SYS(request_key), EPERM },
 	/* a file without its path, past every directory that is closed */
 	{ SCMP_SYS(open_by_handle_at), EPERM },
 	/* large parts of the kernel that no build needs */
@@ -506,13 +510,6 @@ static const struct refusal refusals[] = {
 	{ SCMP_SYS(removexattr), ENOTSUP },
 	{ SCMP_SYS(lremovexattr), ENOTSUP },
 	{ SCMP_SYS(fremovexattr), ENOTSUP },
-};
-
-/* Keyrings outlive processes and are shared by all of one user. */
-static const struct refusal keyring_refusals[] = {
-	{ SCMP_SYS(keyctl), EPERM },
-	{ SCMP_SYS(add_key), EPERM },
-	{ SCMP_SYS(request_key), EPERM },
 };
 
 static const struct refusal young_refusals[] = {
@@ -752,8 +749,6 @@ static int add_known(scmp_filter_ctx ctx, unsigned groups)
 		r = allow_calls(ctx, known_calls, ARRAY_SIZE(known_calls));
 	if (r == 0)
 		r = allow_refused(ctx, refusals, ARRAY_SIZE(refusals));
-	if (r == 0)
-		r = allow_refused(ctx, keyring_refusals, ARRAY_SIZE(keyring_refusals));
 	if (r == 0 && groups & SECCOMP_I386)
 		r = allow_calls(ctx, known_i386_calls, ARRAY_SIZE(known_i386_calls));
 	return r;
@@ -772,8 +767,6 @@ static int add_refused(scmp_filter_ctx ctx, unsigned groups)
 	if (r == 0)
 		r = refuse_whole(ctx, refusals, ARRAY_SIZE(refusals), groups);
 	if (r == 0)
-		r = refuse_whole(ctx, keyring_refusals, ARRAY_SIZE(keyring_refusals), groups);
-	if (r == 0)
 		r = refuse_arguments(ctx, argument_refusals, ARRAY_SIZE(argument_refusals));
 	if (r == 0 && !(groups & SECCOMP_OWNERS))
 		r = refuse_modes(ctx);
@@ -784,32 +777,12 @@ static int add_refused(scmp_filter_ctx ctx, unsigned groups)
 	return r;
 }
 
-/* In every way to call: without the other filters none of them kills. */
-static int add_keyrings(scmp_filter_ctx ctx, unsigned groups)
-{
-	static const uint32_t others[] = {
-#if defined(__x86_64__)
-		SCMP_ARCH_X86,
-		SCMP_ARCH_X32,
-#elif defined(__aarch64__)
-		SCMP_ARCH_ARM,
-#endif
-	};
-	int r = 0;
-
-	(void)groups;
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(others); i++)
-		r = seccomp_arch_add(ctx, others[i]);
-	return r < 0 ? r : refuse_whole(ctx, keyring_refusals, ARRAY_SIZE(keyring_refusals), 0);
-}
-
 static const struct {
 	uint32_t otherwise; /* what comes of a call without a rule */
 	int (*add)(scmp_filter_ctx ctx, unsigned groups);
 } filters[] = {
 	[BUILDER_KNOWN] = { SCMP_ACT_ERRNO(ENOSYS), add_known },
 	[BUILDER_REFUSED] = { SCMP_ACT_ALLOW, add_refused },
-	[BUILDER_KEYRINGS] = { SCMP_ACT_ALLOW, add_keyrings },
 };
 
 int builder_filter_export(enum builder_filter filter, unsigned groups, int fd)

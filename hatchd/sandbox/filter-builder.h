@@ -14,14 +14,12 @@
 enum builder_filter {
 	BUILDER_KNOWN,   /* calls that hatch knows; every other one is ENOSYS */
 	BUILDER_REFUSED, /* what is refused of these, wholly or with some arguments */
-	/* alone: keyrings, and nothing else */
-	BUILDER_KEYRINGS,
 };
 
 /*
  * builder_filter_export - write a filter as an array of struct sock_filter
  *
- * groups   of enum seccomp_group; only SECCOMP_I386 changes BUILDER_KNOWN, nothing BUILDER_KEYRINGS
+ * groups   of enum seccomp_group; only SECCOMP_I386 changes BUILDER_KNOWN
  * fd       borrowed
  * Returns  0 or a negative errno, as of libseccomp
  */

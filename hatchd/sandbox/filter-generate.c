@@ -60,9 +60,6 @@ int main(void)
 	    print_code("known", 1, BUILDER_KNOWN, SECCOMP_I386) < 0)
 		return EXIT_FAILURE;
 	print_table("known", 2);
-	if (print_code("keyrings", 0, BUILDER_KEYRINGS, 0) < 0)
-		return EXIT_FAILURE;
-	print_table("keyrings", 1);
 	for (unsigned groups = 0; groups < SECCOMP_COMBINATIONS; groups++)
 		if (print_code("refused", groups, BUILDER_REFUSED, groups) < 0)
 			return EXIT_FAILURE;

@@ -186,11 +186,6 @@ static int load_program(const struct sock_fprog *program, struct error *err)
 	return 0;
 }
 
-int filter_keyrings(struct error *err)
-{
-	return load_program(&keyrings[0], err);
-}
-
 int filter_builder(const struct seccomp *seccomp, struct error *err)
 {
 	int r;

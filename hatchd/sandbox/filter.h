@@ -34,6 +34,3 @@ int filter_monitor(struct error *err);
  * injection. For each set of groups there is a program that was made when hatch was built.
  */
 int filter_builder(const struct seccomp *seccomp, struct error *err);
-
-/* filter_keyrings - only those are out of reach: for a builder without any other filter */
-int filter_keyrings(struct error *err);

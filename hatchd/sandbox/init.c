@@ -109,16 +109,6 @@ static int verify_program(const struct sandbox_plan *plan)
 	return outside.st_dev == inside.st_dev || is_in_overlay(plan) ? 0 : -ESTALE;
 }
 
-/* The keyring of a user outlives the request, if it is that of the host's user namespace: then it
- * is out of reach whatever the definition says. */
-static int filter_calls(const struct sandbox_plan *plan, struct error *err)
-{
-	const struct seccomp *seccomp = &plan->request->builder->seccomp;
-
-	return seccomp->none && plan->account->change ? filter_keyrings(err)
-	                                              : filter_builder(seccomp, err);
-}
-
 static int prepare_builder(const struct sandbox_plan *plan, int failure_fd, struct error *err)
 {
 	int keep[] = { failure_fd };
@@ -140,7 +130,7 @@ static int prepare_builder(const struct sandbox_plan *plan, int failure_fd, stru
 	r = fds_close_except(keep, ARRAY_SIZE(keep), err);
 	if (r == 0)
 		r = landlock_scope(err);
-	return r < 0 ? r : filter_calls(plan, err);
+	return r < 0 ? r : filter_builder(&plan->request->builder->seccomp, err);
 }
 
 /* Never returns: what fails is told through failure_fd, which execve(2) closes. */

@@ -32,6 +32,29 @@ static void keyrings_are_out_of_reach(void)
 	refused("keyctl", syscall(SYS_keyctl, 0 /* get id */, USER_KEYRING, 1));
 }
 
+/* E8: two requests of one user; the first leaves a key where its user has them, which must work */
+static void a_key_is_left(void)
+{
+	expect(syscall(SYS_add_key, "user", "hatch-left", "secret", 6, USER_KEYRING) > 0,
+	       "a key can be left");
+}
+
+static void no_key_of_another_request_is_found(void)
+{
+	enum { SEARCH = 10, USER_SESSION_KEYRING = -5 };
+	char line[512];
+	FILE *file = fopen("/proc/keys", "re");
+
+	if (syscall(SYS_keyctl, SEARCH, USER_KEYRING, "user", "hatch-left", 0) >= 0 ||
+	    syscall(SYS_keyctl, SEARCH, USER_SESSION_KEYRING, "user", "hatch-left", 0) >= 0 ||
+	    syscall(SYS_request_key, "user", "hatch-left", NULL, 0) >= 0)
+		broke("the key of another request is found");
+	while (file && fgets(line, sizeof(line), file))
+		if (strstr(line, "hatch-left"))
+			broke("the key of another request is listed: %s", line);
+	expect(file != NULL, "/proc/keys can be read");
+}
+
 /* E8: the service's session keyring, and what systemd puts into it, is not inherited */
 static void no_key_of_the_service_is_seen(void)
 {
@@ -253,6 +276,8 @@ static void calls_of_i386_are_made(void)
 
 static const struct attack attacks[] = {
 	ATTACK(keyrings_are_out_of_reach),
+	ATTACK(a_key_is_left),
+	ATTACK(no_key_of_another_request_is_found),
 	ATTACK(no_key_of_the_service_is_seen),
 	ATTACK(large_parts_of_the_kernel_are_closed),
 	ATTACK(unusual_sockets_cannot_be_made),
