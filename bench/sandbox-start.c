@@ -44,6 +44,7 @@ static bool live(const struct request *request, const struct account *account, i
 		.command_fd = command_fd,
 		.stdout_fd = null_fd,
 		.stderr_fd = null_fd,
+		.describe_fd = -1,
 		.cgroup_fd = -1,
 	};
 

@@ -74,6 +74,18 @@ static const char *mark(const struct exchange *x, char ret[WIRE_ID_LEN + 16])
 	return ret;
 }
 
+/* To whom the caller may turn, behind what the server says. */
+static void hint_kept(struct error *err, const char *kept)
+{
+	char before[ERROR_HINT_MAX];
+
+	if (!kept)
+		return;
+	(void)snprintf(before, sizeof(before), "%s", err->hint);
+	(void)error_hint(err, "%.300s%skept for the administrator: hatchctl show %s", before,
+	                 before[0] ? "; " : "", kept);
+}
+
 static int refused(const struct exchange *x, struct error *err)
 {
 	static const struct {
@@ -90,6 +102,7 @@ static int refused(const struct exchange *x, struct error *err)
 	                end->error.message, mark(x, request));
 	if (end->error.hint)
 		(void)error_hint(err, "%s", end->error.hint);
+	hint_kept(err, end->error.kept);
 	for (size_t i = 0; i < ARRAY_SIZE(statuses); i++)
 		if (strcmp(end->error.code, statuses[i].code) == 0)
 			return statuses[i].status;
@@ -123,6 +136,7 @@ static int failed(const struct exchange *x, struct error *err)
 		                request);
 	if (end->exit.hint)
 		(void)error_hint(err, "%s", end->exit.hint);
+	hint_kept(err, end->exit.kept);
 	return (int)end->exit.code;
 }
 

@@ -43,6 +43,7 @@ let
       "bundle"
     ];
     seccomp = null;
+    keep_failed = null;
     view = [
       "base"
       "read"

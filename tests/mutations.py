@@ -35,6 +35,7 @@ OUTPUTS = "hatchd/monitor/outputs.c"
 LANDLOCK = "hatchd/sandbox/landlock.c"
 UNPACK = "lib/tree/unpack.c"
 STEWARD = "hatchd/monitor/steward.c"
+FAILED = "machine:test_failed.py:"
 SECCOMP = "machine:test_seccomp.py:"
 USERNS = "hatchd/sandbox/userns.c"
 SANDBOX = "machine:test_attack_sandbox.py:"
@@ -114,7 +115,7 @@ ROWS = [
     ("refusal_of_descriptors", [("hatchd/main.c", "r = peer_refuse_descriptors(conn_fd, err);", "r = 0;")],
      [HOST + "a_build_cannot_send_the_descriptor_of_its_output"]),
     # --- what a process may call
-    ("filter_of_the_builder", [(INIT, "r < 0 ? r : filter_calls(plan, err)", "r")],
+    ("filter_of_the_builder", [(INIT, "r < 0 ? r : filter_builder(&plan->request->builder->seccomp, err)", "r")],
      [SANDBOX + "processes_of_a_request_have_no_rights_and_cannot_be_looked_into", SANDBOX + "a_builder_makes_no_namespace",
       SANDBOX + "set_id_files_cannot_be_made"]),
     ("filter_of_the_speaker", [("hatchd/speaker/speaker.c", " || filter_speaker(&err) < 0", "")],
@@ -126,11 +127,7 @@ ROWS = [
     ("mount", [(CALLS, "\t{ SCMP_SYS(mount), EPERM, SECCOMP_USERNS },\n", "")],
      ["unit:filter-builder:refuses_a_builder_what_no_build_needs", "unit:filter-table:native_calls_are_answered_as_the_table_says"]),
     ("keyctl", [(CALLS, "\t{ SCMP_SYS(keyctl), EPERM },\n", "")],
-     ["unit:filter-builder:refuses_a_builder_what_no_build_needs",
-      "unit:filter-builder:keyrings_are_refused_also_without_another_filter"]),
-    ("keyrings_without_a_filter", [(INIT, "seccomp->none && plan->account->change", "false")],
-     [SECCOMP + "keyrings_stay_closed_without_a_filter"]),
-    ("keyrings_of_32_bits", [(CALLS, "\t\tSCMP_ARCH_X86,\n", "")], ["unit:filter-builder:keyrings_are_refused_to_32_bits_too"]),
+     ["unit:filter-builder:refuses_a_builder_what_no_build_needs"]),
     ("io_uring", [(CALLS, "{ SCMP_SYS(io_uring_setup), ENOSYS, SECCOMP_IO_URING },", "{ SCMP_SYS(io_uring_setup), EPERM, SECCOMP_DEBUG },")],
      ["unit:filter-builder:refuses_a_builder_what_no_build_needs"]),
     ("ptrace", [(CALLS, "{ SCMP_SYS(ptrace), EPERM, SECCOMP_DEBUG },", "{ SCMP_SYS(ptrace), ENOSYS, SECCOMP_DEBUG },")],
@@ -138,7 +135,7 @@ ROWS = [
     ("setxattr", [(CALLS, "\t{ SCMP_SYS(setxattr), ENOTSUP },\n", "")],
      ["unit:filter-builder:refuses_a_builder_what_no_build_needs"]),
     ("unknown_calls", [(CALLS, "[BUILDER_KNOWN] = { SCMP_ACT_ERRNO(ENOSYS), add_known }", "[BUILDER_KNOWN] = { SCMP_ACT_ALLOW, add_nothing }"),
-                       (CALLS, "/* In every way to call:", "static int add_nothing(scmp_filter_ctx ctx, unsigned groups)\n{\n\t(void)ctx, (void)groups, (void)add_known;\n\treturn 0;\n}\n\n/* In every way to call:")],
+                       (CALLS, "static const struct {\n\tuint32_t otherwise;", "static int add_nothing(scmp_filter_ctx ctx, unsigned groups)\n{\n\t(void)ctx, (void)groups, (void)add_known;\n\treturn 0;\n}\n\nstatic const struct {\n\tuint32_t otherwise;")],
      ["unit:filter-table:native_calls_are_answered_as_the_table_says"]),
     ("new_namespaces", [(CALLS, "r = refuse_namespaces(ctx);", "(void)refuse_namespaces;")],
      ["unit:filter-builder:refuses_a_builder_every_new_namespace"]),
@@ -165,6 +162,8 @@ ROWS = [
        "r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ALLOW);")],
      ["unit:filter-builder:kills_a_builder_that_calls_as_another_architecture",
       "unit:filter-table:x32_calls_are_answered_as_the_table_says"]),
+    ("keyrings_of_a_builder_without_a_filter", [("hatchd/slot/identity.c", " || builder->seccomp.none ||", " ||")],
+     [SECCOMP + "keys_of_a_builder_without_a_filter_end_with_the_request"]),
     ("scopes_of_a_builder", [(INIT, "r = landlock_scope(err);", "(void)landlock_scope;")],
      [SECCOMP + "abstract_sockets_of_the_host_are_out_of_reach"]),
     ("code_in_memory", [(FILTER, "SCMP_A2(SCMP_CMP_MASKED_EQ, EXEC, 0)", "SCMP_A2(SCMP_CMP_MASKED_EQ, 0, 0)")],
@@ -209,6 +208,21 @@ ROWS = [
      ["machine:test_hooks.py:after_runs_though_the_server_is_killed_and_the_seat_is_free_only_then"]),
     ("second_run_of_a_stopped_after", [(STEWARD, "WTERMSIG(status) == SIGTERM && was_stopped(0)", "0")],
      ["machine:test_hooks.py:a_stop_while_after_runs_does_not_leave_it_half_done"]),
+    # --- what is kept of a failure
+    ("size_of_a_bundle", [("hatchd/monitor/collector.c", "limits = { collecting->size, ENTRIES_MAX }", "limits = { UINT64_MAX, ENTRIES_MAX }")],
+     [FAILED + "files_are_kept_up_to_their_size"]),
+    ("size_of_all_bundles", [("hatchd/monitor/bundle.c", "total <= config->failed.total", "true")],
+     [FAILED + "old_bundles_make_room_for_new_ones"]),
+    ("age_of_bundles", [("hatchd/monitor/bundle.c", "kept->made >= oldest &&", "")],
+     [FAILED + "old_bundles_make_room_for_new_ones"]),
+    ("bundles_of_those_who_hung_up", [("hatchd/monitor/keep.c", "\"cancelled\", ", "")],
+     [FAILED + "a_request_that_its_client_gave_up_is_not_kept"]),
+    ("specials_in_a_bundle", [("lib/tree/pack.c", "if (r == 0 || !p->choice ||", "if (r == 0 || true ||")],
+     ["unit:pack:chooses_files_and_passes_over_what_cannot_be_sent", FAILED + "hostile_trees_do_no_harm"]),
+    ("secrets_in_a_bundle", [("hatchd/monitor/collector.c", "collecting->scan ? &eye : NULL", "collecting->scan ? NULL : &eye")],
+     [FAILED + "what_is_kept_holds_no_secret"]),
+    ("parents_in_a_pattern", [("hatchd/config/glob.c", "is_component(at, \".\") || is_component(at, \"..\")", "false")],
+     ["unit:glob:tells_what_is_wrong_with_a_pattern"]),
     # --- trees, both ways
     ("order_of_a_stream", [(UNPACK, "if (strcmp(name, u->levels[level].last) <= 0)", "if (0)")],
      ["unit:unpack:refuses_each_stream_that_leads_elsewhere"]),

@@ -42,6 +42,7 @@ void builder_done(struct builder *builder)
 	for (size_t i = 0; i < builder->view.n_places; i++)
 		place_done(&builder->view.places[i]);
 	free(builder->view.places);
+	strv_free(builder->keep_failed);
 	free(builder->root.path);
 	free(builder->root.bundle);
 	free(builder->root.cwd);
@@ -75,6 +76,7 @@ static const struct member builder_members[] = {
 	{ "after", read_hook, FIELD(after) },
 	{ "limits", read_limits },
 	{ "limits_optional", read_truth, FIELD(limits_optional) },
+	{ "keep_failed", read_keep_failed },
 };
 
 static const struct member builder_object = { INSIDE(builder_members) };

@@ -76,6 +76,10 @@ int read_limits(struct reading *in, const struct value *value, const struct memb
 int read_named_rlimit(struct reading *in, const struct value *name, const struct value *value,
                       struct builder *builder);
 
+/* keep.c */
+int read_keep_failed(struct reading *in, const struct value *value, const struct member *row,
+                     void *object);
+
 /* What can only be said once the whole definition is read. The first error, or 0. */
 
 /* check_variables_once - a variable that is set and accepted would have two values; words.c */

@@ -145,6 +145,7 @@ static void what_is_absent_has_the_most_restrictive_value(void)
 	check(!b.network_host);
 	check(b.view.base == BASE_MINIMAL && b.view.n_places == 0);
 	check(b.n_credentials == 0 && b.credentials_scan);
+	check(!b.keep_failed && b.n_keep_failed == 0);
 	check(b.limits.time_default_sec == 600 && b.limits.time_max_sec == 600);
 	check(b.limits.silence_sec == 0 && b.limits.grace_sec == 5);
 	check(b.limits.log_bytes == 64 << 20 && b.limits.output_bytes == 1 << 30);
@@ -222,6 +223,8 @@ static void hatchd_json_may_be_absent_or_empty(void)
 		check(strcmp(c.build_group, "hatchbld") == 0);
 		check(strcmp(c.speaker_user, "hatch") == 0);
 		check(c.queue_max == 64 && c.n_users == 0 && !c.pool);
+		check(c.failed.size == 64 << 20 && c.failed.total == 1 << 30);
+		check(c.failed.keep_days == 7);
 		check(c.speaker_uid == (uid_t)-1 && c.build_gid == (gid_t)-1);
 		check(c.owner_uid == geteuid());
 	}
@@ -229,9 +232,11 @@ static void hatchd_json_may_be_absent_or_empty(void)
 
 static void hatchd_json_may_say_everything(void)
 {
-	static const char text[] = "{\"store\": \"/s\", \"state\": \"/t\", \"queue_max\": 0,"
-				   "\"build_users_group\": \"g\", \"speaker_user\": \"u\","
-				   "\"resources\": {\"vivado-seat\": 2, \"b.1\": 1024}}";
+	static const char
+		text[] = "{\"store\": \"/s\", \"state\": \"/t\", \"queue_max\": 0,"
+			 "\"build_users_group\": \"g\", \"speaker_user\": \"u\","
+			 "\"failed\": {\"size\": \"1M\", \"total\": \"2M\", \"keep_days\": 90},"
+			 "\"resources\": {\"vivado-seat\": 2, \"b.1\": 1024}}";
 	cleanup_config struct config c = { 0 };
 
 	check(config_parse("/d", false, text, strlen(text), NULL, &c, &err) == 0);
@@ -241,6 +246,7 @@ static void hatchd_json_may_say_everything(void)
 	check(c.queue_max == 0);
 	check(c.n_resources == 2 && strcmp(c.resources[0].name, "vivado-seat") == 0);
 	check(c.resources[0].count == 2 && c.resources[1].count == 1024);
+	check(c.failed.size == 1 << 20 && c.failed.total == 2 << 20 && c.failed.keep_days == 90);
 }
 
 static void refuses_what_is_wrong_in_hatchd_json(void)
@@ -254,6 +260,9 @@ static void refuses_what_is_wrong_in_hatchd_json(void)
 		{ "{\"queue_max\": -1}", "1:15", "out of range; expected 0 to 65536" },
 		{ "{\"queue_max\": 65537}", "1:15", "out of range" },
 		{ "{\"queue_max\": \"64\"}", "1:15", "this is a string; expected an integer" },
+		{ "{\"failed\": {\"size\": 10}}", "1:21", "out of range" },
+		{ "{\"failed\": {\"keep_days\": 91}}", "1:26", "expected 1 to 90" },
+		{ "{\"failed\": {\"days\": 1}}", "1:13", "unknown key \"days\"" },
 		{ "{\"speaker_user\": \"\"}", "1:18", "the text is empty" },
 		{ "{\"speaker_user\": \"a\\nb\"}", "1:18", "control character" },
 		{ "{\"uid\": 3}", "1:2", "unknown key \"uid\"; expected one of: store, state" },
@@ -437,7 +446,6 @@ static void refuses_keys_that_do_not_exist_yet(void)
 		"\"run_as\": \"peer\"",
 		"\"inputs\": false",
 		"\"workspace\": null",
-		"\"keep_failed\": []",
 		"\"allow\": {\"features\": []}",
 
 		"\"view\": {\"credentials\": []}",
@@ -557,6 +565,11 @@ static void takes_values_at_the_limit_and_none_beyond(void)
 		{ "\"network\": \"none\"", "\"network\": \"None\"" },
 		{ "\"network\": \"host\"", "\"network\": true" },
 		{ "\"seccomp\": \"default\"", "\"seccomp\": \"@debug\"" },
+		{ "\"keep_failed\": []", "\"keep_failed\": \"*.log\"" },
+		{ "\"keep_failed\": [\"*.log\"]", "\"keep_failed\": [\"/build/*.log\"]" },
+		{ "\"keep_failed\": [\"a/**\"]", "\"keep_failed\": [\"../a\"]" },
+		{ "\"keep_failed\": [\"a\"]", "\"keep_failed\": [\"\"]" },
+		{ "\"keep_failed\": [\"a\"]", "\"keep_failed\": [1]" },
 		{ "\"seccomp\": \"none\"", "\"seccomp\": false" },
 		{ "\"seccomp\": [\"@debug\"]", "\"seccomp\": []" },
 		{ "\"seccomp\": [\"@io-uring\"]", "\"seccomp\": [\"io-uring\"]" },

@@ -28,6 +28,17 @@ enum {
 static const char config_name[] = "hatchd.json";
 static const char suffix[] = ".json";
 
+enum { KEEP_DAYS_MAX = 90 /* what is older is removed by systemd-tmpfiles too */ };
+
+#define MIB (UINT64_C(1) << 20)
+#define TIB (UINT64_C(1) << 40)
+
+static const struct member failed_members[] = {
+	{ "size", read_size, offsetof(struct config, failed.size), MIB, TIB },
+	{ "total", read_size, offsetof(struct config, failed.total), MIB, TIB },
+	{ "keep_days", read_count, offsetof(struct config, failed.keep_days), 1, KEEP_DAYS_MAX },
+};
+
 static const struct member config_members[] = {
 	{ "store", read_path, offsetof(struct config, store_dir) },
 	{ "state", read_path, offsetof(struct config, state_dir) },
@@ -37,6 +48,7 @@ static const struct member config_members[] = {
 	{ "range_base", read_count, offsetof(struct config, range_base), RANGE_LEN, UINT32_MAX },
 	{ "queue_max", read_count, offsetof(struct config, queue_max), 0, QUEUE_MAX },
 	{ "resources", read_resources_defined },
+	{ "failed", read_members, .rows = failed_members, .n_rows = ARRAY_SIZE(failed_members) },
 };
 
 static const struct member config_object = { .rows = config_members,
@@ -194,6 +206,7 @@ static int set_defaults(const char *dir, bool pool, struct config *config)
 		.build_group = strdup("hatchbld"),
 		.speaker_user = strdup("hatch"),
 		.queue_max = QUEUE_DEFAULT,
+		.failed = { .size = 64 * MIB, .total = 1024 * MIB, .keep_days = 7 },
 		.pool = pool,
 		.owner_uid = pool ? 0 : geteuid(),
 		/* Nobody's, until they are known. */

@@ -66,6 +66,11 @@ struct config {
 	uint64_t queue_max;  /* requests that may wait; default 64 */
 	struct resource *resources; /* what there is to be taken by requests */
 	size_t n_resources;
+	struct {
+		uint64_t size;      /* of the files of one bundle; default 64 MiB */
+		uint64_t total;     /* of all bundles; default 1 GiB */
+		uint64_t keep_days; /* default 7 */
+	} failed;
 
 	bool pool;       /* as given to config_load() */
 	uid_t owner_uid; /* besides root, whose files are believed: 0, or ours without a pool */
@@ -224,6 +229,9 @@ struct builder {
 	struct hook before, after; /* while they are held */
 	struct limits limits;
 	bool limits_optional; /* a limit that the host cannot hold is left out instead of refused */
+	char **keep_failed;   /* NULL: nothing is kept of a request that failed; else globs, without
+	                         any of which a bundle holds no files; see glob.h */
+	size_t n_keep_failed;
 };
 
 #define cleanup_config  cleanup_(config_done)

@@ -71,12 +71,14 @@ static int make_cgroup(struct job *job, struct error *err)
 	return r;
 }
 
-/* Only where the log is not passed on as it is. Last: nobody else is to have its ends. */
+/* Only where the log is not passed on as it is, or its end is kept. Last: nobody else is to have
+ * its ends. */
 static int start_tap(struct job *job, struct error *err)
 {
-	const struct tap_plan plan = { .scan = job->credentials.scan, .tail_fd = -1 };
+	const struct tap_plan plan = { .scan = job->credentials.scan,
+		                       .tail_fd = job->bundle.log_fd };
 
-	if (!plan.scan)
+	if (!plan.scan && plan.tail_fd < 0)
 		return 0;
 	return tap_start(&plan, &job->account.account, &job->speaker, &job->tap, err);
 }
@@ -101,6 +103,8 @@ int phase_prepare(struct job *job, struct error *err)
 	fd_closep(&job->speaker.tree_fd);
 	if (r == 0)
 		r = cleaner_start(&job->scratch, &account->cleaner, &job->cleaner, err);
+	if (r == 0)
+		r = job_begin_bundle(job, err);
 	return r < 0 ? r : start_tap(job, err);
 }
 
@@ -129,7 +133,8 @@ static bool ran_out_of_memory(void *context)
  * written but where this request left something. */
 static int drop_privileges(struct job *job, struct error *err)
 {
-	const int writable[] = { job->pool.pool_fd, job->pool.scratch_fd, job->cgroup.parent_fd };
+	const int writable[] = { job->pool.pool_fd, job->pool.scratch_fd, job->cgroup.parent_fd,
+		                 job->bundle.failed_fd };
 	int r;
 
 	if (!job->options->privileged)
@@ -239,6 +244,7 @@ int phase_build(struct job *job, struct error *err)
 		.stderr_fd = job->speaker.stderr_fd,
 		.kept_fds = kept_fds,
 		.n_kept_fds = list_kept(job, kept_fds),
+		.describe_fd = job->bundle.sandbox_fd,
 		.cgroup_fd = job->cgroup.dir_fd,
 	};
 

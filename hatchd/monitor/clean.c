@@ -100,6 +100,8 @@ int job_clean(struct job *job, struct error *err)
 	sandbox_done(&job->sandbox);
 	job_run_after(job);
 	helper_done(&job->packer);
+	helper_done(&job->collector);
+	bundle_done(&job->bundle);
 	if (r == 0) /* else somebody may write to it still, and it ends when we do */
 		helper_done(&job->tap);
 	receipt_expect(CLEAN_EXPECT_SEC);

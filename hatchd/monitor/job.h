@@ -7,6 +7,8 @@
 #include <signal.h>
 #include <stdbool.h>
 
+#include "bundle.h"
+#include "collector.h"
 #include "hatchd/config/config.h"
 #include "hatchd/request/credentials.h"
 #include "hatchd/request/peer.h"
@@ -61,9 +63,10 @@ struct job {
 	struct scratch scratch;
 	struct cgroup cgroup;
 	struct meter meter;
-	struct helper packer, cleaner, tap;
+	struct helper packer, cleaner, tap, collector;
 	struct steward steward;
 	struct cgroup hooks_cgroup;
+	struct bundle bundle;
 	struct sandbox sandbox;
 	struct watch watch;
 
@@ -144,6 +147,20 @@ void job_run_after(struct job *job);
 
 /* job_list_locks - what is locked for the request: slot, resources (build.c) */
 size_t job_list_locks(const struct job *job, int ret[SANDBOX_KEPT_MAX]);
+
+/* --- what is kept of a request that failed (keep.c) --- */
+
+/* job_begin_bundle - if the definition wants one: the directory, and the collector that will fill
+ * it. With the monitor's capabilities */
+int job_begin_bundle(struct job *job, struct error *err);
+
+/*
+ * job_keep_bundle - once the receipt says how the request ended: keep the bundle, if it is one of a
+ * builder that ran and failed
+ *
+ * ret  the request's id if it is kept, else empty. What goes wrong is logged, and nothing is kept
+ */
+void job_keep_bundle(struct job *job, char ret[CHANNEL_NAME_MAX + 1]);
 
 /* --- unmaking (clean.c) --- */
 

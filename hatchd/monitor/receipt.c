@@ -69,6 +69,8 @@ static void add_result(struct fields *fields, const struct receipt *receipt)
 	add(fields, "HATCH_OUTPUT_BYTES=%llu", (unsigned long long)receipt->output_bytes);
 	add(fields, "HATCH_OUTPUTS=%llu", (unsigned long long)receipt->outputs);
 	add(fields, "HATCH_DELIVERED=%s", delivery_word(receipt->delivery));
+	if (receipt->kept)
+		add(fields, "HATCH_KEPT=%s", "yes");
 	if (receipt->has_exit)
 		add(fields, "HATCH_EXIT=%u", receipt->exit_code);
 	if (receipt->exit_signal)
@@ -178,6 +180,21 @@ void receipt_log(const struct receipt *receipt)
 		parts[i] = (struct iovec){ fields.items[i], strlen(fields.items[i]) };
 	if (sd_journal_sendv(parts, (int)fields.n_items) < 0)
 		log_line(receipt->level, "%s", message.data);
+}
+
+int receipt_print(const struct receipt *receipt, struct buffer *ret)
+{
+	cleanup_(fields_done) struct fields fields = { 0 };
+	char clean[2048];
+	int r = 0;
+
+	add_who(&fields, receipt);
+	add_result(&fields, receipt);
+	for (size_t i = 0; r == 0 && i < fields.n_items; i++) {
+		text_escape(fields.items[i], strlen(fields.items[i]), clean, sizeof(clean));
+		r = buffer_printf(ret, "%s\n", clean);
+	}
+	return r;
 }
 
 void receipt_status(const char *fmt, ...)

@@ -11,6 +11,7 @@
 #include "hatchd/request/peer.h"
 #include "hatchd/slot/control.h"
 #include "hatchd/speaker/channel.h"
+#include "lib/base/buffer.h"
 #include "lib/base/error.h"
 
 enum { RECEIPT_RESOURCES_MAX = 600 };
@@ -35,12 +36,17 @@ struct receipt {
 	char limits_missing[CONTROL_MISSING_MAX]; /* optional ones that were not in force */
 	uint64_t stdout_bytes, stderr_bytes, output_bytes, outputs;
 	enum delivery delivery;
+	bool kept;          /* as a bundle; see bundle.h */
 	struct error error; /* text empty: none */
 	int level;          /* syslog */
 };
 
 /* receipt_log - the one line of a request, to the journal, or to stderr where no journal listens */
 void receipt_log(const struct receipt *receipt);
+
+/* receipt_print - the same fields as lines NAME=VALUE, without those of the journal's own; values
+ * are escaped. 0 or -ENOMEM */
+int receipt_print(const struct receipt *receipt, struct buffer *ret);
 
 /* receipt_status - what systemctl status shows of the running instance (sd_notify(3), STATUS=) */
 void receipt_status(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -278,6 +278,8 @@ void init_run(const struct sandbox_plan *plan, int report_fd)
 		init_report(report_fd, SANDBOX_FAILED, -r, &err);
 		_exit(1);
 	}
+	if (plan->describe_fd >= 0)
+		sandbox_describe(plan, env, plan->describe_fd);
 	signal_fd = open_child_signals();
 	r = start_builder(plan, env, &builder, &err);
 	/* The builder has its own; init needs one, to end those of other ids. */

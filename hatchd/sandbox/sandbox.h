@@ -33,6 +33,7 @@ struct sandbox_plan {
 	int stdout_fd, stderr_fd;
 	const int *kept_fds; /* by init: slot and resources stay taken while anything lives */
 	size_t n_kept_fds;   /* SANDBOX_KEPT_MAX at most */
+	int describe_fd; /* where init says what it made; -1: nobody wants to know */
 	int cgroup_fd; /* directory of the request's cgroup; -1 in unprivileged mode without one */
 };
 
@@ -92,6 +93,10 @@ enum {
 
 /* init_report - one report to the monitor; err may be NULL */
 void init_report(int report_fd, enum sandbox_report_kind kind, int code, const struct error *err);
+
+/* sandbox_describe - command, environment, mounts, ids and network as init finds them, as text;
+ * describe.c. fd is borrowed */
+void sandbox_describe(const struct sandbox_plan *plan, char *const *env, int fd);
 
 /* init_run - life of process 1 after the view is there: drop, start the builder, reap, report;
  * init.c */

@@ -119,7 +119,8 @@ static int say(const struct talk *talk, const struct message *message, const voi
 }
 
 /* Sentences may quote paths and words of any bytes; a message holds only text. */
-static int say_error(const struct talk *talk, const char *code, const char *text, const char *hint)
+static int say_error(const struct talk *talk, const char *code, const char *text, const char *hint,
+                     const char *kept)
 {
 	struct message m = { .type = MESSAGE_ERROR };
 	char clean_text[2 * ERROR_TEXT_MAX], clean_hint[2 * ERROR_HINT_MAX];
@@ -129,6 +130,7 @@ static int say_error(const struct talk *talk, const char *code, const char *text
 	m.error.code = (char *)code;
 	m.error.message = clean_text;
 	m.error.hint = clean_hint[0] ? clean_hint : NULL;
+	m.error.kept = kept[0] ? (char *)kept : NULL;
 	return say(talk, &m, NULL);
 }
 
@@ -136,7 +138,7 @@ static int say_error(const struct talk *talk, const char *code, const char *text
 static enum step end_bad_request(struct talk *talk, const char *text)
 {
 	(void)say_error(talk, "bad-request", text,
-	                "a client of the same release speaks this protocol");
+	                "a client of the same release speaks this protocol", "");
 	(void)talk_tell(talk, NOTE_BAD_REQUEST, DELIVERY_UNKNOWN, text);
 	return STEP_END;
 }
@@ -228,7 +230,7 @@ static enum step receive_request(struct talk *talk)
 		return end_bad_request(talk, "the first message must be a request, list or ping");
 	if (m.request.version < WIRE_VERSION_MIN || m.request.version > WIRE_VERSION) {
 		(void)say_error(talk, "version", "this server speaks version 1 of the protocol",
-		                "use a client of the same release as the server");
+		                "use a client of the same release as the server", "");
 		(void)talk_tell(talk, NOTE_BAD_REQUEST, DELIVERY_UNKNOWN, "no common version");
 		return STEP_END;
 	}
@@ -404,6 +406,7 @@ static enum step say_exit(struct talk *talk, const struct order *order)
 	m.exit.silent = order->silent;
 	m.exit.oom = order->oom;
 	m.exit.hint = order->hint[0] ? (char *)order->hint : NULL;
+	m.exit.kept = order->kept[0] ? (char *)order->kept : NULL;
 	m.exit.receipt = (struct wire_receipt){
 		.id = (char *)order->id,
 		.builder = (char *)order->name,
@@ -530,8 +533,8 @@ static enum step obey(struct talk *talk, const struct order *order)
 	case ORDER_EXIT:
 		return say_exit(talk, order);
 	case ORDER_ERROR:
-		return end_finished(talk,
-		                    say_error(talk, order->code_name, order->text, order->hint));
+		return end_finished(talk, say_error(talk, order->code_name, order->text,
+		                                    order->hint, order->kept));
 	default:
 		return STEP_END;
 	}

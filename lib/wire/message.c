@@ -798,6 +798,7 @@ static const struct member exit_members[] = {
 	{ "silent", &bool_kind, AT(exit.silent) },
 	{ "oom", &bool_kind, AT(exit.oom) },
 	{ "hint", &string_kind, AT(exit.hint) },
+	{ "kept", &string_kind, AT(exit.kept), IS_ID },
 	{ "receipt", &receipt_kind, AT(exit.receipt), .must = true },
 };
 
@@ -805,6 +806,7 @@ static const struct member error_members[] = {
 	{ "code", &string_kind, AT(error.code), .must = true, IS_ERROR_CODE },
 	{ "message", &string_kind, AT(error.message), .must = true },
 	{ "hint", &string_kind, AT(error.hint) },
+	{ "kept", &string_kind, AT(error.kept), IS_ID },
 };
 
 static const struct member builders_members[] = {

@@ -1,0 +1,66 @@
+/*
+ * What is kept of a request that failed, for the administrator: a directory STATE/failed/ID, root's
+ * alone.
+ *
+ *   receipt     the fields of the journal's line, one a line: NAME=VALUE
+ *   definition  the builder's file, as it was
+ *   sandbox     what init saw of the sandbox before the builder started, in sections
+ *   log         the last of both streams; see tap.h
+ *   files.tar   what "keep_failed" named; absent if that is nothing, or
+ *   files.error why they could not be kept
+ *
+ * While the request runs the directory is named .ID, and locked: one without a lock is a dead
+ * instance's. The monitor opens and names; what is in log and files.tar it never reads.
+ * Source: docs/security.md, "Failed requests"; hatch-builder(5), keep_failed
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "hatchd/config/config.h"
+#include "lib/base/error.h"
+
+enum { BUNDLE_NAME_MAX = 64 };
+
+struct bundle {
+	int failed_fd; /* the directory of all bundles; -1: nothing is kept of this request */
+	int dir_fd;    /* of this one; -1: not begun, or done with */
+	int log_fd, sandbox_fd, files_fd;
+	char name[BUNDLE_NAME_MAX + 2]; /* with the dot */
+};
+
+/* A struct bundle without anything. */
+#define BUNDLE_NONE                 \
+	{                           \
+		-1, -1, -1, -1, -1, \
+		{                   \
+			'\0'        \
+		}                   \
+	}
+
+/*
+ * bundle_begin - make the directory and the files that others will write
+ *
+ * state_dir   believed, see config_open_state()
+ * id          of the request; a file name
+ * Errors      BLAME_HOST: what the file system says. *ret may be empty then
+ */
+int bundle_begin(const char *state_dir, const char *id, struct bundle *ret, struct error *err);
+
+/* bundle_drop_files - there are none: nobody asked for any, or why says what went wrong (NULL:
+ * nothing) */
+void bundle_drop_files(struct bundle *bundle, const char *why);
+
+/* bundle_write - one more file, from memory. 0 or a negative errno */
+int bundle_write(const struct bundle *bundle, const char *name, const void *bytes, size_t len);
+
+/*
+ * bundle_keep - from here on it is there; older ones make room for it
+ *
+ * Needs no capability.
+ * Errors  BLAME_HOST: what the file system says; then it is not kept
+ */
+int bundle_keep(struct bundle *bundle, const struct config *config, struct error *err);
+
+/* bundle_done - a bundle that was not kept goes away, and descriptors are closed */
+void bundle_done(struct bundle *bundle);
