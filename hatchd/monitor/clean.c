@@ -121,6 +121,9 @@ int job_clean(struct job *job, struct error *err)
 		r = cgroup_remove(&job->cgroup, err);
 	if (r == 0 && job->hooks_cgroup.dir_fd >= 0)
 		r = cgroup_remove(&job->hooks_cgroup, err);
+	/* Before the next one gets the user: what the kernel keeps for a user of this namespace,
+	 * such as keys, goes with it. */
+	build_account_done(&job->account);
 	if (r == 0)
 		slot_done(&job->slot);
 	else
