@@ -384,7 +384,7 @@ ROWS = [
     ("look_at_names", [("lib/tree/pack.c", "int r = show_name(p);", "int r = 0 * sizeof(show_name);")],
      ["unit:pack:an_eye_ends_the_look", SECRETS + "a_secret_in_a_name_or_a_target_is_found",
       SECRETS + "a_special_file_with_a_secret_in_its_name_is_not_named"]),
-    ("look_at_targets", [("lib/tree/pack.c", "return show_target(p, target, (size_t)n);", "return 0 * sizeof(show_target);")],
+    ("look_at_targets", [("lib/tree/pack.c", "r = show_target(p, target, (size_t)n);", "r = 0 * (int)sizeof(show_target);")],
      ["unit:pack:shows_all_of_a_tree_that_would_be_sent", SECRETS + "a_secret_in_a_name_or_a_target_is_found"]),
     ("place_without_the_secret", [("hatchd/monitor/inspect.c", "if (part != TREE_PART_NAME)", "if (true)")],
      [SECRETS + "a_secret_in_a_name_or_a_target_is_found"]),
