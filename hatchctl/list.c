@@ -162,7 +162,7 @@ static void write_builder(struct json *json, const struct builder *builder)
 	json_text(json, "file", builder->file);
 	json_texts(json, "command", builder->command, count(builder->command));
 	write_allowed(json, builder);
-	json_text(json, "network", builder->network_host ? "host" : "none");
+	json_text(json, "network", network_name(&builder->network));
 	json_close(json);
 }
 

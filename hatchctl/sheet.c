@@ -66,6 +66,30 @@ static void write_root(struct json *json, const struct builder *builder)
 	json_close(json);
 }
 
+static void write_destination(struct json *json, const char *host, const struct port *port)
+{
+	char text[32];
+
+	(void)snprintf(text, sizeof(text), "%s:%u", host, port->number);
+	json_text(json, NULL, text);
+}
+
+static void write_network(struct json *json, const struct network *network)
+{
+	json_open_object(json, "network");
+	json_text(json, "kind", network_name(network));
+	json_text(json, "namespace", network->path);
+	json_open_list(json, "tcp");
+	for (size_t i = 0; i < network->n_ports; i++) {
+		if (network->ports[i].families & NETWORK_IPV4)
+			write_destination(json, "127.0.0.1", &network->ports[i]);
+		if (network->ports[i].families & NETWORK_IPV6)
+			write_destination(json, "[::1]", &network->ports[i]);
+	}
+	json_close(json);
+	json_close(json);
+}
+
 static void write_seccomp(struct json *json, const struct seccomp *seccomp)
 {
 	json_open_object(json, "seccomp");
@@ -250,7 +274,7 @@ static int write_sandbox(struct json *json, const struct sandbox_plan *plan,
 	write_account(json, request->config, builder, plan->user_name, outside);
 	write_root(json, builder);
 	r = write_view(json, request, err);
-	json_text(json, "network", builder->network_host ? "host" : "none");
+	write_network(json, &builder->network);
 	write_seccomp(json, &builder->seccomp);
 	write_limits(json, request);
 	write_rlimits(json, &builder->limits);

@@ -35,6 +35,7 @@ let
     allow_userns = null;
     time_namespace = null;
     network = null;
+    resources = null;
     credentials = null;
     credentials_scan = null;
     root = [
@@ -57,6 +58,7 @@ let
       "time_sec"
       "silence_sec"
       "grace_sec"
+      "wait_sec"
       "log"
       "output"
       "output_entries"
@@ -102,6 +104,9 @@ let
     ++ unknownKeys where (lib.attrNames builderKeys) definition
     ++ lib.concatMap inner (lib.attrNames definition);
 
+  isPrivate =
+    definition: definition.network or null == "private" || (definition.network or { }) ? private;
+
   buildUsers = map (i: "${cfg.buildUsers.group}${toString i}") (lib.range 1 cfg.buildUsers.count);
 in
 {
@@ -134,6 +139,17 @@ in
         Jobs that may be asked for, by name: each becomes `/etc/hatch/builders.d/NAME.json`. The keys are those of
         {manpage}`hatch-builder(5)`; a key that is absent has its most restrictive value. Unknown keys are refused
         here; `hatchd --check` on the machine checks the values.
+      '';
+    };
+
+    settings = lib.mkOption {
+      type = lib.types.attrsOf json.type;
+      default = { };
+      example = {
+        range_base = 1879048192;
+      };
+      description = ''
+        More of `/etc/hatch/hatchd.json`: the keys are those of {manpage}`hatchd.json(5)`.
       '';
     };
 
@@ -182,9 +198,15 @@ in
     ];
 
     environment.etc = {
-      "hatch/hatchd.json".source = json.generate "hatchd.json" {
-        build_users_group = cfg.buildUsers.group;
-      };
+      "hatch/hatchd.json".source = json.generate "hatchd.json" (
+        {
+          build_users_group = cfg.buildUsers.group;
+        }
+        // lib.optionalAttrs (lib.any isPrivate (lib.attrValues cfg.builders)) {
+          pasta = "${pkgs.passt}/bin/pasta";
+        }
+        // cfg.settings
+      );
     }
     // lib.mapAttrs' (name: definition: {
       name = "hatch/builders.d/${name}.json";

@@ -43,6 +43,7 @@ LIFETIME = "machine:test_attack_lifetime.py:"
 HOST = "machine:test_attack_host.py:"
 ROOT = "machine:test_root.py:"
 IDENTITY = "machine:test_attack_identity.py:"
+NETWORK = "machine:test_network.py:"
 IDENTITY_KEYS = "machine:test_identity_keys.py:"
 VIEWS = "machine:test_views.py:"
 HATCHCTL = "machine:test_hatchctl.py:"
@@ -73,6 +74,23 @@ ROWS = [
     ("namespace_where_the_filter_is_open",
      [("hatchd/slot/identity.c", "(builder->seccomp.groups & SECCOMP_USERNS)", "false")],
      [IDENTITY_KEYS + "without_the_filter_nobody_makes_a_user_namespace_either"]),
+    ("interface_of_a_limited_network",
+     [("hatchd/sandbox/pasta.c", "if (network->n_ports > 0)\n\t\tadd_ports",
+       "add(&words, &to_the_world[0], 1);\n\tif (network->n_ports > 0)\n\t\tadd_ports")],
+     [NETWORK + "a_list_of_ports_is_all_that_is_reached"]),
+    ("loopback_of_the_host",
+     [("hatchd/sandbox/pasta.c", "\"--config-net\", \"--tcp-ns\",      \"none\"",
+       "\"--config-net\", \"--tcp-ns\",      \"2100\"")],
+     [NETWORK + "a_private_network_reaches_the_world_and_not_the_loopback_of_the_host"]),
+    ("family_of_a_limited_network",
+     [("hatchd/sandbox/pasta.c", "families < ARRAY_SIZE(only)", "families > ARRAY_SIZE(only)")],
+     [NETWORK + "a_list_of_ports_is_all_that_is_reached"]),
+    ("ports_into_a_private_network",
+     [("hatchd/sandbox/pasta.c", "\"--tcp-ports\",  \"none\"", "\"--tcp-ports\",  \"2300\"")],
+     [NETWORK + "nobody_comes_into_a_private_network"]),
+    ("kind_of_a_namespace",
+     [("hatchd/config/network.c", "ioctl(fd, NS_GET_NSTYPE) != CLONE_NEWNET", "false")],
+     [NETWORK + "a_namespace_that_is_missing_or_none_is_refused_before_a_slot_is_taken"]),
     ("range_of_a_killed_request", [(BUILD, "job->made.range_first = range_first(job);", "(void)range_first;")],
      [IDENTITY_KEYS + "outputs_of_a_range_come_back_whole_and_nothing_stays"]),
     ("ids_of_others", [("hatchd/config/config.c", "(void)check_range(&in, &config);", "")],
@@ -286,7 +304,7 @@ ROWS = [
     ("owner_of_an_image", [("hatchd/config/root.c", "r = trusted_file(path, config->owner_uid, &fd, &why);", "fd = open(path, O_RDONLY | O_CLOEXEC);")],
      ["unit:config:tells_what_an_image_is_by_what_is_in_it"]),
     # --- the order
-    ("kill_before_packing", [(CLEAN, "if (job->sandbox.pid == 0)\n\t\treturn 0;", "if (true)\n\t\treturn 0;")],
+    ("kill_before_packing", [(CLEAN, "if (job->sandbox.pid == 0 && job->sandbox.pasta == 0)", "if (true)")],
      [LIFETIME + "a_sandbox_whose_init_is_stopped_is_killed_all_the_same"]),
     ("removal_of_what_was_announced", [(CLEAN, "r == 0 && job->made.scratch[0]", "r == 0 && job->scratch.dir_fd >= 0")],
      [HOST + "running_out_of_descriptors_at_any_point_is_a_clean_failure"]),

@@ -37,6 +37,9 @@ void builder_done(struct builder *builder)
 	free(builder->environment.set);
 	strv_free(builder->environment.accept);
 	strv_free(builder->credentials);
+	free(builder->network.path);
+	free(builder->network.resolv_conf);
+	free(builder->network.ports);
 	strv_free(builder->group_names);
 	free(builder->groups);
 	for (size_t i = 0; i < builder->view.n_places; i++)

@@ -32,6 +32,8 @@ int read_joined_groups(struct reading *in, const struct value *value, const stru
                        void *object);
 int read_uid_map(struct reading *in, const struct value *value, const struct member *row,
                  void *object);
+
+/* network.c */
 int read_network(struct reading *in, const struct value *value, const struct member *row,
                  void *object);
 

@@ -101,6 +101,16 @@ static void check_device(const struct config *config, const struct builder *buil
 	count(checking, &err);
 }
 
+static void check_network(const struct config *config, const struct builder *builder,
+                          struct checking *checking)
+{
+	cleanup_fd int fd = -1;
+	struct error err;
+
+	if (builder_open_network(config, builder, &fd, &err) < 0)
+		count(checking, &err);
+}
+
 static void check_places(const struct config *config, const struct builder *builder,
                          struct checking *checking)
 {
@@ -127,6 +137,7 @@ static void check_builder(const struct config *config, const char *name, struct 
 	if (builder_check_hooks(config, &builder, &err) < 0)
 		count(checking, &err);
 	check_places(config, &builder, checking);
+	check_network(config, &builder, checking);
 }
 
 static void check_builders(const struct config *config, struct checking *checking)

@@ -106,7 +106,7 @@ static void a_definition_may_say_everything(void)
 	check(b.environment.n_accept == 1 && strcmp(b.environment.accept[0], "TOP") == 0);
 	check(b.n_groups == 1 && b.groups[0] == getgrnam("tty")->gr_gid &&
 	      strcmp(b.group_names[0], "tty") == 0);
-	check(b.network_host);
+	check(b.network.kind == NETWORK_HOST);
 	check(!b.seccomp.none && b.seccomp.groups == (SECCOMP_USERNS | SECCOMP_DEBUG));
 	check(b.view.base == BASE_MINIMAL && b.view.n_places == 6);
 	if (unit_failed)
@@ -142,7 +142,7 @@ static void what_is_absent_has_the_most_restrictive_value(void)
 	check(b.environment.n_set == 0 && b.environment.n_accept == 0);
 	check(b.n_groups == 0 && b.group_names && !b.group_names[0]);
 	check(!b.seccomp.none && b.seccomp.groups == 0);
-	check(!b.network_host);
+	check(b.network.kind == NETWORK_NONE);
 	check(b.view.base == BASE_MINIMAL && b.view.n_places == 0);
 	check(b.n_credentials == 0 && b.credentials_scan);
 	check(!b.keep_failed && b.n_keep_failed == 0);

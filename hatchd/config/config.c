@@ -44,6 +44,7 @@ static const struct member config_members[] = {
 	{ "state", read_path, offsetof(struct config, state_dir) },
 	{ "build_users_group", read_line, offsetof(struct config, build_group), 1,
 	  ACCOUNT_NAME_MAX },
+	{ "pasta", read_path, offsetof(struct config, pasta) },
 	{ "speaker_user", read_line, offsetof(struct config, speaker_user), 1, ACCOUNT_NAME_MAX },
 	{ "range_base", read_count, offsetof(struct config, range_base), RANGE_LEN, UINT32_MAX },
 	{ "queue_max", read_count, offsetof(struct config, queue_max), 0, QUEUE_MAX },
@@ -68,6 +69,7 @@ void config_done(struct config *config)
 	free(config->store_dir);
 	free(config->state_dir);
 	free(config->build_group);
+	free(config->pasta);
 	free(config->speaker_user);
 	for (size_t i = 0; i < config->n_users; i++) {
 		free(config->users[i].name);
@@ -204,6 +206,7 @@ static int set_defaults(const char *dir, bool pool, struct config *config)
 		.store_dir = strdup("/nix/store"),
 		.state_dir = strdup(STATE_DIR),
 		.build_group = strdup("hatchbld"),
+		.pasta = strdup("/usr/bin/pasta"),
 		.speaker_user = strdup("hatch"),
 		.queue_max = QUEUE_DEFAULT,
 		.failed = { .size = 64 * MIB, .total = 1024 * MIB, .keep_days = 7 },
@@ -216,8 +219,8 @@ static int set_defaults(const char *dir, bool pool, struct config *config)
 	};
 	if (asprintf(&config->file, "%s/%s", dir, config_name) < 0)
 		config->file = NULL;
-	return config->dir && config->store_dir && config->state_dir && config->build_group &&
-	                       config->speaker_user && config->file
+	return config->dir && config->pasta && config->store_dir && config->state_dir &&
+	                       config->build_group && config->speaker_user && config->file
 	               ? 0
 	               : -ENOMEM;
 }

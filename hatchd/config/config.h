@@ -58,6 +58,7 @@ struct config {
 	gid_t build_gid;
 	struct build_user *users; /* its members, in order; empty in unprivileged mode */
 	size_t n_users;
+	char *pasta;        /* "pasta"; default /usr/bin/pasta */
 	char *speaker_user; /* "speaker_user"; default hatch */
 	uid_t speaker_uid;  /* -1 without a pool, like the other ids */
 	gid_t speaker_gid;
@@ -74,6 +75,34 @@ struct config {
 
 	bool pool;       /* as given to config_load() */
 	uid_t owner_uid; /* besides root, whose files are believed: 0, or ours without a pool */
+};
+
+enum network_kind {
+	NETWORK_NONE, /* a loopback device of its own */
+	NETWORK_HOST,
+	NETWORK_PRIVATE,   /* one of its own, connected by pasta(1) */
+	NETWORK_NAMESPACE, /* one that the administrator made */
+};
+
+enum {
+	NETWORK_IPV4 = 1,
+	NETWORK_IPV6 = 2,
+};
+
+/* A TCP port of the host's loopback. */
+struct port {
+	uint16_t number;
+	unsigned families; /* NETWORK_IPV4: of 127.0.0.1; NETWORK_IPV6: of ::1 */
+};
+
+/* "network" */
+struct network {
+	enum network_kind kind;
+	char *path;         /* of a namespace: /run/netns/NAME */
+	char *resolv_conf;  /* of a namespace: /etc/netns/NAME/resolv.conf, which need not exist */
+	struct port *ports; /* of a private one: what it reaches instead of the world; all of the
+	                       same families */
+	size_t n_ports;     /* 0: the world */
 };
 
 struct uid_range {
@@ -204,7 +233,7 @@ struct builder {
 	enum uid_map uid_map;
 	bool allow_userns;   /* may it make user namespaces? */
 	bool time_namespace; /* do its clocks since boot begin with it? */
-	bool network_host;
+	struct network network;
 	struct {
 		enum root_kind kind;
 		char *path; /* of the tree or image */
@@ -346,6 +375,23 @@ int builder_check_start(const struct config *config, const struct builder *build
 
 /* builder_host_name - of its sandbox */
 const char *builder_host_name(const struct builder *builder);
+
+/*
+ * builder_open_network - is what the definition's "network" needs there?
+ *
+ * ret_fd   the network namespace that it names; else -1
+ * Errors   BLAME_HOST: -ENOENT the namespace or pasta is missing, -EINVAL it is no network
+ *          namespace, -EPERM somebody other than root could have written pasta, -ENOMEM, what
+ *          open(2) says
+ */
+int builder_open_network(const struct config *config, const struct builder *builder, int *ret_fd,
+                         struct error *err);
+
+/* network_name - "none", "host", "private", "namespace" */
+const char *network_name(const struct network *network);
+
+/* network_has_names - can others be reached by their names? Then the view has what that needs */
+bool network_has_names(const struct network *network);
 
 /* config_list_builders - names of the files in builders.d, sorted; a file that is not NAME.json is
  * an error. *ret is NULL-terminated; release with strv_free() */

@@ -1,4 +1,4 @@
-/* "groups", "uid_map" and "network": as whom a builder runs, and whom it reaches. */
+/* "groups" and "uid_map": as whom a builder runs. */
 #include <errno.h>
 #include <string.h>
 
@@ -96,17 +96,4 @@ int check_uid_map(struct reading *in, struct builder *builder)
 		builder->seccomp.groups |= (builder->allow_userns ? SECCOMP_USERNS : 0) |
 		                           (range ? SECCOMP_OWNERS : 0);
 	return range ? check_range_of_ids(in, builder) : 0;
-}
-
-int read_network(struct reading *in, const struct value *value, const struct member *row,
-                 void *object)
-{
-	static const char *const words[] = { "none", "host" };
-	struct builder *builder = object;
-	size_t chosen = 0;
-	int r = read_word(in, value, words, ARRAY_SIZE(words), "\"none\" or \"host\"", &chosen);
-
-	if (r == 0)
-		builder->network_host = chosen == 1;
-	return r;
 }

@@ -42,6 +42,9 @@ static const struct view_row loader_rows[] = {
 /* Where the network is. */
 static const struct view_row resolver_rows[] = {
 	{ VIEW_FILE, "/etc/resolv.conf", "/etc/resolv.conf" },
+};
+
+static const struct view_row hosts_rows[] = {
 	{ VIEW_FILE, "/etc/hosts", "/etc/hosts" },
 };
 
@@ -128,7 +131,14 @@ int view_plan_make(const struct config *config, const struct builder *builder,
 {
 	cleanup_view_plan struct view_plan plan = { 0 };
 	const struct view_row store[] = { { VIEW_STORE, config->store_dir, config->store_dir } };
-	const bool system = builder->root.kind == ROOT_SYSTEM, network = builder->network_host;
+	/* As ip-netns(8) has it: beside the host's own, which it covers where it is there. */
+	const struct view_row namespace_rows[] = {
+		{ VIEW_FILE, "/etc/resolv.conf", builder->network.resolv_conf },
+	};
+	const bool system = builder->root.kind == ROOT_SYSTEM;
+	const bool network = network_has_names(&builder->network);
+	const bool namespace = builder->network.kind == NETWORK_NAMESPACE;
+	const bool private = builder->network.kind == NETWORK_PRIVATE;
 	const struct {
 		const struct view_row *rows;
 		size_t n_rows;
@@ -139,7 +149,9 @@ int view_plan_make(const struct config *config, const struct builder *builder,
 		{ kernel_rows, ARRAY_SIZE(kernel_rows), true },
 		{ etc_rows, ARRAY_SIZE(etc_rows), true },
 		{ loader_rows, ARRAY_SIZE(loader_rows), system },
-		{ resolver_rows, ARRAY_SIZE(resolver_rows), network },
+		{ resolver_rows, ARRAY_SIZE(resolver_rows), network && !private },
+		{ namespace_rows, ARRAY_SIZE(namespace_rows), namespace },
+		{ hosts_rows, ARRAY_SIZE(hosts_rows), network },
 		{ network_rows, ARRAY_SIZE(network_rows), network && system },
 		{ scratch_rows, ARRAY_SIZE(scratch_rows), true },
 		{ system_tmp_rows, ARRAY_SIZE(system_tmp_rows), system },

@@ -102,7 +102,9 @@ int phase_policy(struct job *job, struct error *err)
 		                     &job->credentials, err);
 	if (r < 0)
 		return r;
-	r = rlimits_check(&job->builder, err);
+	r = builder_open_network(&job->config, &job->builder, &job->network_fd, err);
+	if (r == 0)
+		r = rlimits_check(&job->builder, err);
 	if (r == 0)
 		r = check_limits(job, err);
 	if (r < 0)

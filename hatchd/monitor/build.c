@@ -246,6 +246,7 @@ int phase_build(struct job *job, struct error *err)
 		.n_kept_fds = list_kept(job, kept_fds),
 		.describe_fd = job->bundle.sandbox_fd,
 		.cgroup_fd = job->cgroup.dir_fd,
+		.network_fd = job->network_fd,
 	};
 
 	if (r == 0)

@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "lib/base/log.h"
@@ -15,23 +14,39 @@ enum {
 	LEFTOVER_KILL_TIMEOUT_MS = 2000, /* each request tries again */
 };
 
+static void reap(pid_t *pid)
+{
+	while (*pid > 0 && waitpid(*pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	*pid = 0;
+}
+
+/* Without a cgroup, and as who they are: our own children, not reaped yet. */
+static int kill_children(const struct sandbox *sandbox, struct error *err)
+{
+	const pid_t children[] = { sandbox->pid, sandbox->pasta };
+
+	for (size_t i = 0; i < ARRAY_SIZE(children); i++)
+		if (children[i] > 0 && kill(children[i], SIGKILL) < 0)
+			return error_errno(err, BLAME_HOST, errno, "cannot kill the sandbox");
+	return 0;
+}
+
 int job_kill_sandbox(struct job *job, struct error *err)
 {
 	int r = 0;
 
-	if (job->sandbox.pid == 0)
+	if (job->sandbox.pid == 0 && job->sandbox.pasta == 0)
 		return 0;
 	if (job->cgroup.kill_fd >= 0)
 		r = cgroup_kill(&job->cgroup, KILL_TIMEOUT_MS, err);
-	else if (syscall(SYS_pidfd_send_signal, job->sandbox.pid_fd, SIGKILL, NULL, 0) < 0 &&
-	         errno != ESRCH)
-		r = error_errno(err, BLAME_HOST, errno, "cannot kill the sandbox");
+	else
+		r = kill_children(&job->sandbox, err);
 	if (r < 0)
 		return r;
 	/* The kernel ends init only after everything else in its pid namespace is gone. */
-	while (waitpid(job->sandbox.pid, NULL, 0) < 0 && errno == EINTR)
-		;
-	job->sandbox.pid = 0;
+	reap(&job->sandbox.pid);
+	reap(&job->sandbox.pasta);
 	return 0;
 }
 

@@ -53,6 +53,7 @@ struct job {
 	int root_fd, command_fd;
 	struct devices devices;
 	struct credentials credentials;
+	int network_fd; /* a network namespace that the definition names; -1: none */
 
 	struct self_users self; /* unprivileged mode: the pool of one's own */
 	struct pool pool;

@@ -76,6 +76,7 @@ static void job_done(struct job *job)
 	config_done(&job->config);
 	devices_done(&job->devices);
 	fd_closep(&job->command_fd);
+	fd_closep(&job->network_fd);
 	fd_closep(&job->root_fd);
 	fd_closep(&job->signal_fd);
 }
@@ -165,6 +166,7 @@ int monitor_serve(const struct monitor_options *options, int conn_take_fd, const
 		.exit_status = EX_OSERR,
 		.root_fd = -1,
 		.command_fd = -1,
+		.network_fd = -1,
 		.peer = { .pid_fd = -1 },
 		.speaker = { 0, -1, -1, -1, -1, -1, -1 },
 		.pool = { .pool_fd = -1,

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "lib/base/buffer.h"
+#include "network.h"
 #include "view.h"
 
 /* Names for the numbers that id(1) shows inside. */
@@ -52,7 +53,8 @@ static int write_hosts(const struct view *view)
 
 int view_add_etc(struct view *view, const struct view_row *row, struct error *err)
 {
-	bool network = view->plan->request->builder->network_host;
+	const struct network *wanted = &view->plan->request->builder->network;
+	bool network = network_has_names(wanted);
 	int r = view_make_directory(view->root_fd, row->at + 1);
 
 	if (r == 0)
@@ -63,6 +65,10 @@ int view_add_etc(struct view *view, const struct view_row *row, struct error *er
 		                           : "passwd: files\ngroup: files\nhosts: files\n");
 	if (r == 0 && !network)
 		r = write_hosts(view);
+	if (r == 0 && network && wanted->kind == NETWORK_PRIVATE)
+		r = view_make_file(view->root_fd, "etc/resolv.conf",
+		                   "nameserver " PASTA_DNS_IPV4 "\nnameserver " PASTA_DNS_IPV6
+		                   "\n");
 	if (r < 0)
 		return error_errno(err, BLAME_HOST, -r, "cannot write /etc of the sandbox");
 	return 0;

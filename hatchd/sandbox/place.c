@@ -274,7 +274,8 @@ int view_add_file(struct view *view, const struct view_row *row, struct error *e
 	if (access(row->source, F_OK) < 0)
 		return 0;
 	r = view_remove_file(view->root_fd, row->at + 1);
-	if (r < 0 && r != -EISDIR)
+	/* A directory, or a row before: it is covered. */
+	if (r < 0 && r != -EISDIR && r != -EBUSY)
 		return error_errno(err, BLAME_HOST, -r, "cannot make %s in the sandbox", row->at);
 	return view_bind(view, row, view_row_attributes(row), err);
 }

@@ -34,6 +34,7 @@ struct sandbox_plan {
 	const int *kept_fds; /* by init: slot and resources stay taken while anything lives */
 	size_t n_kept_fds;   /* SANDBOX_KEPT_MAX at most */
 	int describe_fd; /* where init says what it made; -1: nobody wants to know */
+	int network_fd; /* the network namespace that the definition names; -1: none */
 	int cgroup_fd; /* directory of the request's cgroup; -1 in unprivileged mode without one */
 };
 
@@ -53,7 +54,8 @@ struct sandbox_report {
 
 /* The monitor's hold on it. */
 struct sandbox {
-	pid_t pid; /* of init; 0: none */
+	pid_t pid;   /* of init; 0: none */
+	pid_t pasta; /* what connects a private network; 0: none */
 	int pid_fd;
 	int report_fd; /* reports come in; closing it makes init end, and with it everything */
 };

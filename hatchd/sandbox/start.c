@@ -5,30 +5,19 @@
 #include <errno.h>
 #include <linux/mount.h>
 #include <linux/sched.h>
-#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lib/base/cleanup.h"
 #include "mount.h"
+#include "network.h"
 #include "sandbox.h"
-
-static int bring_up_loopback(struct error *err)
-{
-	cleanup_fd int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
-
-	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0)
-		return error_errno(err, BLAME_HOST, errno, "cannot bring up the loopback device");
-	return 0;
-}
 
 static bool has_own_user_ns(const struct sandbox_plan *plan)
 {
@@ -66,7 +55,8 @@ static int enter_time_ns(const struct sandbox_plan *plan, struct error *err)
 
 /* The child of clone3(2): process 1 in every new namespace, still with the monitor's capabilities.
  */
-__attribute__((noreturn)) static void child_main(const struct sandbox_plan *plan, int report_fd)
+__attribute__((noreturn)) static void child_main(const struct sandbox_plan *plan, int net_fd,
+                                                 int report_fd)
 {
 	const char *host_name = builder_host_name(plan->request->builder);
 	struct error err = { 0 };
@@ -79,8 +69,8 @@ __attribute__((noreturn)) static void child_main(const struct sandbox_plan *plan
 	r = privilege_die_with_parent(0, &err);
 	if (r == 0 && sethostname(host_name, strlen(host_name)) < 0)
 		r = error_errno(&err, BLAME_HOST, errno, "cannot set the host name");
-	if (r == 0 && !plan->request->builder->network_host)
-		r = bring_up_loopback(&err);
+	if (r == 0)
+		r = network_enter(plan, net_fd, &err);
 	if (r == 0 && plan->request->builder->time_namespace)
 		r = enter_time_ns(plan, &err);
 	if (r == 0)
@@ -102,9 +92,14 @@ int sandbox_start(const struct sandbox_plan *plan, struct sandbox *ret, struct e
 		.pidfd = (uint64_t)(uintptr_t)&pid_fd,
 		.exit_signal = SIGCHLD,
 	};
+	cleanup_fd int net_fd = -1;
 	long pid;
 
-	if (!plan->request->builder->network_host)
+	*ret = (struct sandbox){ .pid_fd = -1, .report_fd = -1 };
+	r = network_prepare(plan, ret, &net_fd, err);
+	if (r < 0)
+		return r;
+	if (network_is_cloned(plan))
 		args.flags |= CLONE_NEWNET;
 	if (own_user_ns)
 		args.flags |= CLONE_NEWUSER;
@@ -117,7 +112,7 @@ int sandbox_start(const struct sandbox_plan *plan, struct sandbox *ret, struct e
 	pid = syscall(SYS_clone3, &args, sizeof(args));
 	if (pid == 0) {
 		(void)close(pair[0]);
-		child_main(plan, pair[1]);
+		child_main(plan, net_fd, pair[1]);
 	}
 	r = errno;
 	(void)close(pair[1]);
@@ -127,10 +122,15 @@ int sandbox_start(const struct sandbox_plan *plan, struct sandbox *ret, struct e
 		return error_hint(err, "run hatchd --check on the host: it says which are missing");
 	}
 	/* From here on there is a process, and the caller ends it whatever happens next. */
-	*ret = (struct sandbox){ .pid = (pid_t)pid, .pid_fd = pid_fd, .report_fd = pair[0] };
+	ret->pid = (pid_t)pid;
+	ret->pid_fd = pid_fd;
+	ret->report_fd = pair[0];
 	r = own_user_ns ? user_ns_write_maps(ret->pid, plan->maps, true) : 0;
 	if (r < 0)
 		return error_errno(err, BLAME_HOST, -r, "cannot map ids into the sandbox");
+	r = network_connect(plan, ret, err);
+	if (r < 0)
+		return r;
 	if (send(ret->report_fd, &go, 1, MSG_NOSIGNAL) != 1)
 		return error_errno(err, BLAME_HOST, errno, "cannot start the sandbox");
 	return 0;

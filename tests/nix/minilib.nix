@@ -26,7 +26,9 @@ let
 
   lib = {
     inherit (builtins)
+      any
       attrNames
+      attrValues
       concatLists
       concatMap
       concatStringsSep
@@ -39,6 +41,7 @@ let
     nameValuePair = name: value: { inherit name value; };
     optional = condition: value: if condition then [ value ] else [ ];
     optionals = condition: values: if condition then values else [ ];
+    optionalAttrs = condition: set: if condition then set else { };
     range = first: last: genList (i: first + i) (last - first + 1);
     subtractLists = unwanted: filter (item: !elem item unwanted);
     cleanSource = source: source;

@@ -24,6 +24,7 @@ let
       client = package "hatchd-client";
     };
     hello = package "hello";
+    passt = package "passt";
     clang-tools = package "clang-tools";
     cppcheck = package "cppcheck";
     mandoc = package "mandoc";

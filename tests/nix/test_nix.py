@@ -107,6 +107,16 @@ def test_every_nix_file_parses():
 
 # --- the module ---
 
+def test_module_names_pasta_where_a_builder_needs_it_and_takes_other_settings():
+    made = machine("""{ services.hatchd = { enable = true; settings.range_base = 1879048192; builders = {
+        one = { command = [ "/bin/true" ]; network = "host"; };
+        two = { command = [ "/bin/true" ]; network.private.tcp = [ "127.0.0.1:2100" ]; };
+    }; }; }""")
+    config = json.loads(made["etc"]["hatch/hatchd.json"])
+    check_equal(config["range_base"], 1879048192, "range_base")
+    check(config["pasta"].endswith("/bin/pasta"), f"pasta is {config['pasta']}")
+
+
 def test_module_writes_one_file_for_each_builder():
     made = machine("""{ services.hatchd = { enable = true; builders = {
         one = { command = [ "/bin/sh" "-c" ]; limits = { time_sec = 5; }; };
