@@ -42,6 +42,8 @@ let
       "tree"
       "image"
       "bundle"
+      "readonly"
+      "size"
     ];
     seccomp = null;
     keep_failed = null;

@@ -293,6 +293,8 @@ ROWS = [
      [ROOT + "links_in_the_etc_of_a_tree_are_replaced_and_not_followed"]),
     ("links_in_a_tree", [(PLACE, "open_resolved(root_fd, path, flags, RESOLVE_IN_ROOT)", "open_resolved(root_fd, path, flags, 0)")],
      [ROOT + "links_on_the_way_to_a_place_do_not_lead_out_of_a_tree"]),
+    ("read_only_root", [(VIEW, "bool writable = view->plan->request->builder->root.top == ROOT_TOP_MEMORY;", "bool writable = true;")],
+     [ROOT + "nothing_of_a_tree_can_be_changed"]),
     ("tree_of_a_bundle", [("hatchd/config/root.c", "r = check_inside(builder->root.bundle, path, &why);", "(void)check_inside;")],
      ["unit:bundle:the_tree_is_inside_of_the_bundle"]),
     ("sources_of_a_bundle", [("hatchd/config/bundle.c", "expect_path(in, &source) < 0 ? in->first : check_source(in, &source)", "expect_path(in, &source)")],

@@ -13,7 +13,10 @@
 #include "source.h"
 #include "trusted-path.h"
 
-enum { DESCRIPTION_MAX = 512 };
+enum {
+	DESCRIPTION_MAX = 512,
+	ROOT_SIZE_DEFAULT = 256 << 20,
+};
 
 static const char default_socket[] = "hatch";
 
@@ -91,6 +94,7 @@ static int (*const checks[])(struct reading *in, struct builder *builder) = {
 static int set_defaults(const struct config *config, const char *name, struct builder *builder)
 {
 	builder->limits = default_limits;
+	builder->root.size = ROOT_SIZE_DEFAULT;
 	builder->credentials_scan = true;
 	builder->name = strdup(name);
 	builder->description = strdup("");

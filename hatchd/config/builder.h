@@ -101,6 +101,9 @@ int check_limits(struct reading *in, struct builder *builder);
 /* check_command - there is one, or a bundle to say it; words.c */
 int check_command(struct reading *in, struct builder *builder);
 
+/* root_set_readonly - true or false, unless it was said already; root.c */
+int root_set_readonly(struct reading *in, const struct value *value, struct builder *builder);
+
 /* check_root - none beside what contradicts it; root.c */
 int check_root(struct reading *in, struct builder *builder);
 

@@ -313,8 +313,6 @@ static void refuses_files_that_are_no_bundle(void)
 		  "absolute path" },
 		{ "{\"ociVersion\": \"1.0\", \"root\": {\"path\": \"\"}}", "1:40",
 		  "absolute path" },
-		{ "{\"ociVersion\": \"1.0\", \"root\": {\"path\": \"r\", \"readonly\": false}}",
-		  "1:57", "cannot be written to" },
 		{ "{\"ociVersion\": \"1.0\", \"root\": {\"path\": \"r\"}}", "1:1",
 		  "nothing says what to run" },
 	};
@@ -352,6 +350,33 @@ static void mounts_become_places_of_the_view(void)
 	check(strcmp(p[1].at, "/b") == 0 && !p[1].optional);
 	check(p[2].kind == PLACE_TMPFS && p[2].size == 128 * 1024);
 	check(p[3].kind == PLACE_TMPFS && p[3].size == 64 << 20);
+}
+
+static void only_what_is_said_outright_may_be_written(void)
+{
+	static const struct {
+		const char *definition, *member;
+		enum root_top top;
+	} rows[] = {
+		{ "", "", ROOT_TOP_UNSAID },
+		{ "", ", \"readonly\": true", ROOT_TOP_NONE },
+		{ "", ", \"readonly\": false", ROOT_TOP_MEMORY },
+		{ ", \"readonly\": true", ", \"readonly\": false", ROOT_TOP_NONE },
+		{ ", \"readonly\": false", ", \"readonly\": true", ROOT_TOP_MEMORY },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		cleanup_builder struct builder b = { 0 };
+		char definition[128], text[128];
+
+		(void)snprintf(definition, sizeof(definition),
+		               "{\"command\": [\"/x\"], \"root\": {\"bundle\": \"/srv/b\"%s}}",
+		               rows[i].definition);
+		(void)snprintf(text, sizeof(text),
+		               "{\"ociVersion\": \"1.0\", \"root\": {\"path\": \"r\"%s}}",
+		               rows[i].member);
+		check(parse(definition, text, NULL, &b) == 0 && b.root.top == rows[i].top);
+	}
 }
 
 static int load(const char *name)
@@ -410,6 +435,7 @@ static const struct unit_case cases[] = {
 	CASE(names_what_it_does_not_support),
 	CASE(refuses_files_that_are_no_bundle),
 	CASE(mounts_become_places_of_the_view),
+	CASE(only_what_is_said_outright_may_be_written),
 	CASE(believes_only_a_file_that_root_could_have_written),
 	CASE(the_tree_is_inside_of_the_bundle),
 };

@@ -217,15 +217,11 @@ static int read_root_dir(struct reading *in, const struct value *value, const st
 	return expect_path(in, &whole);
 }
 
+/* What is absent is the more restrictive here too. */
 static int read_readonly(struct reading *in, const struct value *value, const struct member *row,
                          void *object)
 {
-	int r = expect_kind(in, value, VALUE_BOOLEAN);
-
-	if (r == 0 && !value->boolean)
-		return reading_fail(in, value, ENOTSUP,
-		                    "a builder's root cannot be written to; expected true");
-	return r;
+	return root_set_readonly(in, value, object);
 }
 
 static const struct member root_members[] = {

@@ -196,6 +196,13 @@ struct hook {
 	bool as_root; /* else as the build user */
 };
 
+/* Whether a builder may write to its root. */
+enum root_top {
+	ROOT_TOP_UNSAID, /* no */
+	ROOT_TOP_NONE,   /* no, and a bundle cannot say otherwise */
+	ROOT_TOP_MEMORY, /* yes, and it is thrown away */
+};
+
 /* builders.d/NAME.json */
 struct builder {
 	char *name, *file, *description;
@@ -237,6 +244,8 @@ struct builder {
 	struct {
 		enum root_kind kind;
 		char *path; /* of the tree or image */
+		enum root_top top;
+		uint64_t size; /* bytes of what may be written */
 
 		/* ROOT_BUNDLE; the others may be NULL there too */
 		char *bundle;               /* what holds config.json */

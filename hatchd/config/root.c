@@ -68,10 +68,27 @@ static int read_bundle(struct reading *in, const struct value *value, const stru
 	return read_root_path(in, value, object, ROOT_BUNDLE);
 }
 
+int root_set_readonly(struct reading *in, const struct value *value, struct builder *builder)
+{
+	int r = expect_kind(in, value, VALUE_BOOLEAN);
+
+	if (r == 0 && builder->root.top == ROOT_TOP_UNSAID)
+		builder->root.top = value->boolean ? ROOT_TOP_NONE : ROOT_TOP_MEMORY;
+	return r;
+}
+
+static int read_readonly(struct reading *in, const struct value *value, const struct member *row,
+                         void *object)
+{
+	return root_set_readonly(in, value, object);
+}
+
 static const struct member root_members[] = {
 	{ "tree", read_tree },
 	{ "image", read_image },
 	{ "bundle", read_bundle },
+	{ "readonly", read_readonly },
+	{ "size", read_size, FIELD(root.size), TMPFS_SIZE_MIN, TMPFS_SIZE_MAX },
 };
 
 int read_root(struct reading *in, const struct value *value, const struct member *row, void *object)
@@ -83,6 +100,12 @@ int read_root(struct reading *in, const struct value *value, const struct member
 	if (r == 0 && builder->root.kind == ROOT_SYSTEM)
 		return reading_fail(in, value, EINVAL,
 		                    "there is no root in it; expected tree, image or bundle");
+	if (r == 0 && value_member(value, "size") && builder->root.kind != ROOT_BUNDLE &&
+	    builder->root.top != ROOT_TOP_MEMORY)
+		return reading_fail_key(
+			in, value_member(value, "size"), EINVAL,
+			"nothing can be written to this root; expected \"readonly\": "
+			"false too");
 	return r;
 }
 

@@ -112,7 +112,7 @@ bool overlay_needs_map(const struct builder *builder)
 	for (size_t i = 0; i < builder->view.n_places; i++)
 		if (builder->view.places[i].top != TOP_NONE)
 			return true;
-	return false;
+	return builder->root.top == ROOT_TOP_MEMORY;
 }
 
 bool overlay_needs_disk(const struct builder *builder)

@@ -82,6 +82,8 @@ int root_open(const struct config *config, const struct builder *builder, int *r
 	return r;
 }
 
+enum { OWN_SIZE = 16 << 20 };
+
 /* A directory for each role that an overlay has for its upper file system. */
 struct layer {
 	int upper_fd, work_fd;
@@ -103,12 +105,19 @@ static int make_directory(int dir_fd, const char *name, mode_t mode, struct erro
 	              : fd;
 }
 
-/* In memory, because it holds the places of mounts and a few small files. It has to be mounted
- * somewhere before it can be a layer; what comes next hides it. */
-static int make_layer(int place_fd, struct layer *ret, struct error *err)
+/* What of the root is written: by hatch alone, which needs little, or by the builder. */
+static uint64_t layer_size(const struct builder *builder)
 {
-	static const struct mount_option options[] = { { "mode", "0700" }, { "size", "16m" } };
-	cleanup_fd int fd = mount_new("tmpfs", options, ARRAY_SIZE(options), ATTR_DATA, err);
+	return OWN_SIZE + (builder->root.top == ROOT_TOP_MEMORY ? builder->root.size : 0);
+}
+
+/* In memory: it is gone with the last mount of it. It has to be mounted somewhere before it can be
+ * a layer; what comes next hides it. */
+static int make_layer(const struct view *view, int place_fd, struct layer *ret, struct error *err)
+{
+	const struct account *account = view->plan->account;
+	const struct builder *builder = view->plan->request->builder;
+	cleanup_fd int fd = view_new_tmpfs("0700", layer_size(builder), NULL, err);
 	int r = fd < 0 ? fd : mount_attach(fd, place_fd, "", err);
 
 	if (r < 0)
@@ -116,6 +125,9 @@ static int make_layer(int place_fd, struct layer *ret, struct error *err)
 	ret->upper_fd = make_directory(fd, "upper", 0755, err);
 	if (ret->upper_fd < 0)
 		return ret->upper_fd;
+	if (builder->root.top == ROOT_TOP_MEMORY && account->change &&
+	    fchownat(ret->upper_fd, "", account->uid, account->gid, AT_EMPTY_PATH) < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot give the root to the builder");
 	ret->work_fd = make_directory(fd, "work", 0700, err);
 	return ret->work_fd < 0 ? ret->work_fd : 0;
 }
@@ -146,11 +158,30 @@ static int open_lower(const struct view *view, int place_fd, struct error *err)
 	return r < 0 ? error_errno(err, BLAME_HOST, errno, "cannot open the image") : r;
 }
 
+/* Where the builder may write, what is root's in the lower layer is the builder's. */
+static int map_lower(const struct view *view, int place_fd, int *lower_fd, struct error *err)
+{
+	const struct builder *builder = view->plan->request->builder;
+	int fd;
+
+	if (builder->root.top != ROOT_TOP_MEMORY || view->plan->layers_ns_fd < 0)
+		return 0;
+	fd = mount_map(*lower_fd, view->plan->layers_ns_fd, builder->root.path, err);
+	if (fd < 0)
+		return fd;
+	fd_closep(lower_fd);
+	*lower_fd = fd;
+	return mount_attach(fd, place_fd, "", err);
+}
+
 int view_lay_root(struct view *view, int place_fd, struct error *err)
 {
 	cleanup_(layer_done) struct layer layer = { -1, -1 };
 	cleanup_fd int lower_fd = open_lower(view, place_fd, err);
-	int r = lower_fd < 0 ? lower_fd : make_layer(place_fd, &layer, err);
+	int r = lower_fd < 0 ? lower_fd : map_lower(view, place_fd, &lower_fd, err);
+
+	if (r == 0)
+		r = make_layer(view, place_fd, &layer, err);
 
 	if (r < 0)
 		return r;

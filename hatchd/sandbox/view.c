@@ -36,7 +36,8 @@ static int make_root(struct view *view, struct error *err)
 /* From here on only what was put there exists. */
 static int enter_root(struct view *view, struct error *err)
 {
-	int r = mount_set(view->root_fd, ATTR_READ_ONLY, err);
+	bool writable = view->plan->request->builder->root.top == ROOT_TOP_MEMORY;
+	int r = mount_set(view->root_fd, writable ? ATTR_DATA : ATTR_READ_ONLY, err);
 
 	if (r == 0 && view->dev_fd >= 0)
 		r = mount_set(view->dev_fd, ATTR_PROC | MOUNT_ATTR_RDONLY, err);

@@ -179,6 +179,38 @@ def test_a_tree_that_is_a_file_or_missing_is_refused(m):
     check_in("does not exist", failure(m, {"tree": f"{tree}/nowhere"}), "journal")
 
 
+WRITES = """
+  echo new >/etc/vendor && cat /etc/vendor; echo x >/opt/vendor/x && cat /opt/vendor/x; rm /bin/cat && ls /bin/cat
+  mkdir -p /srv/deep && echo made; ls -ldn /opt | { read mode links uid rest; test $uid = $(id -u) && echo mine; }
+  dd if=/dev/zero of=/opt/big bs=1M count=40 2>&1 | grep -o "No space left"; exit 0
+"""
+
+
+def check_writable(m, root, what):
+    """The builder changes everything, up to the size, and the next request finds it as it was."""
+    for _ in range(2):
+        result = run(m, {**root, "readonly": False, "size": "16M"}, WRITES)
+        check_equal(result.stdout.decode().split("\n"), ["new", "x", "made", "mine", "No space left", ""], f"{what}: {result!r}")
+        check_in(b"/bin/cat: No such file", result.stderr, what)
+
+
+def test_what_is_written_to_a_tree_is_thrown_away(m):
+    tree = make_tree(m)
+    for applet in ("rm", "dd", "grep", "test"):
+        (tree / "bin" / applet).symlink_to("busybox")
+    before = listing(tree)
+    check_writable(m, {"tree": str(tree)}, "tree")
+    check_equal(listing(tree), before, "the tree")
+
+
+def test_root_of_a_user_namespace_may_write_to_its_root(m):
+    tree = make_tree(m)
+    script = "id -u; echo x >/etc/vendor && cat /etc/vendor; touch /x && ls -ln /x"
+    for top, lines in (({"readonly": False}, ["0", "x"]), ({}, ["0"])):
+        result = run(m, {"tree": str(tree), **top}, script, uid_map="root")
+        check_equal(result.stdout.decode().splitlines()[: len(lines)], lines, f"{top}: {result!r}")
+
+
 # --- attacks ----------------------------------------------------------------------------------------------------------
 
 
@@ -317,6 +349,19 @@ def check_image(m, kind):
     checked = m.run(["hatchd", "--check"])
     check_in("errors: 0", checked.stdout, "--check")
     check_no_loops(m, "after --check")
+
+
+def test_what_is_written_to_an_image_is_thrown_away(m):
+    for kind in MAKERS:
+        tree = make_tree(m)
+        for applet in ("rm", "dd", "grep", "test"):
+            (tree / "bin" / applet).symlink_to("busybox")
+        image = make_image(m, kind, tree)
+        before = hashlib.sha256(image.read_bytes()).hexdigest()
+        check_writable(m, {"image": str(image)}, kind)
+        check_equal(hashlib.sha256(image.read_bytes()).hexdigest(), before, "the image")
+        check_no_loops(m, "after the requests")
+        shutil.rmtree(tree)
 
 
 def test_a_squashfs_image_is_a_root(m):
@@ -554,6 +599,14 @@ def test_mounts_of_a_bundle_are_places_of_the_view(m):
     check_equal((place / "new").read_text(), "y\n", "what it left")
 
 
+def test_a_bundle_may_say_that_its_root_is_written_to_and_the_definition_that_it_is_not(m):
+    bundle = make_bundle(m, spec(["/bin/true"], root={"path": "rootfs", "readonly": False}))
+    script = "echo x >/etc/vendor && cat /etc/vendor; exit 0"
+    check_equal(run(m, {"bundle": str(bundle)}, script).stdout, b"x\n", "what it says")
+    check_equal(run(m, {"bundle": str(bundle), "readonly": True}, script).stdout, b"", "what it says where it may not")
+    check_equal((bundle / "rootfs/etc/vendor").read_text(), VENDOR, "the tree")
+
+
 def test_outputs_come_from_a_bundle(m):
     bundle = make_bundle(m, spec(["/bin/sh", "-c", "cp /etc/vendor $out"]))
     (bundle / "rootfs/bin/cp").symlink_to("busybox")
@@ -574,7 +627,6 @@ def test_what_hatch_does_not_do_for_a_bundle_is_named_with_its_place(m):
         ({"mounts": [{"destination": "/x", "type": "bind", "source": "/var/lib/hatch"}]}, "it holds what other requests write"),
         ({"mounts": [{"destination": "/proc/sys", "type": "bind", "source": "/srv"}]}, "hatch mounts one of the builder's own"),
         ({"root": {"path": "../tree"}}, "expected an absolute path"),
-        ({"root": {"path": "rootfs", "readonly": False}}, "cannot be written to"),
     )
     for members, why in rows:
         config = spec(["/bin/true"], **members)
