@@ -26,13 +26,23 @@ static void write_limit(struct json *json, const char *key, uint64_t limit)
 		json_null(json, key);
 }
 
+static const char *uid_map_name(enum uid_map map)
+{
+	switch (map) {
+	case UID_MAP_SELF:
+		return "self";
+	case UID_MAP_ROOT:
+		return "root";
+	case UID_MAP_RANGE:
+		return "range";
+	}
+	return NULL;
+}
+
 static void write_account(struct json *json, const struct config *config,
                           const struct builder *builder, const char *name,
                           const struct account *account)
 {
-	static const char *const maps[] = {
-		[UID_MAP_SELF] = "self", [UID_MAP_ROOT] = "root", [UID_MAP_RANGE] = "range"
-	};
 	char text[ACCOUNT_LEN];
 
 	json_open_object(json, "account");
@@ -48,21 +58,35 @@ static void write_account(struct json *json, const struct config *config,
 	for (size_t i = 1; i < config->n_users; i++)
 		json_text(json, NULL, config->users[i].name);
 	json_close(json);
-	json_text(json, "uid_map", maps[builder->uid_map]);
+	json_text(json, "uid_map", uid_map_name(builder->uid_map));
 	json_truth(json, "allow_userns", builder->allow_userns);
 	json_truth(json, "time_namespace", builder->time_namespace);
 	json_close(json);
 }
 
+/* A switch: the compiler then knows when there is one more. */
+static const char *root_kind_name(enum root_kind kind)
+{
+	switch (kind) {
+	case ROOT_SYSTEM:
+		return "system";
+	case ROOT_TREE:
+		return "tree";
+	case ROOT_IMAGE:
+		return "image";
+	case ROOT_BUNDLE:
+		return "bundle";
+	}
+	return NULL;
+}
+
 static void write_root(struct json *json, const struct builder *builder)
 {
-	static const char *const kinds[] = {
-		[ROOT_SYSTEM] = "system", [ROOT_TREE] = "tree", [ROOT_IMAGE] = "image"
-	};
-
 	json_open_object(json, "root");
-	json_text(json, "kind", kinds[builder->root.kind]);
+	json_text(json, "kind", root_kind_name(builder->root.kind));
 	json_text(json, "path", builder->root.path);
+	json_text(json, "bundle", builder->root.bundle);
+	json_text(json, "cwd", builder->root.cwd ? builder->root.cwd : "/build");
 	json_close(json);
 }
 

@@ -201,7 +201,7 @@ uint64_t view_row_attributes(const struct view_row *row)
 		[VIEW_STORE] = DATA,
 		[VIEW_PROC] = DATA | MOUNT_ATTR_NOEXEC,
 		[VIEW_SCRATCH] = DATA,
-		[VIEW_LINK] = 0,
+		[VIEW_FREEZE] = MOUNT_ATTR_RDONLY,
 		[VIEW_CREDENTIALS] = READ_ONLY | MOUNT_ATTR_NOEXEC,
 	};
 
