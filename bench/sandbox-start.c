@@ -28,6 +28,7 @@ static double now_ms(void)
 static bool live(const struct request *request, const struct account *account, int state_fd,
                  int null_fd)
 {
+	const struct scratch_plan plain = { 0 };
 	struct error err = { 0 };
 	cleanup_scratch struct scratch scratch = SCRATCH_NONE;
 	cleanup_(sandbox_done) struct sandbox sandbox = { .pid_fd = -1, .report_fd = -1 };
@@ -49,7 +50,7 @@ static bool live(const struct request *request, const struct account *account, i
 	};
 
 	if (scratch_choose_name(name) < 0 ||
-	    scratch_create(state_fd, name, account, false, &scratch, &err) < 0 ||
+	    scratch_create(state_fd, name, account, &plain, &scratch, &err) < 0 ||
 	    sandbox_start(&plan, &sandbox, &err) < 0) {
 		fprintf(stderr, "sandbox-start: %s\n", err.text);
 		return false;

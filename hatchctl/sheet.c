@@ -2,6 +2,7 @@
 #include "sheet.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/mount.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +13,8 @@
 #include "hatchd/sandbox/rlimits.h"
 #include "hatchd/sandbox/sandbox.h"
 #include "hatchd/slot/build-user.h"
+#include "hatchd/slot/quota.h"
+#include "lib/base/cleanup.h"
 #include "who.h"
 
 /* Any request has another one: what a builder sees of it is this many digits. */
@@ -198,6 +201,17 @@ static int write_view(struct json *json, const struct request *request, struct e
 
 /* --- limits and what else is taken --- */
 
+/* What would hold the limit. The state directory is root's alone, but what it lies on can be asked.
+ */
+static void write_scratch(struct json *json, const struct request *request)
+{
+	cleanup_fd int fd = open(request->config->state_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	enum scratch_way way = scratch_way_choose(request->builder, fd);
+
+	json_text(json, "scratch_by", way == SCRATCH_UNLIMITED ? NULL : scratch_way_name(way));
+}
+
 static void write_limits(struct json *json, const struct request *request)
 {
 	const struct limits *limits = &request->builder->limits;
@@ -219,6 +233,8 @@ static void write_limits(struct json *json, const struct request *request)
 	write_limit(json, "cpu_quota_us", limits->cpu_quota_us);
 	write_limit(json, "tasks", limits->tasks);
 	write_limit(json, "io_weight", limits->io_weight);
+	write_limit(json, "scratch_bytes", limits->scratch_bytes);
+	write_scratch(json, request);
 	json_truth(json, "optional", request->builder->limits_optional);
 	json_close(json);
 }

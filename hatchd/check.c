@@ -29,6 +29,7 @@
 #include "hatchd/slot/cgroup.h"
 #include "hatchd/slot/control.h"
 #include "hatchd/slot/devices.h"
+#include "hatchd/slot/quota.h"
 #include "lib/base/cleanup.h"
 #include "unit-credentials.h"
 
@@ -335,6 +336,24 @@ static void print_error(void *data, const struct error *err)
 		printf("        %s\n", err->hint);
 }
 
+/* Nothing that is needed: what holds limits.scratch on the disk that requests use here. */
+static void print_scratch(const char *config_dir, bool privileged)
+{
+	cleanup_config struct config config = { 0 };
+	cleanup_fd int fd = -1;
+	struct error err;
+
+	if (config_load(config_dir, privileged, &config, &err) < 0)
+		return; /* said with all other errors */
+	fd = open(config.state_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0 && quota_is_enforced(fd))
+		printf("host: limit on scratch: quota\n");
+	else
+		printf("host: limit on scratch: watcher: %s has no project quota (mount option "
+		       "prjquota)\n",
+		       config.state_dir);
+}
+
 /* What config_check_all() leaves out, because it mounts nothing: what is inside of images. Returns
  * whether the builder can run as far as that goes. */
 static bool check_image(const struct config *config, const char *name)
@@ -381,8 +400,10 @@ int check_run(const char *config_dir, bool privileged)
 	bool known = privileged && unit_credentials_load(&credentials) == 0;
 	const struct config_report report = { print_error, &credentials,
 		                              known ? find_credential : NULL };
-	struct config_check found = config_check_all(config_dir, privileged, &report);
+	struct config_check found;
 
+	print_scratch(config_dir, privileged);
+	found = config_check_all(config_dir, privileged, &report);
 	if (privileged)
 		found.n_errors += check_images(config_dir);
 

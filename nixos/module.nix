@@ -71,8 +71,10 @@ let
       "tasks"
       "io_weight"
       "rlimits"
+      "scratch"
     ];
     limits_optional = null;
+    scratch_on = null;
   };
 
   # Names of `given` that are not among `known`, each as an assertion that does not hold.

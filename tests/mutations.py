@@ -6,8 +6,8 @@
 
 Works on a copy of the sources in DIR (default: .cache/mutations), never on the sources themselves. Each row below names
 what is taken away, and the tests that must go red: "unit:PROGRAM:CASE" of a unit test, "session:FILE:TEST" or
-"machine:FILE:TEST" of tests/vm. All of them must be green first. One line for each row: "ok NAME" if every test that is
-named went red, "FAIL NAME: why" otherwise. Takes a quarter of an hour; needs root, for the machines.
+"machine:FILE:TEST" of tests/vm, "qemu:FILE:TEST" if only an emulated machine has what it needs. All of them must be
+green first. One line for each row: "ok NAME" if every test that is named went red, "FAIL NAME: why" otherwise. Takes a quarter of an hour; needs root, for the machines.
 --find only looks whether each line is still there to be taken away: a unit test, so that no row is lost.
 """
 
@@ -33,6 +33,7 @@ BUILD = "hatchd/monitor/build.c"
 CLEAN = "hatchd/monitor/clean.c"
 OUTPUTS = "hatchd/monitor/outputs.c"
 LANDLOCK = "hatchd/sandbox/landlock.c"
+CONTROL = "hatchd/slot/control.c"
 UNPACK = "lib/tree/unpack.c"
 STEWARD = "hatchd/monitor/steward.c"
 FAILED = "machine:test_failed.py:"
@@ -48,6 +49,8 @@ IDENTITY_KEYS = "machine:test_identity_keys.py:"
 VIEWS = "machine:test_views.py:"
 HATCHCTL = "machine:test_hatchctl.py:"
 SECRETS = "machine:test_secrets.py:"
+LIMITS = "machine:test_limits.py:"
+LIMITS_QEMU = "qemu:test_limits.py:"
 
 # name, [(file, what stands there, what stands there instead)], tests that must fail
 ROWS = [
@@ -271,6 +274,24 @@ ROWS = [
      [SANDBOX + "the_store_below_the_outputs_stays"]),
     ("session_keyring", [(INIT, "r = leave_keyrings(&err);", "(void)leave_keyrings;")],
      [SANDBOX + "keyrings_are_out_of_reach"]),
+    ("oom_of_the_whole_group", [(CONTROL, "r = fd_write_file(cgroup->dir_fd, \"memory.oom.group\", \"1\");", "r = 0;")],
+     [LIMITS_QEMU + "a_child_that_uses_up_the_memory_takes_its_builder_along"]),
+    ("swap_beside_a_limit_on_memory", [(CONTROL, "(!value && !no_swap)", "!value")],
+     [LIMITS_QEMU + "swap_is_used_as_far_as_the_definition_says"]),
+    ("refusal_of_limits_that_nothing_holds", [("hatchd/monitor/ask.c", "if (!missing[0] || builder->limits_optional)", "if (true)")],
+     [LIMITS + "a_limit_that_the_host_cannot_hold_is_refused_before_a_slot_is_taken"]),
+    ("delegation_before_processes_are_moved", [(CONTROL, "!control_is_asked(limits) || !is_delegated(cgroup->parent_fd)", "!control_is_asked(limits)")],
+     ["unit:control:applies_nothing_where_nothing_was_delegated"]),
+    ("refusal_of_limits_above_our_own", [("hatchd/monitor/ask.c", "r = rlimits_check(&job->builder, err);", "r = 0;")],
+     [LIMITS + "a_resource_limit_above_that_of_the_service_is_refused"]),
+    ("size_of_a_scratch_in_memory", [("hatchd/slot/scratch.c", "{ \"size\", size },", "{ \"mode\", \"0700\" },")],
+     [LIMITS + "a_scratch_in_memory_holds_as_much_as_its_definition_says"]),
+    ("inodes_of_a_scratch_in_memory", [("hatchd/slot/scratch.c", "{ \"nr_inodes\", inodes },", "{ \"mode\", \"0700\" },")],
+     [LIMITS + "a_scratch_in_memory_holds_as_much_as_its_definition_says"]),
+    ("watcher_of_scratch", [("hatchd/monitor/build.c", "(void)helper_go(&job->gauge);", "{}")],
+     [LIMITS + "a_watcher_ends_a_builder_with_too_much_in_its_scratch"]),
+    ("depth_of_watched_directories", [("hatchd/monitor/gauge.c", "gauge->too_deep = true;", "{}")],
+     [LIMITS + "a_watcher_ends_a_builder_with_too_much_in_its_scratch"]),
     ("limits_of_a_process", [(INIT, "r = rlimits_set(&plan->request->builder->limits);", "{}")],
      [SANDBOX + "signal_state_umask_and_limits_that_hatchd_inherits_are_reset"]),
     ("signal_state", [(INIT, "r = reset_signals();", "(void)reset_signals;")],
@@ -344,7 +365,7 @@ ROWS = [
      [VIEWS + "what_is_hidden_is_read_only"]),
     ("missing_to_hide", [("hatchd/sandbox/empty.c", "if (target_fd < 0 && row->optional)", "if (target_fd < 0)")],
      [VIEWS + "hiding_what_is_not_there_is_an_error"]),
-    ("stage_of_mounts", [(VIEW, "\t\tview_leave_stage,\n", "")],
+    ("stage_of_mounts", [(VIEW, "fill_root, view_leave_stage,", "fill_root,")],
      [VIEWS + "what_is_hidden_cannot_be_read_listed_or_written"]),
     ("inodes_of_a_tmpfs", [("hatchd/sandbox/empty.c", "size / BYTES_PER_INODE + 1", "size")],
      [VIEWS + "a_tmpfs_has_its_size_and_is_the_builder_s"]),
@@ -487,6 +508,13 @@ class Tree:
         return output([sys.executable, self.sources / "tests/session" / file, *names], 600, env)
 
     def _machine(self, file, names):
+        return self._boot("nspawn", file, names)
+
+    def _qemu(self, file, names):
+        """Where a test needs controllers of cgroup v2 or a loop device."""
+        return self._boot("qemu", file, names)
+
+    def _boot(self, kind, file, names):
         """Only the tests that are named, in a file of the same name."""
         chosen = self.place / "tests" / file
         chosen.parent.mkdir(exist_ok=True)
@@ -497,7 +525,7 @@ class Tree:
             + "    del globals()[name]\n"
         )
         env = {**os.environ, "HATCH_CACHE": os.environ.get("HATCH_CACHE", TOP / ".cache")}
-        return output([self.sources / "tests/vm/run-machine", "-b", self.build, "trixie", "nspawn", chosen], 900, env)
+        return output([self.sources / "tests/vm/run-machine", "-b", self.build, "trixie", kind, chosen], 900, env)
 
 
 class Broken(Exception):

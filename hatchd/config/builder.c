@@ -81,6 +81,7 @@ static const struct member builder_members[] = {
 	{ "before", read_hook, FIELD(before) },
 	{ "after", read_hook, FIELD(after) },
 	{ "limits", read_limits },
+	{ "scratch_on", read_scratch_on },
 	{ "limits_optional", read_truth, FIELD(limits_optional) },
 	{ "keep_failed", read_keep_failed },
 };

@@ -73,6 +73,9 @@ extern const struct limits default_limits;
 int read_limits(struct reading *in, const struct value *value, const struct member *row,
                 void *object);
 
+int read_scratch_on(struct reading *in, const struct value *value, const struct member *row,
+                    void *object);
+
 /* read_named_rlimit - {"soft": ..., "hard": ...} for the one that name, such as RLIMIT_NOFILE,
  * says; what is set already stays */
 int read_named_rlimit(struct reading *in, const struct value *name, const struct value *value,

@@ -190,6 +190,10 @@ static void limits_that_contradict_each_other_are_named_with_their_place(void)
 		{ "\"rlimits\": {\"stack\":\n {\"soft\": \"2M\", \"hard\": \"1M\"}}", "2:11",
 		  "soft is above hard" },
 		{ "\n\"rlimits\": {\"files\": 9}", "2:13", "unknown key \"files\"" },
+		{ "\"memory\": \"8M\",\n\"scratch\": \"9M\"}, \"scratch_on\": \"tmpfs\", \"args\": {",
+		  "2:12", "expected at most memory and swap: 8388608" },
+		{ "},\n\"scratch_on\": \"tmpfs\", \"args\": {", "2:15",
+		  "expected the key scratch" },
 		{ "\n\"cpus\": \"all\"", "2:9", "expected a number of processors" },
 	};
 
@@ -451,7 +455,6 @@ static void refuses_keys_that_do_not_exist_yet(void)
 		"\"view\": {\"credentials\": []}",
 		"\"view\": {\"store\": true}",
 		"\"limits\": {\"rlimits\": {\"rtprio\": 1}}",
-		"\"limits\": {\"scratch\": 1}",
 		"\"limits\": {\"input\": 1}",
 	};
 
@@ -712,6 +715,15 @@ static void takes_values_at_the_limit_and_none_beyond(void)
 		{ "\"limits\": {\"tasks\": 4194304}", "\"limits\": {\"tasks\": 4194305}" },
 		{ "\"limits\": {\"io_weight\": 1}", "\"limits\": {\"io_weight\": 0}" },
 		{ "\"limits\": {\"io_weight\": 10000}", "\"limits\": {\"io_weight\": 10001}" },
+		{ "\"limits\": {\"scratch\": \"1M\"}", "\"limits\": {\"scratch\": \"1023K\"}" },
+		{ "\"limits\": {\"scratch\": \"1M\"}, \"scratch_on\": \"tmpfs\"",
+		  "\"scratch_on\": \"tmpfs\"" },
+		{ "\"scratch_on\": \"disk\"", "\"scratch_on\": \"memory\"" },
+		{ "\"limits\": {\"scratch\": \"8M\", \"memory\": \"8M\"}, \"scratch_on\": \"tmpfs\"",
+		  "\"limits\": {\"scratch\": \"9M\", \"memory\": \"8M\"}, \"scratch_on\": \"tmpfs\"" },
+		{ "\"limits\": {\"scratch\": \"9M\", \"memory\": \"8M\"}",
+		  "\"limits\": {\"scratch\": \"10M\", \"memory\": \"8M\", \"swap\": \"1M\"}, "
+		  "\"scratch_on\": \"tmpfs\"" },
 		{ "\"limits_optional\": true", "\"limits_optional\": 1" },
 		{ "\"limits\": {\"rlimits\": {\"nofile\": 524288}}",
 		  "\"limits\": {\"rlimits\": {\"nofile\": 524289}}" },

@@ -136,6 +136,8 @@ struct limits {
 	uint64_t tasks;        /* processes and threads of the builder at once */
 	uint64_t io_weight;    /* 1 to 10000; others have 100 */
 
+	uint64_t scratch_bytes; /* 0: no limit */
+
 	struct rlimit_setting rlimits[RLIM_NLIMITS]; /* by RLIMIT_*, setrlimit(2) */
 };
 
@@ -266,6 +268,7 @@ struct builder {
 	size_t n_resources;
 	struct hook before, after; /* while they are held */
 	struct limits limits;
+	bool scratch_on_tmpfs;
 	bool limits_optional; /* a limit that the host cannot hold is left out instead of refused */
 	char **keep_failed;   /* NULL: nothing is kept of a request that failed; else globs, without
 	                         any of which a bundle holds no files; see glob.h */

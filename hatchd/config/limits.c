@@ -208,6 +208,7 @@ static const struct member limits_members[] = {
 	{ "tasks", read_count, FIELD(limits.tasks), 1, TASKS_MAX },
 	{ "io_weight", read_count, FIELD(limits.io_weight), 1, IO_WEIGHT_MAX },
 	{ "rlimits", read_members, INSIDE(rlimits_members) },
+	{ "scratch", read_size, FIELD(limits.scratch_bytes), MIB, MEMORY_MAX },
 };
 
 int read_limits(struct reading *in, const struct value *value, const struct member *row,
@@ -216,6 +217,19 @@ int read_limits(struct reading *in, const struct value *value, const struct memb
 	static const struct member limits = { INSIDE(limits_members) };
 
 	return read_members(in, value, &limits, object);
+}
+
+int read_scratch_on(struct reading *in, const struct value *value, const struct member *row,
+                    void *object)
+{
+	static const char *const words[] = { "disk", "tmpfs" };
+	struct builder *builder = object;
+	size_t chosen = 0;
+	int r = read_word(in, value, words, ARRAY_SIZE(words), "\"disk\" or \"tmpfs\"", &chosen);
+
+	if (r == 0)
+		builder->scratch_on_tmpfs = chosen == 1;
+	return r;
 }
 
 static const struct value *find_limit(const struct reading *in, const char *key)
@@ -237,5 +251,15 @@ int check_limits(struct reading *in, struct builder *builder)
 		(void)reading_fail(in, find_limit(in, "swap"), EINVAL,
 		                   "a limit on swap means nothing without one on memory; expected "
 		                   "the key memory too");
+	if (builder->scratch_on_tmpfs && !limits->scratch_bytes)
+		(void)reading_fail(in, value_member(&in->doc->root, "scratch_on"), EINVAL,
+		                   "a scratch in memory needs a size; expected the key scratch in "
+		                   "limits too");
+	if (builder->scratch_on_tmpfs && limits->memory_bytes &&
+	    limits->scratch_bytes > limits->memory_bytes + limits->swap_bytes)
+		(void)reading_fail(in, find_limit(in, "scratch"), EINVAL,
+		                   "a scratch in memory is a part of it; expected at most memory "
+		                   "and swap: %" PRIu64,
+		                   limits->memory_bytes + limits->swap_bytes);
 	return in->first;
 }

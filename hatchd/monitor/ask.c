@@ -50,6 +50,13 @@ static int check_limits(struct job *job, struct error *err)
 	char own[CGROUP_PATH_MAX];
 	cleanup_fd int fd = -1;
 
+	if (builder->scratch_on_tmpfs && !job->options->privileged) {
+		(void)error_set(
+			err, BLAME_POLICY, EPERM,
+			"the builder %s has its scratch on tmpfs, which needs a server run by root",
+			builder->name);
+		return error_hint(err, "take \"scratch_on\" out of %s", builder->file);
+	}
 	if (!control_is_asked(&builder->limits))
 		return 0;
 	if (job->options->privileged && cgroup_own_path(own, NULL) == 0)

@@ -83,6 +83,40 @@ static int start_tap(struct job *job, struct error *err)
 	return tap_start(&plan, &job->account.account, &job->speaker, &job->tap, err);
 }
 
+static int make_scratch(struct job *job, struct error *err)
+{
+	struct scratch_plan *plan = &job->scratch_plan;
+
+	plan->way = scratch_way_choose(&job->builder, job->pool.scratch_fd);
+	plan->bytes = job->builder.limits.scratch_bytes;
+	plan->project = SCRATCH_PROJECT_FIRST + (uint32_t)(job->slot.user - job->pool.users);
+	plan->tops = overlay_needs_disk(&job->builder);
+	if (plan->way != SCRATCH_UNLIMITED)
+		job->receipt.scratch_limit = scratch_way_name(plan->way);
+	return scratch_create(job->pool.scratch_fd, job->made.scratch, &job->account.account, plan,
+	                      &job->scratch, err);
+}
+
+/* Those that read or remove what the builder leaves, and one that watches if nothing else holds its
+ * scratch. What is in memory nobody needs to remove. */
+static int start_helpers(struct job *job, struct error *err)
+{
+	const struct build_account *account = &job->account;
+	enum scratch_way way = job->scratch_plan.way;
+	int r = packer_start(&job->request, &job->scratch, &account->packer, job->speaker.tree_fd,
+	                     job->credentials.scan, &job->packer, err);
+
+	fd_closep(&job->speaker.tree_fd);
+	if (r == 0 && way == SCRATCH_WATCHER)
+		r = gauge_start(&job->scratch, &account->packer, job->scratch_plan.bytes,
+		                &job->gauge, err);
+	if (r == 0 && way != SCRATCH_TMPFS)
+		r = cleaner_start(&job->scratch, &account->cleaner, &job->cleaner, err);
+	if (r == 0)
+		r = job_begin_bundle(job, err);
+	return r < 0 ? r : start_tap(job, err);
+}
+
 int phase_prepare(struct job *job, struct error *err)
 {
 	struct build_account *account = &job->account;
@@ -91,21 +125,12 @@ int phase_prepare(struct job *job, struct error *err)
 	if (r == 0)
 		r = build_account_enter(account, &job->builder, job->made.range_first, err);
 	if (r == 0)
-		r = scratch_create(job->pool.scratch_fd, job->made.scratch, &account->account,
-		                   overlay_needs_disk(&job->builder), &job->scratch, err);
+		r = make_scratch(job, err);
 	if (r == 0)
 		r = job_make_hooks_cgroup(job, err);
 	if (r == 0 && job->options->privileged)
 		r = make_cgroup(job, err);
-	if (r == 0)
-		r = packer_start(&job->request, &job->scratch, &account->packer,
-		                 job->speaker.tree_fd, job->credentials.scan, &job->packer, err);
-	fd_closep(&job->speaker.tree_fd);
-	if (r == 0)
-		r = cleaner_start(&job->scratch, &account->cleaner, &job->cleaner, err);
-	if (r == 0)
-		r = job_begin_bundle(job, err);
-	return r < 0 ? r : start_tap(job, err);
+	return r < 0 ? r : start_helpers(job, err);
 }
 
 static void on_started(void *context)
@@ -270,8 +295,11 @@ int phase_build(struct job *job, struct error *err)
 		.signal_fd = job->signal_fd,
 		.started = on_started,
 		.ran_out_of_memory = ran_out_of_memory,
+		.gauge_fd = job->gauge.result_fd,
 		.context = job,
 	};
+	if (job->gauge.pid > 0)
+		(void)helper_go(&job->gauge); /* one that is dead is noticed at once */
 	r = watch_run(&job->watch, err);
 	job->stop_signal = job->watch.stop_signal;
 	killed = job_kill_sandbox(job, r < 0 ? NULL : err);

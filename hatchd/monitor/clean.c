@@ -117,6 +117,7 @@ int job_clean(struct job *job, struct error *err)
 	helper_done(&job->packer);
 	helper_done(&job->collector);
 	bundle_done(&job->bundle);
+	helper_done(&job->gauge);
 	if (r == 0) /* else somebody may write to it still, and it ends when we do */
 		helper_done(&job->tap);
 	receipt_expect(CLEAN_EXPECT_SEC);
@@ -139,6 +140,8 @@ int job_clean(struct job *job, struct error *err)
 	/* Before the next one gets the user: what the kernel keeps for a user of this namespace,
 	 * such as keys, goes with it. */
 	build_account_done(&job->account);
+	/* A scratch in memory is gone with this. */
+	scratch_done(&job->scratch);
 	if (r == 0)
 		slot_done(&job->slot);
 	else

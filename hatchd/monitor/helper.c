@@ -23,6 +23,7 @@ helper_main(struct helper_work *work, const struct account *account, int go_fd, 
 	int r;
 
 	memset(&result, 0, sizeof(result));
+	work->go_fd = go_fd;
 	work->keep[work->n_keep++] = go_fd;
 	work->keep[work->n_keep++] = result_fd;
 	if (account->user_ns_fd)

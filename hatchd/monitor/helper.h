@@ -31,6 +31,8 @@ struct helper_work {
 	void *context;
 	int keep[10];
 	size_t n_keep;
+	int go_fd; /* set for run(): its other end is closed when nobody wants the helper any more
+	            */
 };
 
 /* helper_start - fork it; it becomes the account, is confined, and waits */

@@ -9,6 +9,7 @@
 
 #include "bundle.h"
 #include "collector.h"
+#include "gauge.h"
 #include "hatchd/config/config.h"
 #include "hatchd/request/credentials.h"
 #include "hatchd/request/peer.h"
@@ -62,9 +63,10 @@ struct job {
 	struct build_account account;
 	struct slot_record made;
 	struct scratch scratch;
+	struct scratch_plan scratch_plan;
 	struct cgroup cgroup;
 	struct meter meter;
-	struct helper packer, cleaner, tap, collector;
+	struct helper packer, cleaner, tap, collector, gauge;
 	struct steward steward;
 	struct cgroup hooks_cgroup;
 	struct bundle bundle;

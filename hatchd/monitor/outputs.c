@@ -38,6 +38,30 @@ static void explain_oom(struct job *job)
 		                "hatchd@.service or hatch.slice allows no more");
 }
 
+/* In the words of the gauge; one that died without any is the host's matter. */
+static int scratch_error(struct job *job, struct error *err)
+{
+	int r = helper_finish(&job->gauge, err);
+
+	if (r != -EDQUOT && r != -ENOSPC)
+		return r < 0 ? r : error_set(err, BLAME_HOST, EPROTO, "the gauge of scratch ended");
+	job->code_name = "limit";
+	if (r == -EDQUOT)
+		(void)error_hint(err, "limits.scratch in %s allows no more", job->builder.file);
+	return r;
+}
+
+/* A builder that failed, and has used up what the file system lets it have. */
+static void explain_full_scratch(struct job *job)
+{
+	struct error *err = &job->receipt.error;
+
+	(void)error_set(err, BLAME_BUILD, EDQUOT, "the builder %s has filled its scratch",
+	                job->receipt.builder);
+	(void)error_hint(err, "limits.scratch in %s allows %llu bytes", job->builder.file,
+	                 (unsigned long long)job->builder.limits.scratch_bytes);
+}
+
 /* How the builder ended, as a client's exit status; or the error that it amounts to. */
 static int judge(struct job *job, struct error *err)
 {
@@ -51,6 +75,8 @@ static int judge(struct job *job, struct error *err)
 		return job_stop_error(job, err);
 	case ENDING_LOG:
 		return limit_error(job, "log", "wrote more log than it may", err);
+	case ENDING_SCRATCH:
+		return scratch_error(job, err);
 	case ENDING_EXEC:
 		job->code_name = watch->code == ENOENT ? "not-found" : "cannot-run";
 		return error_errno(err, BLAME_BUILD, watch->code, "cannot execute %s",
@@ -77,6 +103,9 @@ static int judge(struct job *job, struct error *err)
 			receipt->exit_code = (uint32_t)WEXITSTATUS(watch->status);
 	}
 	receipt->has_exit = true;
+	if (receipt->exit_code != 0 && !receipt->error.text[0] &&
+	    job->builder.limits.scratch_bytes && scratch_is_full(&job->scratch))
+		explain_full_scratch(job);
 	return 0;
 }
 

@@ -79,6 +79,8 @@ static void add_result(struct fields *fields, const struct receipt *receipt)
 		add(fields, "HATCH_TIMED_OUT=%s", receipt->silent ? "silence" : "time");
 	if (receipt->oom)
 		add(fields, "HATCH_OOM=1");
+	if (receipt->scratch_limit)
+		add(fields, "HATCH_SCRATCH_LIMIT=%s", receipt->scratch_limit);
 	if (receipt->limits_missing[0])
 		add(fields, "HATCH_LIMITS_MISSING=%s", receipt->limits_missing);
 	if (receipt->error.text[0])

@@ -33,6 +33,7 @@ struct receipt {
 	bool silent; /* timed_out by the limit on silence */
 	bool oom;    /* ended by the kernel for want of memory */
 	struct usage usage;
+	const char *scratch_limit; /* what held it: scratch_way_name(); NULL: nothing */
 	char limits_missing[CONTROL_MISSING_MAX]; /* optional ones that were not in force */
 	uint64_t stdout_bytes, stderr_bytes, output_bytes, outputs;
 	enum delivery delivery;

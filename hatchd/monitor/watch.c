@@ -160,6 +160,7 @@ int watch_run(struct watch *watch, struct error *err)
 			{ .fd = watch->sandbox->report_fd, .events = POLLIN },
 			{ .fd = watch->control_fd, .events = POLLIN },
 			{ .fd = watch->signal_fd, .events = POLLIN },
+			{ .fd = state.terminating ? -1 : watch->gauge_fd, .events = POLLIN },
 		};
 
 		if (poll(p, ARRAY_SIZE(p), timeout_ms(&state)) < 0) {
@@ -175,6 +176,8 @@ int watch_run(struct watch *watch, struct error *err)
 			r = hear_init(&state, err);
 		if (r == 0 && p[1].revents && !state.over)
 			hear_speaker(&state);
+		if (r == 0 && p[3].revents && !state.over)
+			terminate(&state, ENDING_SCRATCH);
 		if (r == 0)
 			check_deadline(&state);
 	}

@@ -15,6 +15,7 @@ enum ending {
 	ENDING_TIME,      /* limits.time_sec */
 	ENDING_SILENCE,   /* limits.silence_sec */
 	ENDING_LOG,       /* limits.log */
+	ENDING_SCRATCH,   /* limits.scratch; the gauge has the words */
 	ENDING_CANCELLED, /* the client hung up, or broke the protocol */
 	ENDING_STOPPED,   /* by a signal: stop_signal */
 	ENDING_OOM,       /* the kernel killed it for want of memory */
@@ -26,6 +27,8 @@ struct watch {
 	const struct sandbox *sandbox;
 	int control_fd; /* of the speaker */
 	int signal_fd;
+	int gauge_fd; /* readable when the scratch is too large, or nobody looks any more; -1: none
+	               */
 	void (*started)(void *context);           /* called once the builder's program runs */
 	bool (*ran_out_of_memory)(void *context); /* has the kernel killed in its cgroup? */
 	void *context;

@@ -73,6 +73,11 @@ static const int packer_calls[] = {
 	SCMP_SYS(sendfile),  SCMP_SYS(dup),
 };
 
+static const int gauge_calls[] = {
+	SCMP_SYS(openat),     SCMP_SYS(fstat),   SCMP_SYS(newfstatat),
+	SCMP_SYS(getdents64), SCMP_SYS(fstatfs), SCMP_SYS(lseek),
+};
+
 static int allow_all(scmp_filter_ctx ctx, const int *calls, size_t n_calls)
 {
 	for (size_t i = 0; i < n_calls; i++) {
@@ -152,6 +157,11 @@ int filter_tap(struct error *err)
 int filter_packer(struct error *err)
 {
 	return filter_allowlist(packer_calls, ARRAY_SIZE(packer_calls), err);
+}
+
+int filter_gauge(struct error *err)
+{
+	return filter_allowlist(gauge_calls, ARRAY_SIZE(gauge_calls), err);
 }
 
 /* With no capability uid 0 still owns what is root's. What the monitor has no business with: */

@@ -22,6 +22,9 @@ int filter_tap(struct error *err);
 /* filter_packer - what reading a tree by descriptors needs; anything else kills */
 int filter_packer(struct error *err);
 
+/* filter_gauge - what looking at the sizes of files needs; anything else kills */
+int filter_gauge(struct error *err);
+
 /* filter_monitor - for the time when a builder runs: no programs, no attributes, no links, no
  * mounts, no other processes */
 int filter_monitor(struct error *err);

@@ -15,6 +15,27 @@
 /* <sys/mount.h> of glibc collides with <linux/mount.h> on some versions. */
 enum { MS_REC_ = 1 << 14, MS_PRIVATE_ = 1 << 18, MNT_DETACH_ = 2 };
 
+/* Nothing that is mounted from here on may show on the host. */
+static int leave_host(struct view *view, struct error *err)
+{
+	(void)view;
+	if (syscall(SYS_mount, NULL, "/", NULL, MS_REC_ | MS_PRIVATE_, NULL) < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot make mounts private");
+	return 0;
+}
+
+/* A scratch in memory was mounted nowhere so far. Its parts have paths only from here on. */
+static int attach_scratch(struct view *view, struct error *err)
+{
+	const struct scratch *scratch = view->plan->scratch;
+	cleanup_fd int place_fd = -1;
+
+	if (scratch->place_fd < 0)
+		return 0;
+	place_fd = reopen_here(scratch->place_fd, err);
+	return place_fd < 0 ? place_fd : mount_attach(scratch->dir_fd, place_fd, "", err);
+}
+
 static int make_root(struct view *view, struct error *err)
 {
 	static const struct mount_option options[] = { { "mode", "0755" }, { "size", "16m" } };
@@ -22,9 +43,6 @@ static int make_root(struct view *view, struct error *err)
 
 	if (place_fd < 0)
 		return place_fd;
-	/* Nothing that is mounted from here on may show on the host. */
-	if (syscall(SYS_mount, NULL, "/", NULL, MS_REC_ | MS_PRIVATE_, NULL) < 0)
-		return error_errno(err, BLAME_HOST, errno, "cannot make mounts private");
 	if (view_has_own_root(view))
 		return view_lay_root(view, place_fd, err);
 	view->root_fd = mount_new("tmpfs", options, ARRAY_SIZE(options), ATTR_DATA, err);
@@ -78,10 +96,7 @@ static int fill_root(struct view *view, struct error *err)
 int view_enter(const struct sandbox_plan *plan, struct error *err)
 {
 	static int (*const steps[])(struct view *, struct error *) = {
-		make_root,
-		fill_root,
-		view_leave_stage,
-		enter_root,
+		leave_host, attach_scratch, make_root, fill_root, view_leave_stage, enter_root,
 	};
 	struct view view = { .plan = plan, .root_fd = -1, .dev_fd = -1, .stage_fd = -1 };
 	int r = 0;

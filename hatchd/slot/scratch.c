@@ -3,12 +3,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <linux/mount.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "hatchd/sandbox/mount.h"
 #include "lib/base/encoding.h"
 #include "lib/tree/remove.h"
 
@@ -76,10 +81,45 @@ static int create_part(struct scratch *scratch, const struct part *part,
 	return 0;
 }
 
-int scratch_create(int parent_fd, const char *name, const struct account *account, bool tops,
-                   struct scratch *ret, struct error *err)
+/* Not attached anywhere: no mount shows on the host, and none can be left there. */
+static int make_tmpfs(struct scratch *scratch, uint64_t bytes, struct error *err)
+{
+	char size[32], inodes[32];
+	const struct mount_option options[] = { { "size", size },
+		                                { "nr_inodes", inodes },
+		                                { "mode", "0700" } };
+
+	(void)snprintf(size, sizeof(size), "%" PRIu64, bytes);
+	(void)snprintf(inodes, sizeof(inodes), "%" PRIu64, scratch_inodes(bytes));
+	scratch->place_fd = take_fd(&scratch->dir_fd);
+	scratch->dir_fd = mount_new("tmpfs", options, ARRAY_SIZE(options),
+	                            MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, err);
+	return scratch->dir_fd < 0 ? scratch->dir_fd : 0;
+}
+
+static int put_in_force(struct scratch *scratch, const struct scratch_plan *plan, struct error *err)
+{
+	if (plan->way == SCRATCH_TMPFS)
+		return make_tmpfs(scratch, plan->bytes, err);
+	if (plan->way == SCRATCH_QUOTA)
+		return quota_set(scratch->dir_fd, plan->project, plan->bytes, err);
+	return 0;
+}
+
+bool scratch_is_full(const struct scratch *scratch)
+{
+	struct statfs room;
+
+	/* With a project quota these are the project's numbers. */
+	return scratch->dir_fd >= 0 && fstatfs(scratch->dir_fd, &room) == 0 &&
+	       (room.f_bfree == 0 || room.f_ffree == 0);
+}
+
+int scratch_create(int parent_fd, const char *name, const struct account *account,
+                   const struct scratch_plan *plan, struct scratch *ret, struct error *err)
 {
 	cleanup_scratch struct scratch scratch = SCRATCH_NONE;
+	int r;
 
 	scratch.parent_fd = parent_fd;
 	memcpy(scratch.name, name, sizeof(scratch.name));
@@ -90,9 +130,11 @@ int scratch_create(int parent_fd, const char *name, const struct account *accoun
 	if (scratch.dir_fd < 0)
 		return error_errno(err, BLAME_HOST, errno, "cannot open the scratch directory %s",
 		                   name);
+	r = put_in_force(&scratch, plan, err);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
-		int r = parts[i].of_tops && !tops ? 0 : create_part(&scratch, &parts[i], account);
-
+		r = parts[i].of_tops && !plan->tops ? 0 : create_part(&scratch, &parts[i], account);
 		if (r < 0)
 			return error_errno(err, BLAME_HOST, -r, "cannot make %s in scratch %s",
 			                   parts[i].name, name);
@@ -107,6 +149,7 @@ void scratch_done(struct scratch *scratch)
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
 		fd_closep(part_fd(scratch, &parts[i]));
 	fd_closep(&scratch->dir_fd);
+	fd_closep(&scratch->place_fd);
 }
 
 int scratch_clear(const struct scratch *scratch, struct error *err)

@@ -1,6 +1,6 @@
 /*
- * The scratch directory of one request: everything a builder writes is in here, on disk, below a
- * directory that only root can enter.
+ * The scratch directory of one request: everything a builder writes is in here, on disk or on a
+ * tmpfs of its own, below a directory that only root can enter.
  *
  *   upper    root:build group 01775   the new part of the store
  *   work     0700                     the overlay's own
@@ -17,11 +17,13 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/error.h"
 #include "pool.h"
+#include "quota.h"
 
 struct scratch {
 	char name[SCRATCH_NAME_LEN + 1];
 	int parent_fd; /* borrowed */
-	int dir_fd;
+	int place_fd;  /* on tmpfs: the directory on disk, where the sandbox mounts it; else -1 */
+	int dir_fd;    /* what holds the others; on tmpfs a mount that is nowhere */
 	int upper_fd, work_fd, outputs_fd, build_fd, tmp_fd, root_fd;
 	int tops_fd, works_fd; /* -1: the builder has no overlay on disk */
 };
@@ -29,9 +31,17 @@ struct scratch {
 /* A struct scratch without anything open. */
 #define SCRATCH_NONE                                                                           \
 	{                                                                                      \
-		.dir_fd = -1, .upper_fd = -1, .work_fd = -1, .outputs_fd = -1, .build_fd = -1, \
-		.tmp_fd = -1, .root_fd = -1, .tops_fd = -1, .works_fd = -1                     \
+		.place_fd = -1, .dir_fd = -1, .upper_fd = -1, .work_fd = -1, .outputs_fd = -1, \
+		.build_fd = -1, .tmp_fd = -1, .root_fd = -1, .tops_fd = -1, .works_fd = -1     \
 	}
+
+/* What a request's scratch is to be. */
+struct scratch_plan {
+	enum scratch_way way; /* what holds its limit */
+	uint64_t bytes;       /* that limit */
+	uint32_t project;     /* with SCRATCH_QUOTA */
+	bool tops;            /* also what overlays on disk need */
+};
 
 #define cleanup_scratch cleanup_(scratch_done)
 
@@ -39,10 +49,18 @@ struct scratch {
  * -errno */
 int scratch_choose_name(char ret[SCRATCH_NAME_LEN + 1]);
 
-/* scratch_create - make parent_fd/name with everything in it. tops: also what overlays on disk
- * need. Errors: BLAME_HOST, what the file system says */
-int scratch_create(int parent_fd, const char *name, const struct account *account, bool tops,
-                   struct scratch *ret, struct error *err);
+/*
+ * scratch_create - make parent_fd/name with everything in it
+ *
+ * On tmpfs the directory stays empty: the file system is mounted nowhere but in the sandbox, lives
+ * as long as somebody has it open, and leaves nothing behind. Errors  BLAME_HOST, what the file
+ * system says
+ */
+int scratch_create(int parent_fd, const char *name, const struct account *account,
+                   const struct scratch_plan *plan, struct scratch *ret, struct error *err);
+
+/* scratch_is_full - has the builder no room left, as far as a file system holds the limit? */
+bool scratch_is_full(const struct scratch *scratch);
 
 /* scratch_done - close the descriptors; the directory stays */
 void scratch_done(struct scratch *scratch);

@@ -235,9 +235,9 @@ def test_server_takes_what_the_module_writes():
                  write = [ ]; tmpfs = [ { at = "/cache"; size = "1M"; } ]; hide = [ "/usr/share/doc" ]; devices = [ { path = "/dev/hatch-none"; optional = true; } ];
                  overlay = [ { at = "/sysroot"; lower = [ "/usr" ]; top = "tmpfs"; size = "1M"; } ]; };
         limits = { time_sec = { default = 5; max = 10; }; silence_sec = 1; grace_sec = 1; log = "1M"; output = 1024;
-                   output_entries = 10; memory = "2G"; memory_high = "1G"; swap = 0; cpus = 1.5; tasks = 100; io_weight = 50;
+                   output_entries = 10; memory = "2G"; memory_high = "1G"; swap = 0; cpus = 1.5; tasks = 100; io_weight = 50; scratch = "1G";
                    rlimits = { nofile = 64; stack = { soft = "1M"; hard = "unlimited"; }; }; };
-        limits_optional = true;
+        limits_optional = true; scratch_on = "tmpfs";
     }; }; }""")
     check_equal(made["failed"], [], "failed assertions")
     # Beside the program, because root does not trust files in /tmp.

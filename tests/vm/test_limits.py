@@ -3,13 +3,14 @@ use more, elsewhere that a builder is refused rather than run without."""
 
 import contextlib
 import glob
-import json
+import os
 import pathlib
 import re
-import time
+import signal
+import subprocess
 
 import hatchwire
-from machine import SLOW, STATE, Skip, check, check_equal, check_in
+from machine import SLOW, STATE, Skip, check, check_equal, check_in, container, own_kernel
 
 PYTHON = "/usr/bin/python3"
 CONTROLLERS = pathlib.Path("/sys/fs/cgroup/cgroup.controllers").read_text().split()
@@ -32,12 +33,6 @@ print("written", flush=True)
 """
 
 WAITS = 'echo begun; until [ -e "$1" ]; do sleep 0.05; done; echo ended'
-
-
-def need(*controllers):
-    missing = set(controllers) - set(CONTROLLERS)
-    if missing:
-        raise Skip(f"this machine has no controller {', '.join(sorted(missing))}")
 
 
 def limits(**values):
@@ -79,8 +74,8 @@ def running_group(_m):
 
 
 # RX2
+@own_kernel
 def test_a_builder_that_uses_up_its_memory_ends_alone_and_is_told_so(m):
-    need("memory")
     definition = m.write_builder("hog", TAKE_MEMORY, PYTHON, **limits(memory="48M"))
     with bystander(m):
         result = m.request("hog", ["512"])
@@ -91,22 +86,22 @@ def test_a_builder_that_uses_up_its_memory_ends_alone_and_is_told_so(m):
 
 
 # RX2
+@own_kernel
 def test_what_is_written_to_shared_memory_counts(m):
-    need("memory")
     definition = m.write_builder("hog", FILL_FILE, PYTHON, **limits(memory="48M"))
     check_oom(m, m.request("hog", ["/dev/shm/file", "128"]), definition)
 
 
 # RX2
+@own_kernel
 def test_what_the_kernel_can_write_back_ends_nobody(m):
-    need("memory")
     m.write_builder("writer", FILL_FILE, PYTHON, **limits(memory="48M"))
     result = m.request("writer", ["/build/file", "128"])
     check_equal((result.code, result.stdout), (0, b"written\n"), f"a file larger than its memory: {result}")
 
 
+@own_kernel
 def test_a_child_that_uses_up_the_memory_takes_its_builder_along(m):
-    need("memory")
     script = f"{PYTHON} -c 'x = bytearray(b\"x\" * (512 << 20))'; echo survived"
     definition = m.write_builder("parent", script, **limits(memory="48M"))
     result = m.request("parent")
@@ -114,8 +109,8 @@ def test_a_child_that_uses_up_the_memory_takes_its_builder_along(m):
     check_equal(result.stdout, b"", "what it said after the death of its child")
 
 
+@own_kernel
 def test_the_client_says_that_memory_ran_out_and_where_to_give_more(m):
-    need("memory")
     definition = m.write_builder("hog", TAKE_MEMORY, PYTHON, **limits(memory="48M"))
     ran = m.run(["hatch", "run", "hog", "--", "512"])
     check_equal(ran.code, 137, "exit status")
@@ -123,8 +118,8 @@ def test_the_client_says_that_memory_ran_out_and_where_to_give_more(m):
     check_in(f"limits.memory in {definition}", ran.stderr, "the client's words")
 
 
+@own_kernel
 def test_a_machine_without_memory_for_an_unlimited_builder_is_told_as_such(m):
-    need("memory")
     m.write_builder("hog", TAKE_MEMORY, PYTHON, **limits(tasks=64))
     drop_in = pathlib.Path("/run/systemd/system/hatch.slice.d/limit.conf")
     drop_in.parent.mkdir(parents=True)
@@ -138,8 +133,8 @@ def test_a_machine_without_memory_for_an_unlimited_builder_is_told_as_such(m):
     check_in("hatch.slice", result.last["hint"], "hint")
 
 
+@own_kernel
 def test_swap_is_used_as_far_as_the_definition_says(m):
-    need("memory")
     swap = m.temporary_directory() / "swap"
     m.run(["dd", "if=/dev/zero", f"of={swap}", "bs=1M", "count=128"]).ok()
     swap.chmod(0o600)
@@ -168,8 +163,8 @@ print(made, flush=True)
 
 
 # RX1
+@own_kernel
 def test_a_fork_bomb_is_held_and_other_requests_run(m):
-    need("pids")
     m.write_builder("bomb", BOMB + "time.sleep(1000)", PYTHON, **limits(tasks=40))
     m.write_builder("hello", "echo hello")
     with m.client() as client:
@@ -182,8 +177,8 @@ def test_a_fork_bomb_is_held_and_other_requests_run(m):
 
 
 # RX1
+@own_kernel
 def test_a_storm_of_threads_is_held(m):
-    need("pids")
     threads = """import threading, time
 made = 0
 try:
@@ -198,8 +193,8 @@ except RuntimeError:
     check_equal((result.code, result.stdout), (0, b"39\n"), f"threads: {result}")
 
 
+@own_kernel
 def test_a_builder_gets_the_processor_time_of_its_definition(m):
-    need("cpu")
     busy = "import time\nend = time.monotonic() + 4\nwhile time.monotonic() < end: pass"
     m.write_builder("busy", busy, PYTHON, **limits(cpus=0.2))
     result = m.request("busy")
@@ -210,8 +205,8 @@ def test_a_builder_gets_the_processor_time_of_its_definition(m):
     check(0.1 < share < 0.3, f"share of a processor is {share:.2f}: {receipt}")
 
 
+@own_kernel
 def test_the_limits_of_a_definition_are_those_of_its_cgroup(m):
-    need("memory", "cpu", "pids", "io")
     place = m.temporary_directory()
     m.write_builder("shown", WAITS, view={"read": [str(place)]},
                     **limits(memory="64M", memory_high="32M", swap="1M", cpus=1.5, tasks=100, io_weight=300))
@@ -230,8 +225,8 @@ def test_the_limits_of_a_definition_are_those_of_its_cgroup(m):
         client.send({"type": "received"})
 
 
+@own_kernel
 def test_a_request_with_limits_whose_monitor_is_killed_is_cleared_by_the_next(m):
-    need("memory", "pids")
     m.write_builder("waits", "echo begun; sleep 1000", **limits(memory="64M", tasks=10))
     m.write_builder("hello", "echo hello", **limits(memory="64M"))
     with m.client() as client:
@@ -243,8 +238,8 @@ def test_a_request_with_limits_whose_monitor_is_killed_is_cleared_by_the_next(m)
     check_equal(m.request("hello").stdout, b"hello\n", "the next request")
 
 
+@own_kernel
 def test_the_service_s_own_limits_hold_for_limited_builders_too(m):
-    need("pids")
     m.write_builder("bomb", BOMB, PYTHON, **limits(tasks=10000))
     drop_in = pathlib.Path("/run/systemd/system/hatchd@.service.d/limit.conf")
     drop_in.parent.mkdir(parents=True)
@@ -287,13 +282,13 @@ def check_usage(m, **definition):
         check_equal(int(line[field]), receipt[member], field)
 
 
+@own_kernel
 def test_the_receipt_of_a_builder_with_limits_says_what_it_used(m):
-    need("memory", "cpu", "pids", "io")
     check_usage(m, **limits(memory="256M"))
 
 
+@own_kernel
 def test_the_receipt_of_a_builder_without_limits_says_what_it_used(m):
-    need("memory", "cpu", "pids", "io")
     check_usage(m)
 
 
@@ -308,10 +303,10 @@ def test_processor_time_is_told_on_every_machine(m):
 ASKED = {"memory": {"memory": "64M"}, "cpu": {"cpus": 1}, "pids": {"tasks": 100}, "io": {"io_weight": 50}}
 
 
+@container
 def test_a_limit_that_the_host_cannot_hold_is_refused_before_a_slot_is_taken(m):
     missing = sorted(set(ASKED) - set(CONTROLLERS))
-    if not missing:
-        raise Skip("this machine has all controllers")
+    check(missing, "this machine has all controllers")
     m.write_config(queue_max=0)
     for controller in missing:
         definition = m.write_builder("limited", "echo ran", **limits(**ASKED[controller]))
@@ -324,10 +319,10 @@ def test_a_limit_that_the_host_cannot_hold_is_refused_before_a_slot_is_taken(m):
         check_in(f"host: cgroup controller {controller}: no: ", m.run(["hatchd", "--check"]).stdout, "the check")
 
 
+@container
 def test_an_optional_limit_that_the_host_cannot_hold_is_left_out_and_the_journal_says_so(m):
     missing = sorted(set(ASKED) - set(CONTROLLERS))
-    if not missing:
-        raise Skip("this machine has all controllers")
+    check(missing, "this machine has all controllers")
     every = {key: value for controller in missing for key, value in ASKED[controller].items()}
     m.write_builder("limited", "echo ran", limits_optional=True, **limits(**every))
     result = m.request("limited")
@@ -341,6 +336,217 @@ def test_check_says_which_controllers_there_are(m):
     for controller in ASKED:
         word = "yes" if controller in CONTROLLERS else "no"
         check(re.search(rf"^host: cgroup controller {controller}: {word}\b", said, re.M), f"{controller}: {said}")
+
+
+# --- scratch ----------------------------------------------------------------------------------------------------------
+
+# Fills a file, then makes empty ones, as far as it can; tells how far.
+FILL = """import os, sys, time
+sent = 0
+try:
+    with open(sys.argv[1] + "/file", "wb", buffering=0) as file:
+        while sent < 128:
+            file.write(b"x" * (1 << 20))
+            sent += 1
+except OSError as error:
+    print("file", error.errno)
+os.unlink(sys.argv[1] + "/file")
+made = 0
+try:
+    while made < 20000:
+        os.close(os.open(f"{sys.argv[1]}/{made}", os.O_CREAT | os.O_WRONLY))
+        made += 1
+except OSError as error:
+    print("names", error.errno)
+print("sent", sent, "made", made, flush=True)
+"""
+ENOSPC, EDQUOT = 28, 122
+
+
+def mounts_of_the_host():
+    return pathlib.Path("/proc/1/mountinfo").read_text()
+
+
+def check_held(m, way, errno, **definition):
+    """A file and a heap of names in each place where a builder writes."""
+    m.write_builder("filler", FILL, PYTHON, **limits(scratch="16M"), **definition)
+    for place in ("/build", "/tmp", "/build/outputs"):
+        result = m.request("filler", [place])
+        check_equal(result.code, 0, repr(result))
+        words = result.stdout.decode().split()
+        check_equal(words[:4], ["file", str(errno), "names", str(errno)], f"errors in {place}: {words}")
+        sent, made = int(words[5]), int(words[7])
+        check(13 <= sent <= 16, f"mebibytes in {place}: {sent}")
+        check(4000 <= made <= 16 * 256 + 1024, f"files in {place}: {made}")
+        line = m.journal_wait(HATCH_REQUEST=result.last["receipt"]["id"])[-1]
+        check_equal(line["HATCH_SCRATCH_LIMIT"], way, "what held it")
+
+
+# RX3
+def test_a_scratch_in_memory_holds_as_much_as_its_definition_says(m):
+    check_held(m, "tmpfs", ENOSPC, scratch_on="tmpfs")
+
+
+# MO8
+def test_a_scratch_in_memory_is_mounted_nowhere_on_the_host(m):
+    place = m.temporary_directory()
+    m.write_builder("waits", WAITS, view={"read": [str(place)]}, scratch_on="tmpfs", **limits(scratch="16M"))
+    before = mounts_of_the_host()
+    with m.client() as client:
+        client.request("waits", [str(place / "go")])
+        client.receive_until("stdout")
+        check_equal(mounts_of_the_host(), before, "mounts of the host")
+        [scratch] = (STATE / "scratch").iterdir()
+        check_equal(list(scratch.iterdir()), [], "what lies on disk")
+        m.run(["systemctl", "kill", "--kill-whom=main", "--signal=KILL", m.instances()[0]]).ok()
+        m.wait_until(lambda: not m.build_processes(), "the end of the builder")
+    check_equal(mounts_of_the_host(), before, "mounts of the host after a crash")
+    m.write_builder("hello", "echo hello")
+    check_equal(m.request("hello").stdout, b"hello\n", "the next request")
+
+
+def test_outputs_of_a_scratch_in_memory_arrive(m):
+    script = 'mkdir "$out" && echo content >"$out/file" && dd if=/dev/zero of="$out/large" bs=1M count=3 2>&1'
+    m.write_builder("maker", script, scratch_on="tmpfs", **limits(scratch="16M"))
+    result = m.nix_build(m.hatch_derivation("in-memory", "maker")).ok()
+    out = pathlib.Path(result.lines()[-1])
+    check_equal((out / "file").read_text(), "content\n", "file")
+    check_equal((out / "large").stat().st_size, 3 * MIB, "size of the large file")
+
+
+def test_a_builder_that_fails_for_a_full_scratch_is_told_which_key_allows_no_more(m):
+    definition = m.write_builder("filler", "dd if=/dev/zero of=/build/file bs=1M", scratch_on="tmpfs", **limits(scratch="4M"))
+    result = m.request("filler")
+    check_equal(result.code, 1, repr(result))
+    check_in(f"limits.scratch in {definition}", result.last["hint"], "hint")
+
+
+# RX2
+@own_kernel
+def test_a_scratch_in_memory_counts_as_memory(m):
+    m.write_builder("hog", TAKE_MEMORY + FILL_FILE.replace("argv[1]", "argv[2]").replace("argv[2])):", "argv[3])):"), PYTHON,
+                    scratch_on="tmpfs", **limits(memory="48M", scratch="40M"))
+    check_equal(m.request("hog", ["24", "/build/file", "36"]).last.get("oom"), True, "both together")
+    check_equal(m.request("hog", ["4", "/build/file", "20"]).code, 0, "a little of both")
+
+
+def need_watcher():
+    if "watcher" not in scratch_way():
+        raise Skip("the state directory has a project quota")
+
+
+def scratch_way():
+    return subprocess.run(["hatchd", "--check"], stdout=subprocess.PIPE, text=True).stdout.split("limit on scratch: ")[1]
+
+
+# RX3
+def test_a_watcher_ends_a_builder_with_too_much_in_its_scratch(m):
+    need_watcher()
+    cases = {
+        "bytes": "dd if=/dev/zero of=/tmp/file bs=1M count=64; sync; sleep 100",
+        "in pieces": "mkdir /build/a; for i in $(seq 40); do dd if=/dev/zero of=/build/a/$i bs=1M count=1; done; sleep 100",
+        "names": "import os, time\nfor i in range(6000): os.mkdir(f'/build/{i}')\ntime.sleep(100)",
+        "depth": "import os, time\nfor i in range(1000): os.mkdir('d'); os.chdir('d')\ntime.sleep(100)",
+    }
+    for what, script in cases.items():
+        definition = m.write_builder("filler", script, PYTHON if "import" in script else "/bin/sh", **limits(scratch="16M"))
+        result = m.request("filler")
+        check_equal(result.error, "limit", f"{what}: {result}")
+        check_in("scratch", result.last["message"], what)
+        check_in(f"limits.scratch in {definition} allows no more", result.last["hint"], what)
+        line = m.journal_wait(HATCH_BUILDER="filler", HATCH_VERDICT="limit")[-1]
+        check_equal(line["HATCH_SCRATCH_LIMIT"], "watcher", "what held it")
+        m.wait_until(lambda: not m.instances(), "the removal of what it made", seconds=30)
+
+
+def test_a_watcher_lets_a_builder_be_that_keeps_to_its_limit(m):
+    need_watcher()
+    script = """for round in 1 2 3 4; do dd if=/dev/zero of=/build/file bs=1M count=12 2>/dev/null; sleep 0.4
+    mkdir -p /build/d; touch /build/d/$round; chmod 0 /build/d; chmod 755 /build/d; done; ln /build/file /build/second; sleep 1; echo over"""
+    m.write_builder("modest", script, **limits(scratch="16M"))
+    result = m.request("modest")
+    check_equal((result.code, result.stdout), (0, b"over\n"), repr(result))
+
+
+def test_a_watcher_that_is_killed_takes_its_request_along(m):
+    need_watcher()
+    m.write_builder("waits", "echo begun; sleep 100", **limits(scratch="16M"))
+    with m.client() as client:
+        client.request("waits")
+        client.receive_until("stdout")
+        helpers = [pid for pid in m.build_processes() if "hatchd" in pathlib.Path(f"/proc/{pid}/cmdline").read_text()
+                   and pathlib.Path(f"/proc/{pid}/wchan").read_text() in ("poll_schedule_timeout", "do_poll", "do_sys_poll",
+                                                                         "poll_schedule_timeout.constprop.0")]
+        check(helpers, "no process watches")
+        for pid in helpers:
+            os.kill(pid, signal.SIGKILL)
+        check_equal(hatchwire.Result(client.receive_until("exit", "error")).error, "server-failed", "end")
+
+
+def mount_with_quota(m):
+    """A file system with project quota in the place of the state directory, for this test."""
+    image = m.temporary_directory() / "image"
+    with open(image, "wb") as file:
+        file.truncate(256 * MIB)
+    options = ["-t", "ext4", "-O", "project,quota", "-E", "quotatype=prjquota,lazy_itable_init=1"]
+    m.run(["mke2fs", "-q", *options, image]).ok()
+    m.run(["modprobe", "loop"]).ok()
+    m.run(["mount", "-o", "loop,prjquota", image, STATE]).ok()
+    m.after_test(lambda: m.wait_until(lambda: not m.instances() and m.run(["umount", STATE]).code == 0, "the end of the mount"))
+    STATE.chmod(0o700)
+
+
+# RX3
+@own_kernel
+def test_a_project_quota_holds_as_much_as_the_definition_says(m):
+    mount_with_quota(m)
+    check_in("quota", scratch_way(), "what the check says")
+    check_held(m, "quota", EDQUOT)
+
+
+LIFT = """import array, fcntl, os, struct
+FS_IOC_FSGETXATTR, FS_IOC_FSSETXATTR, FS_IOC_SETFLAGS, FS_IOC_GETFLAGS = 0x801C581F, 0x401C5820, 0x40086602, 0x80086601
+os.mkdir("/build/free")
+fd = os.open("/build/free", os.O_RDONLY)
+old = bytearray(28)
+fcntl.ioctl(fd, FS_IOC_FSGETXATTR, old)
+flags, extent, n, project = struct.unpack_from("<4I", old)
+print("project", project)
+for name, number, value in (("project", FS_IOC_FSSETXATTR, struct.pack("<4I12x", flags & ~0x200, extent, n, 0)),
+                            ("flags", FS_IOC_SETFLAGS, struct.pack("<Q", 0))):
+    try:
+        fcntl.ioctl(fd, number, bytearray(value))
+        print(name, "changed")
+    except OSError as error:
+        print(name, "refused", error.errno)
+with open("/build/free/file", "wb", buffering=0) as file:
+    try:
+        for i in range(128): file.write(b"x" * (1 << 20))
+        print("written")
+    except OSError as error:
+        print("held", error.errno)
+"""
+
+
+@own_kernel
+def test_a_builder_cannot_leave_its_project(m):
+    mount_with_quota(m)
+    for definition in ({}, {"uid_map": "root"}, {"uid_map": "root", "seccomp": "none"}):
+        m.write_builder("lifts", LIFT, PYTHON, **limits(scratch="16M"), **definition)
+        said = m.request("lifts").stdout.decode()
+        check(re.match(r"project 17448304\d\d\nproject refused \d+\n", said), f"{definition}: {said}")
+        check("flags refused" in said or definition.get("seccomp") == "none", f"{definition}: {said}")
+        check_in(f"held {EDQUOT}", said, f"{definition}")
+
+
+@own_kernel
+def test_a_builder_that_nothing_keeps_from_leaving_its_project_is_watched(m):
+    mount_with_quota(m)
+    m.write_builder("free", LIFT + "import time; time.sleep(100)", PYTHON, seccomp="none", **limits(scratch="16M"))
+    result = m.request("free")
+    check_equal(result.error, "limit", repr(result))
+    line = m.journal_wait(HATCH_BUILDER="free", HATCH_VERDICT="limit")[-1]
+    check_equal(line["HATCH_SCRATCH_LIMIT"], "watcher", "what held it")
 
 
 # --- limits of each process -------------------------------------------------------------------------------------------
