@@ -110,6 +110,9 @@ int root_set_readonly(struct reading *in, const struct value *value, struct buil
 /* check_root - none beside what contradicts it; root.c */
 int check_root(struct reading *in, struct builder *builder);
 
+/* check_base - another root is no base; view.c */
+int check_base(struct reading *in, struct builder *builder);
+
 /* --- paths that a definition may not name (place.c) --- */
 
 enum {

@@ -18,6 +18,15 @@ static const struct view_row system_rows[] = {
 	{ VIEW_SYSTEM, "/run/current-system", "/run/current-system" }, /* NixOS */
 };
 
+static const struct view_row host_rows[] = {
+	{ VIEW_HOST, "/", "/" },
+	{ VIEW_DIRECTORY, "/run" },
+	{ VIEW_SYSTEM, "/run/current-system", "/run/current-system" }, /* NixOS, and its drivers */
+	{ VIEW_SYSTEM, "/run/opengl-driver", "/run/opengl-driver" },
+	{ VIEW_HIDE, "/etc/credstore", .optional = true },
+	{ VIEW_HIDE, "/etc/credstore.encrypted", .optional = true },
+};
+
 static const struct view_row kernel_rows[] = {
 	{ VIEW_DEV, "/dev" },
 	{ VIEW_DEVICE, "/dev/null", "/dev/null" },
@@ -139,20 +148,26 @@ int view_plan_make(const struct config *config, const struct builder *builder,
 	const bool network = network_has_names(&builder->network);
 	const bool namespace = builder->network.kind == NETWORK_NAMESPACE;
 	const bool private = builder->network.kind == NETWORK_PRIVATE;
+	/* What is hatch's own, wherever a host has it. */
+	const struct view_row own[] = { { VIEW_HIDE, config->dir, .optional = true },
+		                        { VIEW_HIDE, config->state_dir, .optional = true } };
+	const bool host = system && builder->view.base == BASE_HOST, minimal = system && !host;
 	const struct {
 		const struct view_row *rows;
 		size_t n_rows;
 		bool wanted;
 	} parts[] = {
-		{ system_rows, ARRAY_SIZE(system_rows), system },
+		{ system_rows, ARRAY_SIZE(system_rows), minimal },
+		{ host_rows, ARRAY_SIZE(host_rows), host },
+		{ own, ARRAY_SIZE(own), host },
 		{ store, ARRAY_SIZE(store), true },
 		{ kernel_rows, ARRAY_SIZE(kernel_rows), true },
-		{ etc_rows, ARRAY_SIZE(etc_rows), true },
-		{ loader_rows, ARRAY_SIZE(loader_rows), system },
-		{ resolver_rows, ARRAY_SIZE(resolver_rows), network && !private },
+		{ etc_rows, ARRAY_SIZE(etc_rows), !host },
+		{ loader_rows, ARRAY_SIZE(loader_rows), minimal },
+		{ resolver_rows, ARRAY_SIZE(resolver_rows), network && !private && !host },
 		{ namespace_rows, ARRAY_SIZE(namespace_rows), namespace },
-		{ hosts_rows, ARRAY_SIZE(hosts_rows), network },
-		{ network_rows, ARRAY_SIZE(network_rows), network && system },
+		{ hosts_rows, ARRAY_SIZE(hosts_rows), network && !host },
+		{ network_rows, ARRAY_SIZE(network_rows), network && minimal },
 		{ scratch_rows, ARRAY_SIZE(scratch_rows), true },
 		{ system_tmp_rows, ARRAY_SIZE(system_tmp_rows), system },
 		{ other_tmp_rows, ARRAY_SIZE(other_tmp_rows), !system },
@@ -197,6 +212,7 @@ uint64_t view_row_attributes(const struct view_row *row)
 		[VIEW_HIDE] = READ_ONLY | MOUNT_ATTR_NOEXEC,
 		[VIEW_OVERLAY] = DATA,
 		[VIEW_SYSTEM] = READ_ONLY,
+		[VIEW_HOST] = READ_ONLY,
 		[VIEW_FILE] = READ_ONLY,
 		[VIEW_STORE] = DATA,
 		[VIEW_PROC] = DATA | MOUNT_ATTR_NOEXEC,
@@ -221,7 +237,7 @@ const char *view_kind_name(enum view_kind kind)
 		[VIEW_ETC] = "etc",       [VIEW_SCRATCH] = "scratch",
 		[VIEW_LINK] = "link",     [VIEW_DIRECTORY] = "directory",
 		[VIEW_FILE] = "file",     [VIEW_CREDENTIALS] = "credentials",
-		[VIEW_FREEZE] = "freeze",
+		[VIEW_FREEZE] = "freeze", [VIEW_HOST] = "host",
 	};
 
 	return names[kind];

@@ -16,6 +16,7 @@ enum view_kind {
 	VIEW_OVERLAY, /* the layers of place->lower, the first on top */
 
 	VIEW_SYSTEM, /* like VIEW_READ; but a symlink is made again, and what is missing left out */
+	VIEW_HOST,   /* the directories of the host's "/", without users' and services' own */
 	VIEW_FILE,   /* the same, in the place of a file that another root may have there */
 	VIEW_STORE,  /* the store, with a layer of the request's own on top */
 	VIEW_DEV,    /* what every builder has in /dev beside devices */

@@ -10,10 +10,10 @@
 static int read_base(struct reading *in, const struct value *value, const struct member *row,
                      void *object)
 {
-	static const char *const words[] = { [BASE_MINIMAL] = "minimal" };
+	static const char *const words[] = { [BASE_MINIMAL] = "minimal", [BASE_HOST] = "host" };
 	struct builder *builder = object;
 	size_t chosen = BASE_MINIMAL;
-	int r = read_word(in, value, words, ARRAY_SIZE(words), "\"minimal\"", &chosen);
+	int r = read_word(in, value, words, ARRAY_SIZE(words), "\"minimal\" or \"host\"", &chosen);
 
 	builder->view.base = chosen;
 	return r;
@@ -193,4 +193,23 @@ int read_view(struct reading *in, const struct value *value, const struct member
 	static const struct member view = { INSIDE(view_members) };
 
 	return read_members(in, value, &view, object);
+}
+
+int check_base(struct reading *in, struct builder *builder)
+{
+	const struct value *view = value_member(&in->doc->root, "view");
+	const struct value *base = view ? value_member(view, "base") : NULL;
+
+	if (builder->view.base == BASE_MINIMAL)
+		return 0;
+	if (builder->root.kind != ROOT_SYSTEM)
+		return reading_fail(in, base, EINVAL,
+		                    "there is a root too, which takes the host's place; expected "
+		                    "one of them");
+	if (builder->network.kind == NETWORK_NAMESPACE || builder->network.kind == NETWORK_PRIVATE)
+		return reading_fail(in, base, EINVAL,
+		                    "the host's /etc names the resolver of the host's network; "
+		                    "expected \"none\" or \"host\" as the network, or another "
+		                    "base");
+	return 0;
 }

@@ -77,7 +77,7 @@ static int (*const makers[])(struct view *, const struct view_row *, struct erro
 	[VIEW_ETC] = view_add_etc,       [VIEW_SCRATCH] = view_add_scratch,
 	[VIEW_LINK] = view_add_link,     [VIEW_DIRECTORY] = view_add_directory,
 	[VIEW_FILE] = view_add_file,     [VIEW_CREDENTIALS] = view_add_credentials,
-	[VIEW_FREEZE] = view_add_freeze,
+	[VIEW_FREEZE] = view_add_freeze, [VIEW_HOST] = view_add_host,
 };
 
 static int fill_root(struct view *view, struct error *err)

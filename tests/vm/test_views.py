@@ -4,6 +4,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import stat
 import tempfile
 
@@ -372,6 +373,75 @@ def test_set_id_and_device_flags_hold_for_overlays(m):
         check({"nosuid", "nodev"} <= set(line.split(",")), f"an overlay is mounted {line}")
     check("ro" in out[1].split(","), f"one without a top is mounted {out[1]}")
     check_equal(out[3], out[4], "uid by a set-id program")
+
+
+# --- the host as the base ---------------------------------------------------------------------------------------------
+
+
+def test_the_host_s_tree_is_shown_read_only_without_users_and_services(m):
+    m.after_test(lambda: os.rmdir("/data"))
+    for place in ("/data/tool", "/opt/x-tool"):
+        os.makedirs(place)
+        pathlib.Path(place, "file").write_text("shown ")
+        os.chmod(place, 0o777)
+        m.after_test(lambda place=place: shutil.rmtree(place))
+    gone = ["/home", "/root", "/boot", "/srv", "/mnt", "/media", "/sys", "/var/lib", "/var/log", "/run/systemd", "/run/dbus", "/run/hatch",
+            "/nix/var", "/var/lib/hatch"]
+    script = (
+        "cat /data/tool/file /opt/x-tool/file; grep -c ^alice: /etc/passwd; ls /etc/machine-id\n"
+        + "".join(f"ls -d {path} 2>/dev/null\n" for path in gone)
+        + "for d in / /usr /etc /opt/x-tool /data/tool; do touch $d/new 2>/dev/null && echo wrote $d; done\n"
+        "touch /tmp/x /build/x /var/tmp/y && echo own; cat /etc/hatch/* /etc/shadow 2>/dev/null; ls /etc/hatch 2>/dev/null\n"
+        "findmnt -rno TARGET,OPTIONS | grep -v -e nosuid && echo suid; findmnt -rno TARGET,OPTIONS | grep -v -e nodev -e '^/dev'; exit 0"
+    )
+    out = said(m, "look", script, base="host")
+    check_equal(out.split(), ["shown", "shown", "1", "/etc/machine-id", "own"], "what the builder sees and writes")
+
+
+def test_a_home_elsewhere_and_the_kernel_s_files_elsewhere_are_hidden(m):
+    for place in ("/data/people/bob", "/data/root/proc", "/data/other"):
+        os.makedirs(place)
+    m.after_test(lambda: shutil.rmtree("/data"))
+    pathlib.Path("/data/people/bob/diary").write_text("secret")
+    m.run(["useradd", "--no-create-home", "--home-dir", "/data/people/bob", "bob"]).ok()
+    m.after_test(lambda: m.run(["userdel", "bob"]).ok())
+    m.run(["mount", "-t", "proc", "proc", "/data/root/proc"]).ok()
+    m.after_test(lambda: m.run(["umount", "/data/root/proc"]).ok())
+    out = said(m, "look", "ls /data; cat /data/people/bob/diary 2>/dev/null; ls /data/people/bob 2>/dev/null; ls /data/root/proc 2>/dev/null; exit 0", base="host")
+    check_equal(out.split(), ["other", "people", "root"], "what the builder sees")
+
+
+CONNECT = """import socket, sys
+for path in sys.argv[1:]:
+    try:
+        socket.socket(socket.AF_UNIX).connect(path)
+        print("connected")
+    except OSError as error:
+        print(type(error).__name__)
+"""
+
+
+def test_no_socket_of_the_host_can_be_connected_to(m):
+    place = pathlib.Path("/opt/service")
+    place.mkdir()
+    m.after_test(lambda: shutil.rmtree(place))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(place / "door"))
+        os.chmod(place / "door", 0o777)
+        listener.listen()
+        m.write_builder("knock", CONNECT, "/usr/bin/python3", view={"base": "host"})
+        paths = [str(place / "door"), "/run/dbus/system_bus_socket", "/nix/var/nix/daemon-socket/socket", "/run/systemd/private", "/run/hatch/s/hatch.sock"]
+        result = m.request("knock", paths)
+        check_equal((result.code, "connected" in result.stdout.decode()), (0, False), f"what it could connect to: {result.stdout}")
+
+
+def test_the_command_of_a_builder_may_be_anywhere_in_the_host_s_tree(m):
+    program = pathlib.Path("/opt/run-me")
+    program.write_text("#!/bin/sh\necho ran\n")
+    program.chmod(0o755)
+    m.after_test(program.unlink)
+    m.write_builder("run", "", command=[str(program)], view={"base": "host"})
+    check_equal(m.request("run").stdout, b"ran\n", "what it says")
 
 
 # --- devices ----------------------------------------------------------------------------------------------------------
