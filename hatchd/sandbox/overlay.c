@@ -262,18 +262,6 @@ static int make_top_in_memory(struct view *view, struct stack *stack, struct err
 	return r < 0 ? r : make_top(view, stack, fd, fd, "upper", "work", err);
 }
 
-/*
- * The kernel's own part of the work directory has mode 000. Who removes it in the end is its owner,
- * but has no capability any more.
- */
-static int open_work(const struct stack *stack, struct error *err)
-{
-	if (fchmodat(stack->work_fd, "work", 0700, 0) < 0)
-		return error_errno(err, BLAME_HOST, errno,
-		                   "cannot prepare a layer for its removal");
-	return 0;
-}
-
 /* --- what cannot be stacked --- */
 
 static bool is_overlay(int fd)
@@ -365,6 +353,5 @@ int view_add_overlay(struct view *view, const struct view_row *row, struct error
 	if (r < 0)
 		return r;
 	fd = mount_stack(view, &stack, err);
-	r = fd < 0 ? fd : view_attach(view, fd, row->at + 1, true, err);
-	return r < 0 || row->place->top == TOP_NONE ? r : open_work(&stack, err);
+	return fd < 0 ? fd : view_attach(view, fd, row->at + 1, true, err);
 }
