@@ -86,23 +86,30 @@ static int wait_for_change(struct job *job, const struct wait *wait, struct erro
 	return 0;
 }
 
-/* A slot that cannot be cleared stays out of use; the others serve, and the operator is told. */
-static void sweep(struct job *job)
+/* A slot that must not be used is told once. */
+static void tell_stray(struct job *job)
 {
-	struct error err = { 0 };
+	const struct pool *pool = &job->pool;
 
-	if (pool_sweep(&job->pool, job_clear_leftover, job, &err) < 0 && !job->sweep_failed) {
-		job->sweep_failed = true; /* said once, tried each time */
-		log_line(LOG_ERR, "cannot clear a leftover: %s", err.text);
-	}
+	if (!pool->stray_user || pool->stray_user == job->told_stray)
+		return;
+	job->told_stray = pool->stray_user;
+	log_line(LOG_ERR,
+	         "the build user %s is not used: process %d runs under it and belongs to no "
+	         "request",
+	         pool->stray_user->name, pool->stray_pid);
 }
 
-/* Swept before each try: the holder we wait for may be killed, and leave a slot that only a sweep
- * frees. */
+/* Before each try: the holder we wait for may be killed, and leave a slot that only a sweep frees.
+ */
 static int try_slot(struct job *job, struct standing *ret_place, struct error *err)
 {
-	sweep(job);
-	return pool_try(&job->pool, &job->slot, ret_place, err);
+	int r;
+
+	job_sweep(job);
+	r = pool_try(&job->pool, &job->slot, ret_place, err);
+	tell_stray(job);
+	return r;
 }
 
 static int wait_in_line(struct job *job, struct wait *wait, struct error *err)
@@ -194,6 +201,7 @@ int phase_slot(struct job *job, struct error *err)
 	job->pool.claim = job->made.claim = make_claim(job);
 	job->pool.resources = job->config.resources;
 	job->pool.n_resources = job->config.n_resources;
+	job->pool.refuse_strays = job->options->privileged;
 	if (r == 0)
 		r = take_slot(job, err);
 	if (r == 0)

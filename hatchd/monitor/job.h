@@ -58,7 +58,11 @@ struct job {
 
 	struct self_users self; /* unprivileged mode: the pool of one's own */
 	struct pool pool;
-	bool sweep_failed;
+	pid_t sweeper; /* a process of its own (sweep.c); 0: none */
+	int sweeper_fd;
+	bool sweep_failed; /* said once, tried again */
+	int64_t swept_ms;
+	const struct build_user *told_stray;
 	struct slot slot;
 	struct build_account account;
 	struct slot_record made;
@@ -170,6 +174,12 @@ void job_keep_bundle(struct job *job, char ret[CHANNEL_NAME_MAX + 1]);
 /* job_kill_sandbox - kill everything inside and wait until it is gone. Needs no privilege, only
  * what is open */
 int job_kill_sandbox(struct job *job, struct error *err);
+
+/* job_sweep - have what killed instances left cleared, meanwhile, if there is any (sweep.c) */
+void job_sweep(struct job *job);
+
+/* job_await_sweep - until that is done, or the service is stopped */
+void job_await_sweep(struct job *job);
 
 /* job_clear_leftover - what an instance that died left: its processes, then its files, then its
  * cgroup; for pool_sweep() */

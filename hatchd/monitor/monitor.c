@@ -187,6 +187,7 @@ int monitor_serve(const struct monitor_options *options, int conn_take_fd, const
 		.gauge = { 0, -1, -1 },
 		.tap = { 0, -1, -1 },
 		.steward = { .fd = -1 },
+		.sweeper_fd = -1,
 		.hooks_cgroup = { .dir_fd = -1, .kill_fd = -1, .events_fd = -1, .parent_fd = -1 },
 		.sandbox = { .pid_fd = -1, .report_fd = -1 },
 		.receipt = { .phase = "start",
@@ -214,5 +215,6 @@ int monitor_serve(const struct monitor_options *options, int conn_take_fd, const
 	}
 	job.receipt.total_ms = (uint64_t)(clock_now_ms() - job.receipt.begun_ms);
 	receipt_log(&job.receipt);
+	job_await_sweep(&job);
 	return r < 0 && err.blame == BLAME_HOST && !job.code_name ? job.exit_status : 0;
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fair.h"
 #include "lib/base/text.h"
 #include "lock.h"
 
@@ -107,8 +108,9 @@ static int compare_entries(const void *a, const void *b)
 
 	if (x->state != y->state)
 		return (x->state > y->state) - (x->state < y->state);
-	if (x->ticket != y->ticket)
-		return (x->ticket > y->ticket) - (x->ticket < y->ticket);
+	if (x->state == POOL_WAITING)
+		return fair_compare(&(struct waiter){ x->ticket, x->record.claim },
+		                    &(struct waiter){ y->ticket, y->record.claim });
 	return x->record.claim.since < y->record.claim.since   ? -1
 	       : x->record.claim.since > y->record.claim.since ? 1
 	                                                       : strcmp(x->user, y->user);

@@ -20,6 +20,7 @@
 #include "lock.h"
 #include "queue.h"
 #include "resource.h"
+#include "stray.h"
 
 static const struct pool no_pool = {
 	.pool_fd = -1,
@@ -187,31 +188,36 @@ void slot_done(struct slot *slot)
 	slot_abandon(slot);
 }
 
-/*
- * Take the lock of a user if it is free and has content or none, as wanted. The guard is held.
- * Returns 1, 0 or a negative errno.
- */
-static int take_slot(const struct pool *pool, const struct build_user *user, bool with_content,
-                     struct slot *ret, struct error *err)
+/* Is the lock of a user free, with content or without, as wanted? Wakes nobody. The guard is held.
+ * 1, 0 or a negative errno */
+static int look_at_slot(const struct pool *pool, const struct build_user *user, bool with_content,
+                        struct error *err)
 {
-	cleanup_fd int look_fd = -1;
-	cleanup_(slot_abandon) struct slot slot = { .user = user, .lock_fd = -1 };
+	cleanup_fd int fd = -1;
 	struct stat status;
 	int r;
 
-	r = lock_open(pool->pool_fd, user->name, O_RDONLY | O_CREAT, &look_fd, err);
+	r = lock_open(pool->pool_fd, user->name, O_RDONLY | O_CREAT, &fd, err);
 	if (r < 0)
 		return r;
-	r = lock_try(look_fd, user->name, err);
+	r = lock_try(fd, user->name, err);
 	if (r <= 0)
 		return r;
-	if (fstat(look_fd, &status) < 0)
+	if (fstat(fd, &status) < 0)
 		return error_errno(err, BLAME_HOST, errno, "cannot look at lock file %s",
 		                   user->name);
-	if ((status.st_size > 0) != with_content)
-		return 0;
-	fd_closep(&look_fd);
+	return (status.st_size > 0) == with_content;
+}
 
+/* The same, and take it. */
+static int take_slot(const struct pool *pool, const struct build_user *user, bool with_content,
+                     struct slot *ret, struct error *err)
+{
+	cleanup_(slot_abandon) struct slot slot = { .user = user, .lock_fd = -1 };
+	int r = look_at_slot(pool, user, with_content, err);
+
+	if (r <= 0)
+		return r;
 	r = lock_open(pool->pool_fd, user->name, O_RDWR | O_CREAT, &slot.lock_fd, err);
 	if (r < 0)
 		return r;
@@ -223,10 +229,27 @@ static int take_slot(const struct pool *pool, const struct build_user *user, boo
 	return 1;
 }
 
-static int take_any_slot(const struct pool *pool, struct slot *ret, struct error *err)
+/* Seen before the lock is opened for writing: one that is given back would wake everybody. */
+static int take_clean_slot(struct pool *pool, const struct build_user *user, struct slot *ret,
+                           struct error *err)
+{
+	int r = look_at_slot(pool, user, false, err);
+	pid_t pid;
+
+	if (r <= 0)
+		return r;
+	if (pool->refuse_strays && stray_find(user->uid, &pid) > 0) {
+		pool->stray_user = user;
+		pool->stray_pid = pid;
+		return 0;
+	}
+	return take_slot(pool, user, false, ret, err);
+}
+
+static int take_any_slot(struct pool *pool, struct slot *ret, struct error *err)
 {
 	for (size_t i = 0; i < pool->n_users; i++) {
-		int r = take_slot(pool, &pool->users[i], false, ret, err);
+		int r = take_clean_slot(pool, &pool->users[i], ret, err);
 
 		if (r != 0)
 			return r;
@@ -422,24 +445,47 @@ int pool_try(struct pool *pool, struct slot *ret, struct standing *ret_place, st
 
 /* ---- what the dead left ---- */
 
-static int take_left_slot(const struct pool *pool, const struct build_user *user, struct slot *ret,
-                          struct error *err)
+/* Nearly always nothing is left: seen without the guard, without a lock. 1, 0 or a negative errno
+ */
+static int says_something(const struct pool *pool, const struct build_user *user, struct error *err)
 {
-	cleanup_fd int guard_fd = -1;
 	struct stat status;
-	int r;
 
-	/* Nearly always nothing is left: seen without the guard, without a lock. */
 	if (fstatat(pool->pool_fd, user->name, &status, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0
 		                       : error_errno(err, BLAME_HOST, errno,
 		                                     "cannot look at lock file %s", user->name);
-	if (S_ISREG(status.st_mode) && status.st_size == 0)
-		return 0;
-	r = queue_guard(pool, &guard_fd, err);
-	if (r < 0)
+	return !S_ISREG(status.st_mode) || status.st_size > 0;
+}
+
+int pool_has_left(struct pool *pool, struct error *err)
+{
+	for (size_t i = 0; i < pool->n_users; i++) {
+		cleanup_fd int guard_fd = -1;
+		int r = says_something(pool, &pool->users[i], err);
+
+		if (r > 0)
+			r = queue_guard(pool, &guard_fd, err);
+		else
+			continue;
+		if (r == 0)
+			r = look_at_slot(pool, &pool->users[i], true, err);
+		if (r != 0)
+			return r;
+	}
+	return 0;
+}
+
+static int take_left_slot(const struct pool *pool, const struct build_user *user, struct slot *ret,
+                          struct error *err)
+{
+	cleanup_fd int guard_fd = -1;
+	int r = says_something(pool, user, err);
+
+	if (r <= 0)
 		return r;
-	return take_slot(pool, user, true, ret, err);
+	r = queue_guard(pool, &guard_fd, err);
+	return r < 0 ? r : take_slot(pool, user, true, ret, err);
 }
 
 static int sweep_slot(const struct pool *pool, const struct build_user *user,

@@ -38,9 +38,15 @@ struct pool {
 	struct line line;
 
 	/* set by the caller after pool_open() */
+	bool refuse_strays;               /* the uids are the pool's own: see stray.h */
 	struct claim claim;               /* who asks, and what he needs besides a slot */
 	const struct resource *resources; /* what there is; borrowed */
 	size_t n_resources;
+
+	/* set by pool_try(): a slot that is free, but not given, because this process has its uid
+	 */
+	const struct build_user *stray_user; /* NULL: none */
+	pid_t stray_pid;
 };
 
 /* What a request holds while it lives. */
@@ -88,6 +94,10 @@ void slot_abandon(struct slot *slot);
 
 /* slot_write_record - say in the locks what will be made, before it is made; 0 or -errno */
 int slot_write_record(const struct slot *slot, const struct slot_record *record, struct error *err);
+
+/* pool_has_left - is there a lock that is free but has content? Wakes nobody. 1, 0 or a negative
+ * errno */
+int pool_has_left(struct pool *pool, struct error *err);
 
 /*
  * pool_sweep - find slots whose holder died without cleaning up, and have them cleared

@@ -372,3 +372,46 @@ def test_a_thousand_requests_in_a_row_leave_nothing(m):
 
 
 test_a_thousand_requests_in_a_row_leave_nothing.seconds = 240
+
+
+# --- who else is there ------------------------------------------------------------------------------------------------
+
+
+def test_a_large_leftover_delays_nobody_who_finds_another_slot(m):
+    files = "import os, time\nfor i in range(40000):\n    open(f'/build/{i}', 'w').close()\nprint('begun', flush=True)\ntime.sleep(600)\n"
+    m.write_builder("litter", files, interpreter="/usr/bin/python3")
+    m.write_builder("quick", "echo done")
+    with m.client() as client:
+        client.request("litter")
+        client.receive_until("stdout")
+        (monitor,) = m.monitors()
+        (left,) = (STATE / "scratch").iterdir()
+        os.kill(monitor, signal.SIGKILL)
+    m.wait_until(lambda: not m.instances(), "the end of the killed one")
+    with m.client() as client:
+        client.request("quick")
+        result = hatchwire.Result(client.receive_until("exit", "error"))
+        was_there = left.exists()
+        client.send({"type": "received"})
+    check_equal(result.code, 0, repr(result))
+    check(was_there, "it waited until everything was cleared")
+    # The server that has answered goes on with it.
+    m.wait_until(lambda: not left.exists() and not m.instances(), "clearing", seconds=60)
+
+
+def test_a_build_user_with_a_stray_process_is_refused_and_told(m):
+    m.write_builder("who", "id -un")
+    free = m.request("who").stdout.decode().strip()
+    m.wait_until(lambda: not m.instances(), "its end")
+    cursor = m.journal_cursor()
+    stray = m.start(["sleep", "4711"], user=free)
+    m.wait_until(lambda: m.build_processes(), "a process of the build user")
+    result = m.request("who")
+    check_equal(result.code, 0, repr(result))
+    check(result.stdout.decode().strip() != free, f"it ran beside a stray process of {free}")
+    lines = m.wait_until(lambda: [line["MESSAGE"] for line in m.journal(cursor) if "is not used" in str(line.get("MESSAGE"))],
+                         "a line in the journal")
+    check_in(f"the build user {free} is not used: process {stray.pid} runs under it", lines[0], "journal")
+    stray.end()
+    m.wait_until(lambda: not m.instances(), "its end")
+    check_equal(m.request("who").stdout.decode().strip(), free, "the build user when it is alone again")
