@@ -85,11 +85,16 @@ static const char *root_kind_name(enum root_kind kind)
 
 static void write_root(struct json *json, const struct builder *builder)
 {
+	bool writable = builder->root.top == ROOT_TOP_MEMORY;
+
 	json_open_object(json, "root");
 	json_text(json, "kind", root_kind_name(builder->root.kind));
 	json_text(json, "path", builder->root.path);
 	json_text(json, "bundle", builder->root.bundle);
+	json_truth(json, "readonly", !writable);
+	write_limit(json, "size_bytes", writable ? builder->root.size : 0);
 	json_text(json, "cwd", builder->root.cwd ? builder->root.cwd : "/build");
+	json_text(json, "host_name", builder_host_name(builder));
 	json_close(json);
 }
 

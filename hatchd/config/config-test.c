@@ -1053,6 +1053,8 @@ static void a_root_is_one_tree_or_image(void)
 		  "nothing can be written" },
 		{ "\"root\": {\"tree\": \"/a\", \"readonly\": 0}", "1:56", "true or false" },
 		{ "\"root\": {\"readonly\": false}", "1:29", "there is no root in it" },
+		{ "\"root\": {\"tree\": \"/a\"}, \"view\": {\"base\": \"host\"}", "1:21",
+		  "this is another root; expected one of them" },
 		{ "\"root\": {\"image\": \"x.sqfs\"}", "1:39", "expected an absolute path" },
 		{ "\"root\": {\"image\": \"/var/lib/hatch/x\"}", "1:39", "other requests" },
 		{ "\"root\": {\"tree\": \"/a\", \"image\": \"/b\"}", "1:44", "a root already" },
