@@ -443,6 +443,8 @@ ROWS = [
      [SECRETS + "a_secret_in_a_name_or_a_target_is_found"]),
     ("alignments_of_base64", [("lib/scan/needle.c", "before < BASE64_GROUP", "before < 1")],
      ["unit:scan:finds_a_secret_inside_of_anything_that_was_made_base64"]),
+    ("lines_of_base64", [("lib/scan/needle.c", "(at > 0 && buffer_add(&lines, \"\\n\", 1) < 0) ||", "")],
+     ["unit:scan:finds_a_secret_that_base64_broke_into_lines"]),
     ("held_back_beginning", [("lib/scan/mask.c", "return mask->cursor.offset - held_len;", "return mask->cursor.offset;")],
      ["unit:mask:replaces_every_secret_wherever_the_bytes_are_cut"]),
     ("line_ends_behind_a_secret", [("lib/scan/scan.c", "secret->bytes[len - 1] == '\\n' || secret->bytes[len - 1] == '\\r'", "false")],

@@ -13,6 +13,9 @@ enum {
 	BASE64_CHAR_BITS = 6, /* of which each character holds so many bits */
 };
 
+/* Of base64(1) and MIME; of openssl(1) and PEM. */
+static const size_t line_lens[] = { 76, 64 };
+
 void needles_done(struct needles *needles)
 {
 	buffer_wipe(&needles->text);
@@ -87,6 +90,27 @@ static int add_base64(struct needles *needles, const char *bytes, size_t len, si
 	return r < 0 ? r : add(needles, text.data + from, to - from, secret, SCAN_BASE64, err);
 }
 
+/* As base64(1) and openssl(1) print a file that begins with the secret: in lines. */
+static int add_lines(struct needles *needles, const char *bytes, size_t len, size_t columns,
+                     size_t secret, struct error *err)
+{
+	cleanup_(buffer_wipe) struct buffer text = { 0 }, lines = { 0 };
+	size_t to = 8 * len / BASE64_CHAR_BITS;
+
+	if (to <= columns)
+		return 0; /* one line: there already */
+	if (base64_encode(&text, bytes, len) < 0 || buffer_reserve(&lines, to + to / columns) < 0)
+		return no_memory(err);
+	for (size_t at = 0; at < to; at += columns) {
+		size_t n = to - at < columns ? to - at : columns;
+
+		if ((at > 0 && buffer_add(&lines, "\n", 1) < 0) ||
+		    buffer_add(&lines, text.data + at, n) < 0)
+			return no_memory(err);
+	}
+	return add(needles, lines.data, lines.len, secret, SCAN_BASE64, err);
+}
+
 static int add_hex(struct needles *needles, const char *bytes, size_t len, size_t secret,
                    struct error *err)
 {
@@ -104,8 +128,8 @@ static int add_hex(struct needles *needles, const char *bytes, size_t len, size_
 
 int needles_reserve(struct needles *needles, size_t len, struct error *err)
 {
-	/* Itself, six times base64, twice hex, each of which may have two characters more. */
-	return buffer_reserve(&needles->text, (1 + 6 * 2 + 2 * 2) * len) < 0 ? no_memory(err) : 0;
+	/* Itself, eight times base64, twice hex; a byte is two characters at most. */
+	return buffer_reserve(&needles->text, (1 + 8 * 2 + 2 * 2) * len) < 0 ? no_memory(err) : 0;
 }
 
 int needles_add(struct needles *needles, const struct scan_secret *secret, size_t index,
@@ -116,5 +140,7 @@ int needles_add(struct needles *needles, const struct scan_secret *secret, size_
 
 	for (size_t before = 0; r == 0 && before < BASE64_GROUP; before++)
 		r = add_base64(needles, secret->bytes, len, before, index, err);
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(line_lens); i++)
+		r = add_lines(needles, secret->bytes, len, line_lens[i], index, err);
 	return r < 0 ? r : add_hex(needles, secret->bytes, len, index, err);
 }

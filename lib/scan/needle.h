@@ -34,7 +34,8 @@ int needles_reserve(struct needles *needles, size_t len, struct error *err);
  *
  * Base64 has six: a secret may begin at each of the three places in a group of three bytes, and
  * there are two alphabets. What of the first and last character depends on the secret's neighbours
- * is left out, so that it is found inside of any larger text that was encoded as a whole.
+ * is left out, so that it is found inside of any larger text that was encoded as a whole. A secret
+ * that is longer than a line is also looked for in lines, as they are if it begins the text.
  * Errors  BLAME_HOST -ENOMEM
  * Source  RFC 4648
  */

@@ -85,6 +85,38 @@ static void finds_a_secret_inside_of_anything_that_was_made_base64(void)
 		}
 }
 
+/* What a program prints of a file that begins with the secret. */
+static bool finds_in_lines(const struct scan *scan, const struct buffer *base64, size_t columns)
+{
+	cleanup_(buffer_done) struct buffer text = { 0 };
+
+	for (size_t at = 0; at < base64->len; at += columns) {
+		size_t left = base64->len - at;
+
+		check(buffer_printf(&text, "%.*s\n", (int)(left < columns ? left : columns),
+		                    base64->data + at) == 0);
+	}
+	return finds(scan, &text, SCAN_BASE64);
+}
+
+static void finds_a_secret_that_base64_broke_into_lines(void)
+{
+	char bytes[200];
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (char)(i * 37 + i / 7);
+	for (size_t len = 40; len < sizeof(bytes); len++)
+		for (size_t after = 0; len + after < sizeof(bytes) && after < 4; after++) {
+			const struct scan_secret secret = { "odd", bytes, len };
+			cleanup_scan struct scan *scan = make(&secret, 1);
+			cleanup_(buffer_done) struct buffer text = { 0 };
+
+			check(base64_encode(&text, bytes, len + after) == 0);
+			check(finds_in_lines(scan, &text, 76) && finds_in_lines(scan, &text, 64));
+			check(len < 60 || !finds_in_lines(scan, &text, 70));
+		}
+}
+
 static void finds_it_wherever_the_bytes_are_cut(void)
 {
 	cleanup_scan struct scan *scan = make(&plain, 1);
@@ -249,6 +281,7 @@ static void is_not_slowed_down_by_a_text_made_for_that(void)
 static const struct unit_case cases[] = {
 	CASE(finds_a_secret_as_it_is_and_in_hex),
 	CASE(finds_a_secret_inside_of_anything_that_was_made_base64),
+	CASE(finds_a_secret_that_base64_broke_into_lines),
 	CASE(finds_it_wherever_the_bytes_are_cut),
 	CASE(finds_nothing_where_a_byte_is_missing_or_another),
 	CASE(names_the_secret_that_it_found),

@@ -18,7 +18,7 @@
 
 enum {
 	SCAN_SECRET_MIN = 8,         /* bytes; shorter ones would be found everywhere */
-	SCAN_SECRET_MAX = 64 * 1024, /* bytes; the tree is about 400 times as large */
+	SCAN_SECRET_MAX = 64 * 1024, /* bytes; the tree is about 500 times as large */
 };
 
 struct scan_secret {
