@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import time
 import io
 import json
@@ -580,10 +581,61 @@ def test_a_builder_has_its_credentials_and_may_return_something_else():
     assert b"29\n" in result.output("out"), result
 
 
+def test_root_of_a_sandbox_is_the_user_outside_and_has_few_capabilities():
+    result = server.request("as-root", outputs={"out": None})
+    assert result.code == 0, result
+    lines = result.stdout.decode().splitlines()
+    assert lines[:3] == ["0", "0", "root"], lines
+    assert [line.split()[1] for line in lines[3:]] == ["000000000000001b"] * 3, lines
+    server.wait_idle()
+    assert not server.leftovers(), server.leftovers()
+
+
+def test_nobody_makes_a_user_namespace_unless_it_is_allowed():
+    assert server.request("unshares").stdout == b"refused\n"
+    assert server.request("unshares-unfiltered").stdout == b"refused\n"
+    assert server.request("unshares-allowed").stdout == b"0\n"
+
+
+def test_clocks_begin_with_the_builder_where_it_has_a_time_namespace():
+    uptime = float(pathlib.Path("/proc/uptime").read_text().split()[0])
+    shown = float(server.request("clock").stdout.split()[0])
+    assert shown < 30 or shown < uptime / 2, (shown, uptime)
+
+
+def test_ids_and_networks_of_others_are_not_for_a_user():
+    for name, words in (("ranged", "without root nobody can give a builder other ids"),
+                        ("foreign", "without root nobody can enter /run/netns/x")):
+        result = server.request(name)
+        assert result.error == "server-failed" and words in result.last["message"], result
+
+
+def test_a_private_network_reaches_a_port_of_the_loopback_and_no_other():
+    if not shutil.which("pasta") or not os.access("/dev/net/tun", os.F_OK) or os.stat("/dev/net/tun").st_mode & 6 != 6:
+        raise Skip("no pasta, or /dev/net/tun is not for everybody")
+    with socket.create_server(("127.0.0.1", 21099)) as listed, socket.create_server(("127.0.0.1", 21098)):
+        threading.Thread(target=lambda: listed.accept()[0].sendall(b"here"), daemon=True).start()
+        result = server.request("asks")
+    if "default route" in result.last.get("hint", ""):
+        raise Skip(result.last["message"])
+    assert result.stdout == b"here\nrefused\n", result
+
+
 def test_a_credential_that_is_missing_is_told():
     result = server.request("lacks")
     assert result.error == "server-failed" and "no credential `other`" in result.last["message"], result
 
+
+ASK = """import socket
+for port in (21099, 21098):
+    connection = socket.socket()
+    connection.settimeout(5)
+    try:
+        connection.connect(("127.0.0.1", port))
+        print(connection.recv(10).decode(), flush=True)
+    except ConnectionRefusedError:
+        print("refused", flush=True)
+"""
 
 BUILDERS = {
     "greet": ("", {"command": ["/bin/echo", "hello"], "args": {"max": 1}}),
@@ -614,6 +666,15 @@ BUILDERS = {
     "keeps": ('ls -A /run/credentials $CREDENTIALS_DIRECTORY; wc -c < $CREDENTIALS_DIRECTORY/key > $out',
               {"credentials": ["key"]}),
     "lacks": ("true", {"credentials": ["key", "other"]}),
+    "as-root": ("id -u; id -g; id -un; grep -E '^Cap(Prm|Eff|Bnd)' /proc/self/status; mkdir -m 0 $out && chmod 700 $out",
+                {"uid_map": "root"}),
+    "unshares": ("unshare -Ur id -u 2>/dev/null || echo refused", {}),
+    "unshares-unfiltered": ("unshare -Ur id -u 2>/dev/null || echo refused", {"seccomp": "none"}),
+    "unshares-allowed": ("unshare -Ur id -u || echo refused", {"allow_userns": True}),
+    "clock": ("cat /proc/uptime", {"time_namespace": True}),
+    "ranged": ("true", {"uid_map": "range"}),
+    "foreign": ("true", {"network": {"namespace": "/run/netns/x"}}),
+    "asks": (ASK, {"network": {"private": {"tcp": ["127.0.0.1:21099"]}}, "command": ["/usr/bin/python3", "-c", ASK]}),
     "fifo": ("mkdir $out; mkfifo $out/pipe", {}),
     "many": ("mkdir $out; for i in 1 2 3 4 5 6 7 8 9; do : > $out/$i; done", {"limits": {"output_entries": 5}}),
     "flood": ("yes 0123456789012345678901234567890123456789", {"limits": {"log": "10G"}}),
