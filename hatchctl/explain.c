@@ -158,6 +158,22 @@ static int print_answer(const struct options *options, const struct question *qu
 
 /* --- the server's part --- */
 
+/* What the request needs of the host, as the phase "policy" looks for it. Errors are the answer. */
+static void check_host(struct answer *answer)
+{
+	const struct config *config = &answer->config;
+	const struct builder *builder = &answer->builder;
+	cleanup_fd int network_fd = -1;
+	int r = builder_check_start(config, builder, &answer->err);
+
+	if (r == 0)
+		r = builder_check_places(builder, &answer->err);
+	if (r == 0)
+		r = builder_check_hooks(config, builder, &answer->err);
+	if (r == 0)
+		(void)builder_open_network(config, builder, &network_fd, &answer->err);
+}
+
 /* As the phase "policy" of a request. Returns a negative errno if there is no answer. */
 static int judge(const struct options *options, const struct question *question,
                  struct answer *answer, struct error *err)
@@ -173,9 +189,7 @@ static int judge(const struct options *options, const struct question *question,
 	                    question->socket_class, &question->record, &answer->rulings,
 	                    &answer->request, &answer->err);
 	if (r == 0)
-		r = builder_check_start(&answer->config, &answer->builder, &answer->err);
-	if (r == 0)
-		(void)builder_check_places(&answer->builder, &answer->err);
+		check_host(answer);
 	return answer->rulings.failed ? error_set(err, BLAME_HOST, ENOMEM, "no memory") : 0;
 }
 

@@ -20,6 +20,15 @@
 /* Any request has another one: what a builder sees of it is this many digits. */
 static const char some_request_id[] = "0000000000000000";
 
+static void write_words(struct json *json, const char *key, char *const *words)
+{
+	size_t n_words = 0;
+
+	while (words && words[n_words])
+		n_words++;
+	json_texts(json, key, words, n_words);
+}
+
 /* A limit that may be missing. */
 static void write_limit(struct json *json, const char *key, uint64_t limit)
 {
@@ -174,8 +183,6 @@ static const char *state_of_source(const struct view_row *row)
 
 static void write_row(struct json *json, const struct view_row *row)
 {
-	size_t n_lower = 0;
-
 	json_open_object(json, NULL);
 	json_text(json, "at", row->at);
 	json_text(json, "kind", view_kind_name(row->kind));
@@ -184,9 +191,7 @@ static void write_row(struct json *json, const struct view_row *row)
 	write_flags(json, view_row_attributes(row));
 	json_truth(json, "optional", row->optional);
 	write_limit(json, "size_bytes", row->size);
-	while (row->place && row->place->lower && row->place->lower[n_lower])
-		n_lower++;
-	json_texts(json, "layers", row->place ? row->place->lower : NULL, n_lower);
+	write_words(json, "layers", row->place ? row->place->lower : NULL);
 	json_close(json);
 }
 
@@ -281,6 +286,27 @@ static void write_credentials(struct json *json, const struct builder *builder)
 	json_close(json);
 }
 
+static void write_hook(struct json *json, const char *key, const struct hook *hook)
+{
+	if (!hook->command) {
+		json_null(json, key);
+		return;
+	}
+	json_open_object(json, key);
+	write_words(json, "command", hook->command);
+	json_number(json, "time_sec", hook->time_sec);
+	json_text(json, "user", hook->as_root ? "root" : "build-user");
+	json_close(json);
+}
+
+static void write_kept(struct json *json, const struct builder *builder)
+{
+	if (builder->keep_failed)
+		json_texts(json, "keep_failed", builder->keep_failed, builder->n_keep_failed);
+	else
+		json_null(json, "keep_failed");
+}
+
 static int write_environment(struct json *json, const struct sandbox_plan *plan, struct error *err)
 {
 	cleanup_(strv_freep) char **env = NULL;
@@ -302,10 +328,7 @@ static int write_environment(struct json *json, const struct sandbox_plan *plan,
 
 static void write_command(struct json *json, const struct request *request)
 {
-	json_open_list(json, "command");
-	for (char **word = request->argv; *word; word++)
-		json_text(json, NULL, *word);
-	json_close(json);
+	write_words(json, "command", request->argv);
 }
 
 static int write_sandbox(struct json *json, const struct sandbox_plan *plan,
@@ -325,6 +348,9 @@ static int write_sandbox(struct json *json, const struct sandbox_plan *plan,
 	write_rlimits(json, &builder->limits);
 	write_resources(json, builder);
 	write_credentials(json, builder);
+	write_hook(json, "before", &builder->before);
+	write_hook(json, "after", &builder->after);
+	write_kept(json, builder);
 	if (r == 0)
 		r = write_environment(json, plan, err);
 	json_close(json);

@@ -79,7 +79,7 @@ static int start_steward(struct job *job, struct error *err)
 	return steward_start(&plan, &job->steward, err);
 }
 
-/* The client may leave meanwhile, and the service be stopped; "before" is ended then. */
+/* The client may leave meanwhile, and a signal may come; "before" is ended then. */
 static int await_before(struct job *job, struct error *err)
 {
 	struct pollfd p[] = { { .fd = job->steward.fd, .events = POLLIN },
@@ -91,8 +91,8 @@ static int await_before(struct job *job, struct error *err)
 		if (errno != EINTR)
 			return error_errno(err, BLAME_HOST, errno, "cannot wait");
 	if (p[2].revents) {
-		job->code_name = "stopping";
-		return error_set(err, BLAME_POLICY, ECANCELED, "the service is stopped");
+		job_hear_signal(job);
+		return job_stop_error(job, err);
 	}
 	if (p[1].revents) {
 		(void)job_receive_note(job, &note);

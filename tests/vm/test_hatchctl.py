@@ -9,7 +9,7 @@ import shutil
 import time
 
 import hatchwire
-from machine import STATE, check, check_equal, check_in
+from machine import BIN, STATE, check, check_equal, check_in
 
 PYTHON = "/usr/bin/python3"
 
@@ -304,6 +304,17 @@ def test_a_request_that_returns_outputs_is_cancelled(m):
     check_equal(journal_of_cancelled(m, cursor)["HATCH_PHASE"], "outputs", "phase")
 
 
+def test_a_request_that_is_made_ready_is_cancelled(m):
+    m.write_builder("ready", "exec sleep 60")
+    m.write_builder("readied", "true", before={"command": [str(BIN / "ready")], "time_sec": 50, "user": "root"})
+    with m.client() as client:
+        client.request("readied")
+        client.receive_until("accepted")
+        request = m.wait_until(lambda: running(m, state="running"), "the request")[0]
+        m.run(["hatchctl", "cancel", request["request"]]).ok()
+        check_told(client.receive_until("exit", "error"))
+
+
 def test_the_client_shows_who_cancelled(m):
     m.write_builder("stays", "echo begun; sleep 60")
     client = m.start(["hatch", "run", "stays"])
@@ -379,6 +390,17 @@ def test_show_tells_what_was_kept_of_a_failed_request(m):
     check_in(str(place), m.run(["hatchctl", "show", identifier]).ok().stdout)
     log = m.run(["hatchctl", "show", "--log", identifier]).ok()
     check_equal(log.stdout_bytes, b"one\ntwo \\x1b[31m\\xff\\x00end\n", "log")
+
+
+def test_show_tells_what_the_server_keeps(m):
+    name = f"keeps-{time.time_ns()}"
+    m.write_builder(name, "echo text; echo report >report.log; exit 3", keep_failed=["*.log"])
+    m.after_test(lambda: shutil.rmtree(STATE / "failed"))
+    _, identifier = asked(m, name)
+    bundle = hatchctl(m, "show", identifier)["bundle"]
+    check_equal(bundle["path"], str(STATE / "failed" / identifier), "path")
+    check({"receipt", "log", "files.tar"} <= {file["name"] for file in bundle["files"]}, repr(bundle))
+    check_equal(m.run(["hatchctl", "show", "--log", identifier]).ok().stdout, "text\n", "log")
 
 
 def test_show_finds_a_receipt_that_the_journal_has_lost(m):
