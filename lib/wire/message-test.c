@@ -95,6 +95,8 @@ static const struct {
 	  "is 0 after" },
 	{ "{\"type\":\"exit\",\"code\":0,\"timed_out\":true,\"receipt\":" RECEIPT_OPEN "}}",
 	  "is 0 after" },
+	{ "{\"type\":\"exit\",\"code\":1,\"kept\":\"../x\",\"receipt\":" RECEIPT_OPEN "}}",
+	  "\"kept\" must" },
 	{ "{\"type\":\"exit\",\"code\":1,\"timed_out\":0,\"receipt\":" RECEIPT_OPEN "}}",
 	  "\"timed_out\" must be true or false" },
 	{ "{\"type\":\"exit\",\"code\":137,\"signal\":0,\"receipt\":" RECEIPT_OPEN "}}",
@@ -321,6 +323,7 @@ static const char *const canonical[] = {
 	"{\"type\":\"exit\",\"code\":0,\"receipt\":" RECEIPT_OPEN "}}",
 	"{\"type\":\"exit\",\"code\":137,\"signal\":9,\"receipt\":" RECEIPT_OPEN "}}",
 	"{\"type\":\"exit\",\"code\":124,\"timed_out\":true,\"receipt\":" RECEIPT_OPEN "}}",
+	"{\"type\":\"exit\",\"code\":1,\"kept\":\"0123456789abcdef\",\"receipt\":" RECEIPT_OPEN "}}",
 	"{\"type\":\"error\",\"code\":\"bad-request\",\"message\":\"\",\"hint\":\"do\"}",
 	"{\"type\":\"builders\",\"builders\":[]}",
 	"{\"type\":\"builders\",\"builders\":[{\"name\":\"a\",\"description\":\"\"},"

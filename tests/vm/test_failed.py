@@ -93,6 +93,11 @@ def test_a_request_that_its_client_gave_up_is_not_kept(m):
     check_equal(list(FAILED.glob("*")) + list(FAILED.glob(".*")), [], "what is kept")
 
 
+def test_files_of_a_scratch_in_memory_are_kept_too(m):
+    bundle, _ = fail(m, "echo x > a; echo y > /tmp/b; echo z > $out; exit 1", scratch_on="tmpfs", limits={"scratch": "16M"}, outputs={"out": None})
+    check_equal(sorted(members(bundle)), ["build/a", "outputs/out", "tmp/b"], "files")
+
+
 def test_the_end_of_a_long_log_is_kept(m):
     bundle, _ = fail(m, "seq 1 100000; exit 1")
     log = (bundle / "log").read_text()
