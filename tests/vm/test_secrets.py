@@ -100,6 +100,17 @@ def test_no_view_shows_the_credentials_of_services(m):
     check_equal(m.request("shows").error, "server-failed", "a view of a link there")
 
 
+def test_the_view_of_a_host_has_no_credentials_but_the_builder_s(m):
+    give(m, key=KEY)
+    look = "ls -A /run/credentials 2>&1; find / -name 'hatchd@*' -path '*credentials*' 2>/dev/null; true"
+    m.write_builder("sees-host", look, view={"base": "host"})
+    result = m.request("sees-host")
+    check_equal(result.code, 0, repr(result))
+    check("hatchd@" not in result.stdout.decode() and "key" not in result.stdout.decode(), repr(result))
+    m.write_builder("sees-host", look, view={"base": "host"}, credentials=["key"])
+    check_equal(m.request("sees-host").stdout, b"hatch\n", "what it sees of credentials")
+
+
 def test_credentials_are_gone_with_the_request(m):
     give(m, key=KEY)
     write(m, "waits", "say(b'ready\\n'); import time; time.sleep(60)")
