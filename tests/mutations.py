@@ -302,8 +302,8 @@ ROWS = [
      [SANDBOX + "signal_state_umask_and_limits_that_hatchd_inherits_are_reset"]),
     ("umask", [(INIT, "(void)umask(022);", "")],
      [SANDBOX + "signal_state_umask_and_limits_that_hatchd_inherits_are_reset"]),
-    ("session", [(INIT, "int r = setsid() < 0 ? -errno : 0;", "int r = 0;")],
-     [SANDBOX + "a_builder_has_a_session_of_its_own_without_a_terminal"]),
+    ("session", [(INIT, "return setsid() < 0 ? error_errno", "return false ? error_errno")],
+     [SANDBOX + "a_builder_is_in_a_session_of_the_sandbox_without_a_terminal"]),
     ("check_of_the_program", [(INIT, "r = verify_program(plan);", "(void)verify_program;")],
      [LIFETIME + "a_program_that_was_replaced_while_the_request_waited_is_not_run"]),
     # --- a root of the builder's own

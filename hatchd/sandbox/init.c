@@ -112,7 +112,7 @@ static int verify_program(const struct sandbox_plan *plan)
 static int prepare_builder(const struct sandbox_plan *plan, int failure_fd, struct error *err)
 {
 	int keep[] = { failure_fd };
-	int r = setsid() < 0 ? -errno : 0;
+	int r = setpgid(0, 0) < 0 ? -errno : 0;
 
 	if (r == 0)
 		r = enter_first_directory(plan);
@@ -225,6 +225,16 @@ static int open_child_signals(void)
 }
 
 /*
+ * A session without a terminal, of which init is the leader and not the builder: a leader that
+ * opens a serial port makes it its controlling terminal, and is killed by SIGHUP when the line
+ * drops.
+ */
+static int leave_session(struct error *err)
+{
+	return setsid() < 0 ? error_errno(err, BLAME_HOST, errno, "cannot make a session") : 0;
+}
+
+/*
  * A new session keyring: keys of the service or of an earlier request are out of reach. Where the
  * call itself is filtered (a container's own seccomp), no keyring can be reached by the builder
  * either.
@@ -270,6 +280,8 @@ void init_run(const struct sandbox_plan *plan, int report_fd)
 	int signal_fd, r;
 
 	r = environment_make(plan, &env, &err);
+	if (r == 0)
+		r = leave_session(&err);
 	if (r == 0)
 		r = leave_keyrings(&err);
 	if (r == 0)

@@ -180,10 +180,10 @@ def test_the_environment_of_a_builder_is_the_documented_list_whatever_the_servic
     check_equal(result.stdout, whole, "environment")
 
 
-# ES4, ES6: the session is the builder's own, and has no terminal
-def test_a_builder_has_a_session_of_its_own_without_a_terminal(m):
-    pid, _, _, _, _, session, terminal = attack.show(m, "/proc/self/stat").stdout.decode().split()[:7]
-    check_equal((session, terminal), (pid, "0"), "session and terminal")
+# ES4, ES6: the session is the sandbox's own and has no terminal; init leads it, the builder leads its process group
+def test_a_builder_is_in_a_session_of_the_sandbox_without_a_terminal(m):
+    pid, _, _, _, group, session, terminal = attack.show(m, "/proc/self/stat").stdout.decode().split()[:7]
+    check_equal((group, session, terminal), (pid, "1", "0"), "process group, session and terminal")
 
 
 # MO8: nothing that a request mounts is seen outside, while it runs and afterwards
