@@ -1,0 +1,6 @@
+# What a board answers to a self test. Only one build at a time gets the board; it is power-cycled before each.
+import ../../nixos/run-hatch.nix {
+  builder = "board";
+  name = "self-test-on-board";
+  args = [ "self-test" ];
+}

@@ -1,0 +1,6 @@
+# An image with files of root and of others: what a build that is one user cannot make.
+import ../../nixos/run-hatch.nix {
+  builder = "image";
+  name = "web-image";
+  args = [ "web" ];
+}
