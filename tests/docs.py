@@ -81,6 +81,7 @@ def test_readme_shows_the_example_as_it_is():
     readme = text("README.md")
     assert re.sub(r"^#.*\n", "", text("examples/hello/default.nix")) in readme, "default.nix"
     assert text("examples/hello/hello.json") in readme, "hello.json"
+    assert text("examples/fpga/fpga.json") in readme, "fpga.json"
 
 
 def test_manual_pages_are_clean():
