@@ -39,7 +39,7 @@ static bool bench_start(struct bench *bench, const char *secret)
 	bench->speaker.stdout_fd = out[1];
 	bench->speaker.stderr_fd = errors[1];
 	bench->speaker.pulse_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	bench->tail_fd = memfd_create("tail", MFD_CLOEXEC);
+	bench->tail_fd = memfd_create("tail", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	const struct tap_plan plan = { bench->scan, bench->tail_fd };
 	int r = tap_start(&plan, &nobody_else, &bench->speaker, &bench->tap, &err);
@@ -220,11 +220,27 @@ static void ends_when_the_speaker_is_gone(void)
 	check(write(bench.speaker.stdout_fd, "x", 1) < 0 && errno == EPIPE);
 }
 
+/* A full disk, or here a file that nobody may write to, is no reason to lose a request. */
+static void a_tail_without_room_costs_the_tail_alone(void)
+{
+	cleanup_(bench_done) struct bench bench;
+
+	if (!bench_start(&bench, NULL))
+		return;
+	check(fcntl(bench.tail_fd, F_ADD_SEALS, F_SEAL_WRITE) == 0);
+	say(bench.speaker.stdout_fd, "out");
+	check(comes(bench.out_fd, "out"));
+	finish(&bench);
+	check(ends(bench.out_fd));
+	check(tail_is(&bench, "", 0));
+}
+
 static const struct unit_case cases[] = {
 	CASE(passes_both_streams_on_and_their_ends),
 	CASE(leaves_a_secret_out_that_comes_in_two_writes),
 	CASE(passes_on_what_it_held_back_when_the_stream_ends),
 	CASE(keeps_the_last_of_a_long_log),
+	CASE(a_tail_without_room_costs_the_tail_alone),
 	CASE(ends_when_the_speaker_is_gone),
 };
 

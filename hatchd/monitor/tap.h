@@ -20,7 +20,8 @@ struct tap_plan {
 	const struct scan *scan; /* NULL: nothing is left out */
 	int tail_fd; /* -1: no tail is kept; else the last TAP_TAIL_MAX bytes of both streams, in
 	                the order in which they came, are written there when both have ended.
-	                Borrowed; complete once helper_finish() has returned 0 */
+	                Borrowed; complete, as far as there was room, once helper_finish() has
+	                returned 0 */
 };
 
 /*
