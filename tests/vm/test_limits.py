@@ -430,6 +430,19 @@ def test_a_scratch_in_memory_counts_as_memory(m):
     check_equal(m.request("hog", ["4", "/build/file", "20"]).code, 0, "a little of both")
 
 
+# RX8
+def test_an_output_of_very_many_names_is_refused_by_its_entries_or_held_by_scratch(m):
+    make = "import os\nos.mkdir(os.environ['out'])\nfor i in range(30000): os.mkdir(f\"{os.environ['out']}/{i:0255}\")"
+    m.write_builder("wide", make, PYTHON, scratch_on="tmpfs", **limits(scratch="256M", output_entries=20000))
+    result = m.nix_build(m.hatch_derivation("wide", "wide"))
+    check(result.code != 0, "an output above its limit arrived")
+    line = m.journal_wait(HATCH_BUILDER="wide")[-1]
+    check_equal(line["HATCH_VERDICT"], "limit", "verdict")
+    m.write_builder("narrow", make, PYTHON, scratch_on="tmpfs", **limits(scratch="64M", output_entries=20000))
+    check(m.nix_build(m.hatch_derivation("narrow", "narrow")).code != 0, "a directory without room for its names arrived")
+    check_equal(m.journal_wait(HATCH_BUILDER="narrow")[-1]["HATCH_VERDICT"], "failed", "verdict")
+
+
 def need_watcher():
     if "watcher" not in scratch_way():
         raise Skip("the state directory has a project quota")
