@@ -392,14 +392,14 @@ static int find_credential(void *data, const char *name, struct error *err)
 	return unit_credentials_find(data, name, err);
 }
 
-int check_run(const char *config_dir, bool privileged)
+int check_run(const char *config_dir, bool privileged, bool layers)
 {
 	int host = check_host(privileged);
 	cleanup_(unit_credentials_done) struct unit_credentials credentials = { 0 };
 	/* Of a service that is not systemd's nobody knows what it will have. */
 	bool known = privileged && unit_credentials_load(&credentials) == 0;
 	const struct config_report report = { print_error, &credentials,
-		                              known ? find_credential : NULL };
+		                              known ? find_credential : NULL, layers };
 	struct config_check found;
 
 	print_scratch(config_dir, privileged);

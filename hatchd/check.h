@@ -6,7 +6,8 @@
 /*
  * check_run - validate the configuration and the host, print what was found
  *
+ * layers   also compare the layers of overlays with each other, which reads all of them
  * Returns  exit status: 0 all is well (protections that this host lacks are printed, and are no
  * error), 78 the configuration is at fault, 71 the host lacks what hatchd needs
  */
-int check_run(const char *config_dir, bool privileged);
+int check_run(const char *config_dir, bool privileged, bool layers);

@@ -28,16 +28,17 @@
 #include "lib/base/log.h"
 
 static struct monitor_options opt = { .config_dir = CONFIG_DIR, .privileged = true };
-static bool opt_check;
+static bool opt_check, opt_layers;
 
 static void print_help(void)
 {
 	puts("hatchd [--unprivileged] [--config DIR] [--state DIR]\n"
-	     "hatchd --check [--config DIR]\n"
+	     "hatchd --check [--layers] [--config DIR]\n"
 	     "\n"
 	     "Serves one request over the connection that systemd passes (Accept=yes).\n"
 	     "\n"
 	     "  --check         validate all of the configuration and the host, serve nothing\n"
+	     "  --layers        also say where layers of an overlay differ, with --check\n"
 	     "  --unprivileged  run builders as the calling user, for development; not as root\n"
 	     "  --config DIR    configuration instead of " CONFIG_DIR "\n"
 	     "  --state DIR     scratch and locks instead of what the configuration says\n"
@@ -49,9 +50,18 @@ static void print_help(void)
 
 static int parse_options(int argc, char **argv)
 {
-	enum { OPT_CHECK = 256, OPT_UNPRIVILEGED, OPT_CONFIG, OPT_STATE, OPT_VERSION, OPT_HELP };
+	enum {
+		OPT_CHECK = 256,
+		OPT_LAYERS,
+		OPT_UNPRIVILEGED,
+		OPT_CONFIG,
+		OPT_STATE,
+		OPT_VERSION,
+		OPT_HELP
+	};
 	static const struct option options[] = {
 		{ "check", no_argument, NULL, OPT_CHECK },
+		{ "layers", no_argument, NULL, OPT_LAYERS },
 		{ "unprivileged", no_argument, NULL, OPT_UNPRIVILEGED },
 		{ "config", required_argument, NULL, OPT_CONFIG },
 		{ "state", required_argument, NULL, OPT_STATE },
@@ -64,6 +74,9 @@ static int parse_options(int argc, char **argv)
 		switch (c) {
 		case OPT_CHECK:
 			opt_check = true;
+			break;
+		case OPT_LAYERS:
+			opt_layers = true;
 			break;
 		case OPT_UNPRIVILEGED:
 			opt.privileged = false;
@@ -236,7 +249,7 @@ int main(int argc, char **argv)
 		return EX_USAGE;
 	}
 	if (opt_check)
-		return check_run(opt.config_dir, opt.privileged);
+		return check_run(opt.config_dir, opt.privileged, opt_layers);
 	if (opt.privileged && geteuid() != 0) {
 		log_line(LOG_ERR, "hatchd needs root, or the option --unprivileged");
 		return EX_USAGE;

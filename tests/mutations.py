@@ -418,6 +418,9 @@ ROWS = [
      [VIEWS + "a_home_elsewhere_and_the_kernel_s_files_elsewhere_are_hidden"]),
     ("sockets_in_the_host_s_tree", [("hatchd/sandbox/host.c", "\t\thide_sockets,\n", "")],
      [VIEWS + "no_socket_of_the_host_can_be_connected_to"]),
+    ("comparison_of_layers", [("hatchd/config/layers.c", "a->st_size == b->st_size && same_bytes(a_fd, b_fd, name)", "a->st_size == b->st_size"),
+                              ("hatchd/config/layers.c", "static bool same_bytes(", "__attribute__((unused)) static bool same_bytes(")],
+     [VIEWS + "what_layers_hold_in_different_forms_is_listed_on_request"]),
     ("links_inside_of_a_bind", [(PLACE, "open_resolved(root_fd, path, flags, RESOLVE_IN_ROOT)", "open_resolved(root_fd, path, flags, 0)")],
      [SANDBOX + "a_link_inside_of_a_bind_does_not_lead_to_the_host"]),
     # --- secrets

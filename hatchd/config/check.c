@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
+#include "layers.h"
 #include "lib/base/fd.h"
 #include "range.h"
 #include "read.h"
@@ -111,6 +112,14 @@ static void check_network(const struct config *config, const struct builder *bui
 		count(checking, &err);
 }
 
+/* Takes as long as reading them does: only for who asks. */
+static void check_layers(const struct builder *builder, struct checking *checking)
+{
+	for (size_t i = 0;
+	     checking->report && checking->report->layers && i < builder->view.n_places; i++)
+		(void)layers_compare(builder, &builder->view.places[i], count, checking);
+}
+
 static void check_places(const struct config *config, const struct builder *builder,
                          struct checking *checking)
 {
@@ -138,6 +147,7 @@ static void check_builder(const struct config *config, const char *name, struct 
 		count(checking, &err);
 	check_places(config, &builder, checking);
 	check_network(config, &builder, checking);
+	check_layers(&builder, checking);
 }
 
 static void check_builders(const struct config *config, struct checking *checking)

@@ -21,6 +21,7 @@ struct config_report {
 	/* What is known of a credential of the unit that serves requests: 0, or a negative errno
 	 * with err set if it is not there or empty. NULL: nothing is known */
 	int (*credential)(void *data, const char *name, struct error *err);
+	bool layers; /* of config_check_all(): also compare the layers of overlays */
 };
 
 /* One file that is being read. */

@@ -310,6 +310,22 @@ def test_a_layer_that_is_missing_or_no_directory_stops_the_request_before_a_slot
         check_in(str(place / name), text, "what the check says")
 
 
+def test_what_layers_hold_in_different_forms_is_listed_on_request(m):
+    same = {"same": "x", "dir/same": "y", "dir/deep/file": "z"}
+    place = make_layers(m, a={**same, "text": "one", "dir/kind": ""}, b={**same, "text": "two", "dir/kind/x": ""}, c={**same, "text": "one", "new": ""})
+    for name in ("a", "b"):
+        (place / name / "link").symlink_to(name)
+        (place / name / "dir/fine").symlink_to("x")
+    m.write_builder("merged", "true", view={"overlay": stack("/opt/x", place, "a", "b", "c")})
+    check_equal(m.run(["hatchd", "--check"]).code, 0, "exit status without the option")
+    checked = m.run(["hatchd", "--check", "--layers"])
+    check_equal(checked.code, 78, "exit status")
+    lines = sorted(line.split("/opt/x, ", 1)[1] for line in checked.stdout.splitlines() if "in the overlay at" in line)
+    above = f"({place}/a is above {place}/b)"
+    check_equal(lines, [f"dir/kind: a file over a directory {above}", f"link: links to different places {above}", f"text: files that differ {above}"],
+                "what it lists")
+
+
 # MO6: what the kernel cannot stack is told by name
 def test_layers_that_are_stacked_too_deep_are_named(m):
     place = make_layers(m, a={"file": "a"}, b={"other": "b"})
