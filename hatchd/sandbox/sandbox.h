@@ -33,8 +33,8 @@ struct sandbox_plan {
 	int stdout_fd, stderr_fd;
 	const int *kept_fds; /* by init: slot and resources stay taken while anything lives */
 	size_t n_kept_fds;   /* SANDBOX_KEPT_MAX at most */
-	int describe_fd; /* where init says what it made; -1: nobody wants to know */
-	int network_fd; /* the network namespace that the definition names; -1: none */
+	int describe_fd;     /* where init says what it made; -1: nobody wants to know */
+	int network_fd;      /* the network namespace that the definition names; -1: none */
 	int cgroup_fd; /* directory of the request's cgroup; -1 in unprivileged mode without one */
 };
 
