@@ -163,9 +163,9 @@ static int fail(int said_fd, struct error *err)
 	read_said(said_fd, said);
 	(void)error_set(err, BLAME_HOST, ECHILD, "pasta could not connect a private network: %s",
 	                said[0] ? said : "it ended without a word");
-	return error_hint(err,
-	                  "it needs /dev/net/tun, which everybody may read and write (0666), a "
-	                  "network with a default route, and user namespaces; see hatchd(8)");
+	return error_hint(
+		err, "it needs /dev/net/tun, which everybody may read and write (0666), a "
+		     "network with a default route, and user namespaces; see hatch-builder(5)");
 }
 
 static int await_ready(int ready_fd, int said_fd, struct error *err)
