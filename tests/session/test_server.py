@@ -181,6 +181,22 @@ def test_returns_a_directory_of_many_names():
     assert len(tar_names(result.output("out"))) == 1001
 
 
+def test_a_tree_of_ones_own_is_the_root():
+    tree = pathlib.Path(server.dir, "tree")
+    tree.mkdir()
+    for name in ("bin", "lib", "lib64"):
+        (tree / name).symlink_to(f"usr/{name}")
+    (tree / "marker").write_text("mine\n")
+    for path in (tree, *tree.iterdir()):
+        os.chown(path, server.uid, -1, follow_symlinks=False)
+    view = {"read": ["/usr", f"{server.dir}/bin"]}
+    for top, said in (({}, b"mine\n"), ({"readonly": False}, b"mine\nx\n")):
+        server.builder("rooted", "cat /marker; echo x >/new && cat /new; exit 0", root={"tree": str(tree), **top}, view=view)
+        result = server.request("rooted")
+        assert result.stdout == said, (top, result, server.log_text()[-500:])
+        assert not (tree / "new").exists()
+
+
 def test_inline_reply_has_no_attachments():
     result = server.request("echo", ["é"], reply="inline")
     assert result.code == 0, result
