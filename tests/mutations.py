@@ -215,8 +215,7 @@ ROWS = [
     ("units_of_a_killed_holder", [("hatchd/slot/resource.c", "r = left->find(left->context, &record, err);", "r = 0;")],
      ["unit:pool:a_unit_of_a_killed_holder_is_free_when_its_slot_is_cleared"]),
     ("units_beyond_a_lowered_count", [("hatchd/slot/resource.c", "stock->n_free--;", "stock->n_free -= file[strlen(file) - 1] == '0';")],
-     ["unit:pool:more_units_than_there_are_now_count_while_they_are_held",
-      "machine:test_resources.py:a_count_that_is_lowered_while_more_is_held_is_kept_from_then_on"]),
+     ["unit:pool:more_units_than_there_are_now_count_while_they_are_held"]),
     ("refusal_of_strays", [("hatchd/slot/pool.c", "pool->refuse_strays && stray_find(user->uid, &pid) > 0", "0")],
      ["machine:test_leftovers.py:a_build_user_with_a_stray_process_is_refused_and_told"]),
     ("sweep_beside_the_request", [("hatchd/monitor/acquire.c", "job_sweep(job);", "job_sweep(job);\n\tjob_await_sweep(job);")],
@@ -229,8 +228,6 @@ ROWS = [
      ["machine:test_hooks.py:commands_run_as_the_build_user_unless_the_definition_says_root"]),
     ("end_of_what_a_hook_started", [(STEWARD, "else if (cgroup_kill(work->plan->own, OWN_KILL_TIMEOUT_MS, &err) < 0)", "else if (kill(pid, SIGKILL) < 0)")],
      ["machine:test_hooks.py:what_a_command_leaves_running_ends_with_it"]),
-    ("wait_for_the_stop_of_a_killed_one", [(STEWARD, "(void)was_stopped(STOP_WAVE_MS);", "{}")],
-     ["machine:test_hooks.py:after_runs_though_the_server_is_killed_and_the_seat_is_free_only_then"]),
     ("second_run_of_a_stopped_after", [(STEWARD, "WTERMSIG(status) == SIGTERM && was_stopped(0)", "0")],
      ["machine:test_hooks.py:a_stop_while_after_runs_does_not_leave_it_half_done"]),
     # --- what is kept of a failure
