@@ -223,7 +223,8 @@ def test_ps_tells_what_runs_and_waits(m):
 
 
 def test_ps_tells_the_memory_of_a_request_where_the_kernel_counts_it(m):
-    m.write_builder("eats", "import time; b = b'x' * 32 * 1024 * 1024; print('begun', flush=True); time.sleep(60)", PYTHON)
+    m.write_builder("eats", "import time; b = b'x' * 32 * 1024 * 1024; print('begun', flush=True); time.sleep(60)", PYTHON,
+                    limits={"time_sec": 60 * m.slow, "memory": "300M"}, limits_optional=True)
     ask(m, "eats", "stdout")
     [request] = running(m, builder="eats")
     if request["memory_bytes"] is None:
