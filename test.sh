@@ -84,17 +84,14 @@ machine_trees() {
         tests/vm/tree.sh trixie && tests/vm/tree.sh trixie kernel && tests/vm/tree.sh bookworm
 }
 
+# Those but the soak, which is a stage of its own.
+machine_tests() {
+        find tests/vm -name 'test_*.py' ! -name test_soak.py | sort
+}
+
 machine_container() {
-        set -- tests/vm/test_*.py
-        for file in "$@"; do
-                shift
-                case $file in
-                */test_virtual_machine.py) ;; # what only a kernel of its own has
-                */test_soak.py) ;;            # a stage of its own
-                *) set -- "$@" "$file" ;;
-                esac
-        done
-        tests/vm/run-machine -b "$release" -l "$logs/machine_container.journal" trixie nspawn "$@"
+        # Word splitting is meant.
+        tests/vm/run-machine -b "$release" -l "$logs/machine_container.journal" trixie nspawn $(machine_tests)
 }
 
 machine_soak() {
@@ -115,8 +112,8 @@ machine_newest() {
 }
 
 machine_emulator() {
-        tests/vm/run-machine -b "$release" -l "$logs/machine_emulator.journal" trixie qemu \
-                tests/vm/test_virtual_machine.py tests/vm/test_readme_example.py
+        HATCH_MACHINE_SECONDS=2400 tests/vm/run-machine -k -b "$release" -l "$logs/machine_emulator.journal" trixie qemu \
+                $(machine_tests)
 }
 
 sources() {

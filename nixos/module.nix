@@ -9,6 +9,12 @@ let
   cfg = config.services.hatchd;
   json = pkgs.formats.json { };
 
+  hook = [
+    "command"
+    "time_sec"
+    "user"
+  ];
+
   # The keys of hatch-builder(5), and of those that are objects the keys inside. null: no object, or one with names of
   # the administrator's choice. The test tests/nix compares this with the tables of the server.
   builderKeys = {
@@ -36,6 +42,8 @@ let
     time_namespace = null;
     network = null;
     resources = null;
+    before = hook;
+    after = hook;
     credentials = null;
     credentials_scan = null;
     root = [

@@ -39,6 +39,8 @@ SLOW = int(os.environ.get("HATCH_TEST_SLOW", "1"))
 
 # "nspawn": a container on somebody else's kernel, without most controllers of cgroup v2; "qemu": a kernel of its own.
 KIND = os.environ.get("HATCH_MACHINE_KIND", "nspawn")
+# Only tests that say on which kind of machine they are made.
+ONLY_KIND = os.environ.get("HATCH_MACHINE_ONLY_KIND") == "yes"
 
 CONFIG = pathlib.Path("/etc/hatch")
 STATE = pathlib.Path("/var/lib/hatch")
@@ -77,6 +79,12 @@ def shorten(text, limit=1500):
 def own_kernel(function):
     """A test for machines that are not containers: it needs all controllers, loop devices or real device nodes."""
     function.kind = "qemu"
+    return function
+
+
+def everywhere(function):
+    """A test that is also made where only those for that kind of machine are."""
+    function.kind = KIND
     return function
 
 
@@ -621,7 +629,8 @@ def load_tests(files):
         spec.loader.exec_module(module)
         found = [(name[5:], value) for name, value in vars(module).items() if name.startswith("test_") and callable(value)]
         check(found, f"{file} holds no test")
-        yield from ((name, function) for name, function in found if getattr(function, "kind", KIND) == KIND)
+        usual = None if ONLY_KIND else KIND
+        yield from ((name, function) for name, function in found if getattr(function, "kind", usual) == KIND)
 
 
 def on_alarm(_signal, _frame):

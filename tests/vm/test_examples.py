@@ -20,7 +20,7 @@ def install(m, path, content, mode=0o755):
     path = pathlib.Path(path)
     made = [parent for parent in path.parents if not parent.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
-    for parent in made:
+    for parent in reversed(made):
         m.after_test(lambda parent=parent: parent.rmdir())
     path.write_text(content)
     path.chmod(mode)

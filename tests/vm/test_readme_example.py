@@ -3,7 +3,7 @@
 import pathlib
 import stat
 
-from machine import SOCKET, check, check_equal, check_in
+from machine import SOCKET, check, check_equal, check_in, everywhere
 
 EXAMPLE = pathlib.Path("/opt/hatch-test/examples/hello")
 
@@ -13,6 +13,7 @@ def install_example(m):
     m.write_definition("hello", (EXAMPLE / "hello.json").read_text())
 
 
+@everywhere
 def test_the_example_of_the_readme_brings_its_tree_into_out(m):
     install_example(m)
     cursor = m.journal_cursor()
