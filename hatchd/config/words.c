@@ -127,8 +127,8 @@ static int check_bundle_variable(struct reading *in, const struct value *item,
 /* "NAME=value". What is set already stays. */
 static int add_variable(struct reading *in, const struct value *item, struct builder *builder)
 {
-	struct variable *set = builder->environment.set;
 	cleanup_free char *name = NULL, *text = NULL;
+	struct variable *set;
 	const char *equals;
 
 	if (expect_text(in, item, ARGUMENT_MAX) < 0)
@@ -138,7 +138,7 @@ static int add_variable(struct reading *in, const struct value *item, struct bui
 		return reading_fail(in, item, EINVAL, "expected \"NAME=value\"");
 	name = strndup(item->string, (size_t)(equals - item->string));
 	text = strdup(equals + 1);
-	set = reallocarray(set, builder->environment.n_set + 1, sizeof(*set));
+	set = reallocarray(builder->environment.set, builder->environment.n_set + 1, sizeof(*set));
 	if (set)
 		builder->environment.set = set;
 	if (!name || !text || !set)

@@ -46,7 +46,6 @@ static int announce(struct job *job, struct error *err)
 	return r;
 }
 
-/* Before the helpers are forked: what is in our own group may have to leave it. */
 /* A kernel without the means is reported by hatchd --check; one that has them must not fail. */
 static int confine_devices(struct job *job, struct error *err)
 {
@@ -58,6 +57,7 @@ static int confine_devices(struct job *job, struct error *err)
 	                   job->cgroup.path);
 }
 
+/* Before the helpers are forked: what is in our own group may have to leave it. */
 static int make_cgroup(struct job *job, struct error *err)
 {
 	int r = cgroup_create(strrchr(job->made.cgroup, '/') + 1, &job->cgroup, err);

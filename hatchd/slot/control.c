@@ -104,9 +104,9 @@ static bool can_hold(int group_fd, const char *key)
 }
 
 /* Has an earlier row the same key? */
-static bool is_second(size_t i)
+static bool is_second(const struct row *row)
 {
-	return i > 0 && strcmp(rows[i - 1].key, rows[i].key) == 0;
+	return row > rows && strcmp(row[-1].key, row->key) == 0;
 }
 
 void control_missing(const struct limits *limits, int group_fd, char ret[CONTROL_MISSING_MAX])
@@ -116,7 +116,7 @@ void control_missing(const struct limits *limits, int group_fd, char ret[CONTROL
 
 	ret[0] = '\0';
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		if (!asked_for(limits, &rows[i]) || is_second(i) ||
+		if (!asked_for(limits, &rows[i]) || is_second(&rows[i]) ||
 		    (delegated && can_hold(group_fd, rows[i].key)))
 			continue;
 		len += (size_t)snprintf(ret + len, CONTROL_MISSING_MAX - len, "%s%s",

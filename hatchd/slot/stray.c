@@ -29,15 +29,20 @@ static void closedirp(DIR **dir)
 /* Any of its four uids. */
 static bool has_uid(const char *status, uid_t uid)
 {
-	const char *line = strstr(status, "\nUid:");
-	unsigned ids[4];
+	static const char key[] = "\nUid:";
+	const char *at = strstr(status, key);
+	bool found = false;
 
-	if (!line || sscanf(line, "\nUid: %u %u %u %u", &ids[0], &ids[1], &ids[2], &ids[3]) != 4)
+	if (!at)
 		return false;
-	for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
-		if (ids[i] == uid)
-			return true;
-	return false;
+	at += strlen(key);
+	for (size_t i = 0; i < 4; i++) {
+		char *end;
+
+		found |= strtoul(at, &end, 10) == uid && end != at;
+		at = end;
+	}
+	return found;
 }
 
 static bool has_ended(const char *status)

@@ -323,7 +323,8 @@ static const char *const canonical[] = {
 	"{\"type\":\"exit\",\"code\":0,\"receipt\":" RECEIPT_OPEN "}}",
 	"{\"type\":\"exit\",\"code\":137,\"signal\":9,\"receipt\":" RECEIPT_OPEN "}}",
 	"{\"type\":\"exit\",\"code\":124,\"timed_out\":true,\"receipt\":" RECEIPT_OPEN "}}",
-	"{\"type\":\"exit\",\"code\":1,\"kept\":\"0123456789abcdef\",\"receipt\":" RECEIPT_OPEN "}}",
+	"{\"type\":\"exit\",\"code\":1,\"kept\":\"0123456789abcdef\",\"receipt\":" RECEIPT_OPEN
+	"}}",
 	"{\"type\":\"error\",\"code\":\"bad-request\",\"message\":\"\",\"hint\":\"do\"}",
 	"{\"type\":\"builders\",\"builders\":[]}",
 	"{\"type\":\"builders\",\"builders\":[{\"name\":\"a\",\"description\":\"\"},"
