@@ -54,14 +54,15 @@ class Server:
         for name, program in (("hatchd", HATCHD), ("hatch", HATCH), ("hatchctl", HATCHCTL)):
             shutil.copy(program, f"{self.dir}/bin/{name}")  # the build directory may be closed to others
         self.uid = pwd.getpwnam(USER).pw_uid if os.geteuid() == 0 else os.geteuid()
-        self._own()
+        self._own(self.dir)
         self.log = open(f"{self.dir}/log", "w+b")
         self.process = None
 
-    def _own(self):
+    def _own(self, place):
+        """Give what is below a place, which nobody else changes meanwhile, to who runs the server."""
         if os.geteuid() != 0:
             return
-        for root, dirs, files in os.walk(self.dir):
+        for root, dirs, files in os.walk(place):
             for name in [root] + [os.path.join(root, f) for f in dirs + files]:
                 os.chown(name, self.uid, -1, follow_symlinks=False)
 
@@ -75,7 +76,8 @@ class Server:
         keys.setdefault("view", {"read": [f"{self.dir}/bin"]})
         with open(f"{self.config}/builders.d/{name}.json", "w") as file:
             json.dump(keys, file)
-        self._own()
+        self._own(f"{self.dir}/bin")
+        self._own(self.config)
 
     def start(self, wrapper=()):
         self.process = subprocess.Popen(
