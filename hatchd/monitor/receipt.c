@@ -192,6 +192,7 @@ int receipt_print(const struct receipt *receipt, struct buffer *ret)
 
 	add_who(&fields, receipt);
 	add_result(&fields, receipt);
+	add_usage(&fields, &receipt->usage);
 	for (size_t i = 0; r == 0 && i < fields.n_items; i++) {
 		text_escape(fields.items[i], strlen(fields.items[i]), clean, sizeof(clean));
 		r = buffer_printf(ret, "%s\n", clean);

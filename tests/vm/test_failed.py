@@ -49,6 +49,7 @@ def test_a_failed_request_leaves_its_files_its_log_and_its_story(m):
     check_equal(receipt["HATCH_EXIT"], "3", "exit status of the receipt")
     check_equal(receipt["HATCH_PEER_UID"], "0", "caller of the receipt")
     check_equal(receipt["HATCH_VERDICT"], "failed", "verdict of the receipt")
+    check("HATCH_CPU_USER_US" in receipt, f"the receipt does not tell what was used: {receipt}")
     check_equal((bundle / "definition").read_bytes(), pathlib.Path("/etc/hatch/builders.d/fails.json").read_bytes(), "definition")
     sandbox = (bundle / "sandbox").read_text()
     for part in ("[command]\n", "[environment]\n", "HOME=/build", "[mounts]\n", " /build ", "[status]\n", "CapEff:\t0000000000000000"):
