@@ -51,6 +51,45 @@ def test_manual_lists_the_environment_of_a_builder():
     assert real and not missing, f"hatch-builder(5) lacks {sorted(missing)}"
 
 
+def keys_read_by(pattern):
+    """What the tables of configuration name, in the files that match."""
+    tables = [table for file in sorted(ROOT.glob(pattern))
+              for table in re.findall(r"struct member \w+\[\] = \{(.*?)\n\};", file.read_text(), re.DOTALL)]
+    return {key for table in tables for key in re.findall(r'\{ "(\w+)",', table)}
+
+
+def test_manuals_have_an_example_of_each_key():
+    of_service = keys_read_by("hatchd/config/config.c")
+    of_bundle = keys_read_by("hatchd/config/bundle.c")
+    of_builder = keys_read_by("hatchd/config/[!bc]*.c") | keys_read_by("hatchd/config/builder.c")
+    assert {"command", "memory", "lower"} <= of_builder and "store" in of_service and "mounts" in of_bundle, of_builder
+    for page, keys in (("hatch-builder.5", of_builder), ("hatchd.json.5", of_service)):
+        shown = set(re.findall(r'(?:\\\(dq|")(\w+)(?:\\\(dq|"): *\S', text(f"docs/man/{page}")))
+        assert not keys - shown, f"{page} has no example of {sorted(keys - shown)}"
+
+
+def test_readme_and_manuals_use_options_that_hatchctl_has():
+    real = set(re.findall(r'\{ "([a-z-]+)", (?:no|required)_argument', text("hatchctl/main.c")))
+    for file in ("README.md", "docs/man/hatchctl.1", "docs/man/hatchd.8", "docs/man/hatch-builder.5"):
+        lines = re.findall(r"^(?:[#$] )?hatchctl .*(?:\\e\n.*)*", text(file), re.MULTILINE)
+        used = {option for line in lines for option in re.findall(r" --([a-z]+)", line.split(" # ")[0])}
+        assert used <= real, f"{file} uses {sorted(used - real)}"
+
+
+def test_manual_lists_what_explain_prints_for_programs():
+    real = set(re.findall(r'(?:json_\w+|write_limit|write_words)\(json, "(\w+)"', text("hatchctl/sheet.c")))
+    page = text("docs/man/hatchctl.1").split(".It Cm explain\nThe texts")[1].split(".Sh FILES")[0]
+    missing = {name for name in real if not re.search(rf"\b{name}\b", page)}
+    assert len(real) > 40 and not missing, f"hatchctl(1) lacks {sorted(missing)}"
+
+
+def test_tables_of_documents_are_whole():
+    for file in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
+        for block in re.split(r"\n\s*\n", file.read_text()):
+            rows = [line.strip().startswith("|") for line in block.strip().splitlines()]
+            assert all(rows) or not any(rows) or "```" in block, f"{file.name}: a row stands outside of its table: {block[:80]}"
+
+
 def test_architecture_shows_the_table_of_layers():
     spec = importlib.util.spec_from_file_location("layers", ROOT / "tests/layers.py")
     source = spec.loader.get_source("layers").split("\nINCLUDE = ")[0]
