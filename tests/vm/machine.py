@@ -331,11 +331,11 @@ class Snapshot:
 
     @staticmethod
     def _files():
-        # Lock files of the pool stay; they are made once and hold nothing.
+        # Lock files stay, and the directory of what was kept; they are made once and hold nothing.
         lasting = (str(STATE / "pool"), str(STATE / "pool/resource"))
         for place in (STATE, pathlib.Path("/run/hatch"), pathlib.Path("/dev/shm"), pathlib.Path("/dev/mqueue")):
             for path in below(place):
-                if os.path.dirname(path) not in lasting:
+                if os.path.dirname(path) not in lasting and path != str(STATE / "failed"):
                     yield path
 
     @staticmethod

@@ -576,7 +576,8 @@ def test_a_view_that_is_missing_on_the_host_is_told_with_file_and_key(m):
     check_equal(m.request("sees").error, "server-failed", "answer")
     line = m.journal_wait(cursor, HATCH_BUILDER="sees")[0]
     check_in("/var/lib/not-there", line["HATCH_ERROR"], "HATCH_ERROR")
-    check_in("/etc/hatch/builders.d/sees.json", line["HATCH_HINT"], "HATCH_HINT")
+    check_in("/etc/hatch/builders.d/sees.json:", line["HATCH_ERROR"], "HATCH_ERROR")
+    check_in('"view"', line["HATCH_HINT"], "HATCH_HINT")
 
 
 def stop_all(m):
