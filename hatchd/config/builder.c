@@ -247,13 +247,7 @@ int builder_check_command(const struct config *config, const struct builder *bui
 	struct error why;
 	int r = check_program(config, builder, root_fd, ret_fd, &why);
 
-	if (r == 0)
-		return 0;
-	(void)error_set(err, BLAME_HOST, why.code, "the command of builder `%s` (%s): %s",
-	                builder->name, builder->file, why.text);
-	if (why.hint[0])
-		(void)error_hint(err, "%s", why.hint);
-	return -why.code;
+	return r == 0 ? 0 : builder_fail(builder, "command", 0, "command", &why, err);
 }
 
 int builder_check_start(const struct config *config, const struct builder *builder,

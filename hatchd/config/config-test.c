@@ -1134,7 +1134,7 @@ static void tells_what_an_image_is_by_what_is_in_it(void)
 		check(builder_open_root(&owned, &builder, &fd, &type, &err) == rows[i].expected);
 		check((fd >= 0) == (rows[i].expected == 0));
 		check(rows[i].type ? type && strcmp(type, rows[i].type) == 0 : !type);
-		check(rows[i].expected == 0 || strstr(err.text, "the root of builder `b` (F)"));
+		check(rows[i].expected == 0 || strstr(err.text, "F: the root of builder `b`: "));
 	}
 }
 

@@ -334,6 +334,17 @@ struct position {
 struct position builder_position(const struct builder *builder, const char *key, size_t item);
 
 /*
+ * builder_fail - say what of the definition the host does not have, and where that stands
+ *
+ * "FILE:LINE:COLUMN: the WHAT of builder `NAME`: " and the text of why, with its hint; without line
+ * and column if the key is not in the definition, like a command that a bundle's file names.
+ * key, item  as of builder_position()
+ * Returns    -why->code, BLAME_HOST
+ */
+int builder_fail(const struct builder *builder, const char *key, size_t item, const char *what,
+                 const struct error *why, struct error *err);
+
+/*
  * builder_open_root - open what builder->root names, if only root could have changed it
  *
  * ret_fd    O_PATH descriptor of a directory, or an image for reading; -1 for ROOT_SYSTEM

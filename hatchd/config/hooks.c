@@ -1,5 +1,6 @@
 /* "before" and "after": commands of the administrator's, on the host, around the builder. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "builder.h"
@@ -65,20 +66,16 @@ int read_hook(struct reading *in, const struct value *value, const struct member
 static int check_program(const struct config *config, const struct builder *builder,
                          const struct hook *hook, const char *key, struct error *err)
 {
+	char path[32], what[32];
 	cleanup_fd int fd = -1;
 	struct error why;
-	int r;
 
-	if (!hook->command)
+	if (!hook->command ||
+	    trusted_program(hook->command[0], config->owner_uid, &fd, NULL, &why) >= 0)
 		return 0;
-	r = trusted_program(hook->command[0], config->owner_uid, &fd, NULL, &why);
-	if (r >= 0)
-		return 0;
-	(void)error_set(err, BLAME_HOST, why.code, "the command `%s` of builder `%s` (%s): %s", key,
-	                builder->name, builder->file, why.text);
-	if (why.hint[0])
-		(void)error_hint(err, "%s", why.hint);
-	return -why.code;
+	(void)snprintf(path, sizeof(path), "%s.command", key);
+	(void)snprintf(what, sizeof(what), "command `%s`", key);
+	return builder_fail(builder, path, 0, what, &why, err);
 }
 
 int builder_check_hooks(const struct config *config, const struct builder *builder,

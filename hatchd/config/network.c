@@ -196,23 +196,27 @@ int read_network(struct reading *in, const struct value *value, const struct mem
 
 /* --- what it needs --- */
 
+static int fail_network(const struct builder *builder, const struct error *why, struct error *err)
+{
+	return builder_fail(builder, "network", POSITION_OF_KEY, "network", why, err);
+}
+
 static int open_namespace(const struct builder *builder, int *ret_fd, struct error *err)
 {
 	const char *path = builder->network.path;
 	cleanup_fd int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	struct error why;
 
 	if (fd < 0) {
-		(void)error_errno(err, BLAME_HOST, errno,
-		                  "cannot open the network namespace %s of builder `%s`", path,
-		                  builder->name);
-		return error_hint(err, "make it: ip netns add %s; or change \"network\" in %s",
-		                  path + sizeof(netns_dir) - 1, builder->file);
+		(void)error_errno(&why, BLAME_HOST, errno, "cannot open the namespace %s", path);
+		(void)error_hint(&why, "make it: ip netns add %s; or name another",
+		                 path + sizeof(netns_dir) - 1);
+		return fail_network(builder, &why, err);
 	}
 	if (ioctl(fd, NS_GET_NSTYPE) != CLONE_NEWNET) {
-		(void)error_set(err, BLAME_HOST, EINVAL,
-		                "%s of builder `%s` is no network namespace", path, builder->name);
-		return error_hint(err, "see ip-netns(8); \"network\" in %s names it",
-		                  builder->file);
+		(void)error_set(&why, BLAME_HOST, EINVAL, "%s is no network namespace", path);
+		(void)error_hint(&why, "see ip-netns(8)");
+		return fail_network(builder, &why, err);
 	}
 	*ret_fd = take_fd(&fd);
 	return 0;
@@ -227,14 +231,12 @@ static int check_pasta(const struct config *config, const struct builder *builde
 
 	if (r == 0)
 		return 0;
-	(void)error_set(err, BLAME_HOST, why.code, "the private network of builder `%s` (%s): %s",
-	                builder->name, builder->file, why.text);
 	if (r == -ENOENT)
-		return error_hint(
-			err,
+		(void)error_hint(
+			&why,
 			"install the package passt, or say where its pasta is: \"pasta\" in %s",
 			config->file);
-	return error_hint(err, "%s", why.hint);
+	return fail_network(builder, &why, err);
 }
 
 int builder_open_network(const struct config *config, const struct builder *builder, int *ret_fd,

@@ -118,14 +118,9 @@ int check_root(struct reading *in, struct builder *builder)
 	                        "one of them");
 }
 
-/* What is said of a builder's root: "the root of builder `x` (FILE)". */
 static int fail_root(const struct builder *builder, const struct error *why, struct error *err)
 {
-	(void)error_set(err, BLAME_HOST, why->code, "the root of builder `%s` (%s): %s",
-	                builder->name, builder->file, why->text);
-	if (why->hint[0])
-		(void)error_hint(err, "%s", why->hint);
-	return -why->code;
+	return builder_fail(builder, "root", POSITION_OF_KEY, "root", why, err);
 }
 
 /* What an image is, by what stands in it: its name says nothing. */

@@ -2,6 +2,7 @@
 #include "source.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "config.h"
@@ -71,4 +72,19 @@ struct position builder_position(const struct builder *builder, const char *key,
 		document_place(&builder->source->doc, value->items[item].at, &position.line,
 		               &position.column);
 	return position;
+}
+
+int builder_fail(const struct builder *builder, const char *key, size_t item, const char *what,
+                 const struct error *why, struct error *err)
+{
+	struct position at = builder_position(builder, key, item);
+	char place[48] = "";
+
+	if (at.line)
+		(void)snprintf(place, sizeof(place), ":%zu:%zu", at.line, at.column);
+	(void)error_set(err, BLAME_HOST, why->code, "%s%s: the %s of builder `%s`: %s",
+	                builder->file, place, what, builder->name, why->text);
+	if (why->hint[0])
+		(void)error_hint(err, "%s", why->hint);
+	return -why->code;
 }

@@ -45,17 +45,19 @@ static int mount_image(const struct builder *builder, int file_fd, const char *t
 	cleanup_fd int loop_fd = -1, mount_fd = -1;
 	struct error why = { 0 };
 
-	if (geteuid() != 0)
-		return error_set(err, BLAME_HOST, EPERM,
-		                 "the root of builder `%s` (%s) is an image, which only root can "
-		                 "mount",
-		                 builder->name, builder->file);
+	if (geteuid() != 0) {
+		(void)error_set(&why, BLAME_HOST, EPERM, "only root can mount an image");
+		return builder_fail(builder, "root", POSITION_OF_KEY, "root", &why, err);
+	}
 	loop_fd = loop_attach(file_fd, builder->root.path, device, &why);
 	mount_fd = loop_fd < 0 ? loop_fd : mount_type(type, device, &why);
 	if (mount_fd < 0) {
-		(void)error_set(err, BLAME_HOST, why.code, "the root of builder `%s` (%s), %s: %s",
-		                builder->name, builder->file, builder->root.path, why.text);
-		return error_hint(err, "%s", why.hint);
+		struct error whole;
+
+		(void)error_set(&whole, BLAME_HOST, why.code, "%s: %s", builder->root.path,
+		                why.text);
+		(void)error_hint(&whole, "%s", why.hint);
+		return builder_fail(builder, "root", POSITION_OF_KEY, "root", &whole, err);
 	}
 	return take_fd(&mount_fd);
 }
