@@ -271,6 +271,11 @@ def knows_its_options(place):
                   ["list", "--since", "now"], ["history", "--names"], ["explain"]):
         done = place.run(*words)
         assert done.returncode == 64 and "usage: hatchctl" in done.stderr, (words, done)
+    for words, said in ((["frobnicate"], "no verb frobnicate"), (["explain"], "needs a builder"),
+                        (["show"], "needs a request"), (["history", "more"], "unexpected more"),
+                        (["history", "--verdict", "fialed"], "--verdict fialed; expected")):
+        done = place.run(*words)
+        assert done.returncode == 64 and said in done.stderr.splitlines()[0], (words, done)
     assert place.run("--help").stdout.startswith("usage: hatchctl")
     assert place.run("--version").stdout.startswith("hatchctl 0.")
 

@@ -46,6 +46,25 @@ static int parse_lines(const char *text, uint64_t *ret)
 	return 0;
 }
 
+/* Of HATCH_VERDICT, hatchd(8): no other word would ever find anything. */
+static int check_verdict(const char *word)
+{
+	static const char *const verdicts[] = {
+		"done",    "failed", "timed-out", "oom",         "cancelled",
+		"refused", "busy",   "not-ready", "not-found",   "cannot-run",
+		"limit",   "output", "stopping",  "bad-request", "server-failed",
+	};
+
+	for (size_t i = 0; word && i < ARRAY_SIZE(verdicts); i++)
+		if (strcmp(verdicts[i], word) == 0)
+			return 0;
+	return !word ? 0
+	             : fail_usage(
+			       "--verdict %s; expected a word of HATCH_VERDICT in hatchd(8), such "
+			       "as failed, refused, timed-out or server-failed",
+			       word);
+}
+
 static int make_filter(const struct options *options, struct journal_filter *ret)
 {
 	int r;
@@ -61,7 +80,9 @@ static int make_filter(const struct options *options, struct journal_filter *ret
 	if (options->uid && user_find(options->uid, &ret->peer_uid) < 0)
 		return fail_usage("--uid %s; expected a number, or the name of a user",
 		                  options->uid);
-	r = parse_when("since", options->since, &ret->since_usec);
+	r = check_verdict(options->verdict);
+	if (r == 0)
+		r = parse_when("since", options->since, &ret->since_usec);
 	if (r == 0)
 		r = parse_when("until", options->until, &ret->until_usec);
 	return r != 0 ? r : parse_lines(options->lines, &ret->lines);

@@ -217,6 +217,11 @@ static bool takes(const struct verb *verb, const struct options *options, uint64
 			(void)fail_usage("%s does not take --%s", verb->name, rows[i].name);
 			return false;
 		}
+	if (options->n_words < verb->min_words)
+		(void)fail_usage("%s needs a %s", verb->name,
+		                 verb->bit == EXPLAIN ? "builder" : "request");
+	if (options->n_words > verb->max_words)
+		(void)fail_usage("%s: unexpected %s", verb->name, options->words[verb->max_words]);
 	return options->n_words >= verb->min_words && options->n_words <= verb->max_words;
 }
 
@@ -238,6 +243,8 @@ int main(int argc, char **argv)
 		verb = find_verb(optind < argc ? argv[optind] : NULL);
 		if (verb && takes(verb, &options, used))
 			return verb->run(&options);
+		if (!verb && optind < argc)
+			(void)fail_usage("there is no verb %s", argv[optind]);
 	}
 	print_usage(stderr);
 	return EX_USAGE;

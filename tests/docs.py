@@ -83,6 +83,16 @@ def test_manual_lists_what_explain_prints_for_programs():
     assert len(real) > 40 and not missing, f"hatchctl(1) lacks {sorted(missing)}"
 
 
+def test_verdicts_are_the_same_everywhere():
+    real = set(re.findall(r'"([a-z-]+)"', text("hatchctl/history.c").split("verdicts[] = {")[1].split("};")[0]))
+    page = text("docs/man/hatchd.8").split("It Li HATCH_VERDICT")[1].split(".It Li")[0]
+    documented = set(re.findall(r"\b[a-z][a-z-]+\b", " ".join(re.findall(r"^\.Li (.*)$", page, re.MULTILINE))))
+    check_same("verdicts", documented, real)
+    for shell in ("_hatchctl", "hatchctl.bash", "hatchctl.fish"):
+        words = re.search(r"done failed [a-z -]+", text(f"hatchctl/completions/{shell}"))[0].split()
+        check_same(f"verdicts in {shell}", set(words), real)
+
+
 def test_tables_of_documents_are_whole():
     for file in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
         for block in re.split(r"\n\s*\n", file.read_text()):

@@ -26,7 +26,7 @@ _hatchctl_names() {
 
 # _hatchctl_value OPTION: complete what follows it; false if it takes no value.
 _hatchctl_value() {
-        local verdicts="done failed timed-out cancelled refused bad-request busy limit output stopping server-failed"
+        local verdicts="done failed timed-out oom cancelled refused busy not-ready not-found cannot-run limit output stopping bad-request server-failed"
         case $1 in
         --config | --journal | --state) mapfile -t COMPREPLY < <(compgen -d -- "$2") ;;
         --builder) mapfile -t COMPREPLY < <(compgen -W "$(_hatchctl_names list)" -- "$2") ;;

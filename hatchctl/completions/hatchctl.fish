@@ -40,7 +40,7 @@ complete -c hatchctl -n '__hatchctl_verb history' -l builder -x -a '(__hatchctl_
 complete -c hatchctl -n '__hatchctl_verb history' -l uid -x -a '(__fish_complete_users)' -d 'Only requests of this user'
 complete -c hatchctl -n '__hatchctl_verb history' -l derivation -x -d 'Only requests of derivations that match'
 complete -c hatchctl -n '__hatchctl_verb history' -l verdict -x -d 'Only requests that ended so' \
-    -a 'done failed timed-out cancelled refused bad-request busy limit output stopping server-failed'
+    -a 'done failed timed-out oom cancelled refused busy not-ready not-found cannot-run limit output stopping bad-request server-failed'
 complete -c hatchctl -n '__hatchctl_verb history' -l since -x -a 'today yesterday' -d 'Only requests that ended since'
 complete -c hatchctl -n '__hatchctl_verb history' -l until -x -a 'today yesterday' -d 'Only requests that ended until'
 complete -c hatchctl -n '__hatchctl_verb history' -l lines -x -a all -d 'So many'
