@@ -279,6 +279,8 @@ int phase_build(struct job *job, struct error *err)
 	user_ns_done(&layers);
 	if (r == 0)
 		r = drop_privileges(job, err);
+	if (r == 0)
+		r = sandbox_run(&job->sandbox, err);
 	fd_closep(&job->root_fd);
 	fd_closep(&job->command_fd);
 	credentials_done(&job->credentials); /* who needs them has them */

@@ -168,6 +168,14 @@ static int reap(pid_t builder, int *ret_status)
 	}
 }
 
+/* Until the monitor has nothing left that the builder could be after; false when it is gone. */
+static bool await_run(int report_fd)
+{
+	char word;
+
+	return recv(report_fd, &word, 1, 0) == 1 && word == INIT_RUN;
+}
+
 /* What the monitor says; false when it is gone. */
 static bool obey_monitor(int report_fd)
 {
@@ -292,6 +300,8 @@ void init_run(const struct sandbox_plan *plan, int report_fd)
 	}
 	if (plan->describe_fd >= 0)
 		sandbox_describe(plan, env, plan->describe_fd);
+	if (!await_run(report_fd))
+		_exit(1);
 	signal_fd = open_child_signals();
 	r = start_builder(plan, env, &builder, &err);
 	/* The builder has its own; init needs one, to end those of other ids. */

@@ -61,14 +61,18 @@ struct sandbox {
 };
 
 /*
- * sandbox_start - clone init into its namespaces and cgroup; it reports on report_fd what becomes
- * of it
+ * sandbox_start - clone init into its namespaces and cgroup; it makes the view, and reports on
+ * report_fd what becomes of it. The builder does not run before sandbox_run()
  *
  * Everything here needs the monitor's capabilities; afterwards it can drop them.
  * On failure *ret may hold a process already, for the caller to kill and reap.
  */
 int sandbox_start(const struct sandbox_plan *plan, struct sandbox *ret, struct error *err);
 void sandbox_done(struct sandbox *sandbox);
+
+/* sandbox_run - let init start the builder, once whoever calls has given up its own rights. 0, also
+ * if init is gone: what it reported says why */
+int sandbox_run(const struct sandbox *sandbox, struct error *err);
 
 /* sandbox_terminate - have init send SIGTERM to everything inside; 0 or -errno */
 int sandbox_terminate(const struct sandbox *sandbox);
@@ -89,7 +93,8 @@ int view_enter(const struct sandbox_plan *plan, struct error *err);
 
 /* What the monitor may say to init, one byte each. */
 enum {
-	INIT_GO = 'g', /* the maps of ids are written */
+	INIT_GO = 'g',  /* the maps of ids are written */
+	INIT_RUN = 'r', /* the monitor has no rights any more: the builder may exist */
 	INIT_TERMINATE = 't',
 };
 

@@ -142,6 +142,15 @@ void sandbox_done(struct sandbox *sandbox)
 	fd_closep(&sandbox->pid_fd);
 }
 
+int sandbox_run(const struct sandbox *sandbox, struct error *err)
+{
+	const char word = INIT_RUN;
+
+	if (send(sandbox->report_fd, &word, 1, MSG_NOSIGNAL) == 1 || errno == EPIPE)
+		return 0;
+	return error_errno(err, BLAME_HOST, errno, "cannot start the builder");
+}
+
 int sandbox_terminate(const struct sandbox *sandbox)
 {
 	const char word = INIT_TERMINATE;
