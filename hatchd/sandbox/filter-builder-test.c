@@ -164,7 +164,7 @@ static void refuses_a_builder_to_type_into_a_terminal(void)
 /* ES14: families that a network namespace does not hold, or no build needs */
 static void refuses_a_builder_unusual_sockets(void)
 {
-	enum { VSOCK = 40, UEVENT = 15, AUDIT = 9 };
+	enum { VSOCK = 40, TIPC = 30, UEVENT = 15, AUDIT = 9 };
 	static const struct call calls[] = {
 		{ "AF_VSOCK", SYS_socket, { VSOCK, SOCK_STREAM, 0 }, EAFNOSUPPORT },
 		{ "AF_ALG", SYS_socket, { AF_ALG, SOCK_SEQPACKET, 0 }, EAFNOSUPPORT },
@@ -178,6 +178,13 @@ static void refuses_a_builder_unusual_sockets(void)
 		{ "routes", SYS_socket, { AF_NETLINK, SOCK_RAW, 0 }, 0 },
 		{ "AF_UNIX", SYS_socket, { AF_UNIX, SOCK_STREAM, 0 }, 0 },
 		{ "AF_INET", SYS_socket, { AF_INET, SOCK_STREAM, 0 }, 0 },
+		{ "a pair of AF_TIPC", SYS_socketpair, { TIPC, SOCK_STREAM, 0 }, EAFNOSUPPORT },
+		{ "a pair of AF_TIPC with a high bit",
+		  SYS_socketpair,
+		  { (long)(TIPC | 1UL << 32), SOCK_STREAM, 0 },
+		  EAFNOSUPPORT },
+		{ "a pair of AF_ALG", SYS_socketpair, { AF_ALG, SOCK_SEQPACKET, 0 }, EAFNOSUPPORT },
+		{ "a pair of AF_UNIX", SYS_socketpair, { AF_UNIX, SOCK_STREAM, 0 }, EFAULT },
 	};
 
 	check_calls(load_default, calls, ARRAY_SIZE(calls));

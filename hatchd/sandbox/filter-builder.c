@@ -663,7 +663,8 @@ static bool is_builder_family(int family)
 	return false;
 }
 
-/* Of netlink only what lists interfaces and addresses. */
+/* Of netlink only what lists interfaces and addresses. Pairs are known to two families, and to have
+ * the kernel look for one it loads any: so only that one. */
 static int refuse_families(scmp_filter_ctx ctx)
 {
 	enum { LAST = AF_NETLINK };
@@ -672,6 +673,7 @@ static int refuse_families(scmp_filter_ctx ctx)
 		{ 0, SCMP_CMP_MASKED_EQ, UINT32_MAX, AF_NETLINK },
 		{ 2, SCMP_CMP_NE, NETLINK_ROUTE },
 	};
+	struct scmp_arg_cmp pair = { .arg = 0, .op = SCMP_CMP_NE, .datum_a = AF_UNIX };
 	int r = 0;
 
 	for (int family = 0; r == 0 && family < LAST; family++)
@@ -681,9 +683,12 @@ static int refuse_families(scmp_filter_ctx ctx)
 	if (r == 0)
 		r = seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1,
 		                           &above);
+	if (r == 0)
+		r = seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket),
+		                           ARRAY_SIZE(netlink), netlink);
 	return r < 0 ? r
-	             : seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket),
-	                                      ARRAY_SIZE(netlink), netlink);
+	             : seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT),
+	                                      SCMP_SYS(socketpair), 1, &pair);
 }
 
 static int refuse_whole(scmp_filter_ctx ctx, const struct refusal *rows, size_t n_rows,

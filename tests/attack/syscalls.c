@@ -93,8 +93,10 @@ static void large_parts_of_the_kernel_are_closed(void)
 /* ES14: families that a network namespace does not hold, or no build needs */
 static void unusual_sockets_cannot_be_made(void)
 {
-	enum { VSOCK = 40, UEVENT = 15 };
+	enum { VSOCK = 40, TIPC = 30, UEVENT = 15 };
+	int pair[2];
 
+	refused("a pair of AF_TIPC", socketpair(TIPC, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
 	refused("AF_VSOCK", socket(VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0));
 	refused("AF_ALG", socket(AF_ALG, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
 	refused("AF_PACKET", socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
