@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "hatchd/slot/control.h"
 #include "json.h"
 #include "question.h"
 #include "sheet.h"
@@ -20,7 +21,8 @@ struct answer {
 	struct builder builder;
 	struct rulings rulings;
 	struct request request;
-	struct error err; /* text empty: allowed */
+	char missing[CONTROL_MISSING_MAX]; /* limits that nothing holds here */
+	struct error err;                  /* text empty: allowed */
 };
 
 static void answer_done(struct answer *answer)
@@ -149,7 +151,7 @@ static int print_answer(const struct options *options, const struct question *qu
 	write_decision(json, answer, !options->json);
 	if (!answer->err.text[0])
 		r = sheet_write(json, &answer->config, &answer->request, !options->unprivileged,
-		                err);
+		                answer->missing, err);
 	if (r < 0)
 		return r;
 	r = options->json ? json_print(json) : json_print_outline(json);
@@ -157,6 +159,16 @@ static int print_answer(const struct options *options, const struct question *qu
 }
 
 /* --- the server's part --- */
+
+/* Without root there is no group that could hold anything. */
+static void find_missing(const struct limits *limits, bool privileged,
+                         char missing[CONTROL_MISSING_MAX])
+{
+	if (privileged)
+		control_missing_on_host(limits, missing);
+	else
+		control_missing(limits, -1, missing);
+}
 
 /* What the request needs of the host, as the phase "policy" looks for it. Errors are the answer. */
 static void check_host(struct answer *answer)
@@ -171,7 +183,9 @@ static void check_host(struct answer *answer)
 	if (r == 0)
 		r = builder_check_hooks(config, builder, &answer->err);
 	if (r == 0)
-		(void)builder_open_network(config, builder, &network_fd, &answer->err);
+		r = builder_open_network(config, builder, &network_fd, &answer->err);
+	if (r == 0)
+		(void)control_refuse(builder, answer->missing, &answer->err);
 }
 
 /* As the phase "policy" of a request. Returns a negative errno if there is no answer. */
@@ -188,8 +202,10 @@ static int judge(const struct options *options, const struct question *question,
 	r = request_explain(&answer->config, found ? &answer->builder : NULL, &question->peer,
 	                    question->socket_class, &question->record, &answer->rulings,
 	                    &answer->request, &answer->err);
-	if (r == 0)
+	if (r == 0) {
+		find_missing(&answer->builder.limits, pool, answer->missing);
 		check_host(answer);
+	}
 	return answer->rulings.failed ? error_set(err, BLAME_HOST, ENOMEM, "no memory") : 0;
 }
 

@@ -222,7 +222,7 @@ static void write_scratch(struct json *json, const struct request *request)
 	json_text(json, "scratch_by", way == SCRATCH_UNLIMITED ? NULL : scratch_way_name(way));
 }
 
-static void write_limits(struct json *json, const struct request *request)
+static void write_limits(struct json *json, const struct request *request, const char *missing)
 {
 	const struct limits *limits = &request->builder->limits;
 
@@ -246,6 +246,7 @@ static void write_limits(struct json *json, const struct request *request)
 	write_limit(json, "scratch_bytes", limits->scratch_bytes);
 	write_scratch(json, request);
 	json_truth(json, "optional", request->builder->limits_optional);
+	json_text(json, "missing", missing[0] ? missing : NULL);
 	json_close(json);
 }
 
@@ -332,7 +333,7 @@ static void write_command(struct json *json, const struct request *request)
 }
 
 static int write_sandbox(struct json *json, const struct sandbox_plan *plan,
-                         const struct account *outside, struct error *err)
+                         const struct account *outside, const char *missing, struct error *err)
 {
 	const struct request *request = plan->request;
 	const struct builder *builder = request->builder;
@@ -344,7 +345,7 @@ static int write_sandbox(struct json *json, const struct sandbox_plan *plan,
 	r = write_view(json, request, err);
 	write_network(json, &builder->network);
 	write_seccomp(json, &builder->seccomp);
-	write_limits(json, request);
+	write_limits(json, request, missing);
 	write_rlimits(json, &builder->limits);
 	write_resources(json, builder);
 	write_credentials(json, builder);
@@ -358,7 +359,7 @@ static int write_sandbox(struct json *json, const struct sandbox_plan *plan,
 }
 
 int sheet_write(struct json *json, struct config *config, const struct request *request,
-                bool privileged, struct error *err)
+                bool privileged, const char *missing, struct error *err)
 {
 	cleanup_(self_users_done) struct self_users self = { 0 };
 	cleanup_build_account struct build_account account = BUILD_ACCOUNT_NONE;
@@ -380,5 +381,5 @@ int sheet_write(struct json *json, struct config *config, const struct request *
 	                                             .account = &inside,
 	                                             .user_name = user->name,
 	                                             .request_id = some_request_id },
-	                     &account.account, err);
+	                     &account.account, missing, err);
 }

@@ -21,7 +21,7 @@ MAY_INCLUDE = {
 
 # Of hatchd, the administrator's tool may see only how configuration is read, requests are judged, and who runs.
 HATCHCTL_OF_HATCHD = {"config/", "request/"}
-HATCHCTL_HEADERS_OF_HATCHD = {"hatchd/slot/list.h", "hatchd/slot/claim.h", "hatchd/slot/build-user.h",
+HATCHCTL_HEADERS_OF_HATCHD = {"hatchd/slot/list.h", "hatchd/slot/claim.h", "hatchd/slot/build-user.h", "hatchd/slot/control.h",
                               "hatchd/sandbox/sandbox.h", "hatchd/sandbox/rlimits.h", "hatchd/slot/quota.h"}
 
 # header prefix -> the only files that may include it

@@ -283,7 +283,7 @@ ROWS = [
      [LIMITS_QEMU + "a_child_that_uses_up_the_memory_takes_its_builder_along"]),
     ("swap_beside_a_limit_on_memory", [(CONTROL, "(!value && !no_swap)", "!value")],
      [LIMITS_QEMU + "swap_is_used_as_far_as_the_definition_says"]),
-    ("refusal_of_limits_that_nothing_holds", [("hatchd/monitor/ask.c", "if (!missing[0] || builder->limits_optional)", "if (true)")],
+    ("refusal_of_limits_that_nothing_holds", [("hatchd/slot/control.c", "if (!missing[0] || builder->limits_optional)", "if (true)")],
      [LIMITS + "a_limit_that_the_host_cannot_hold_is_refused_before_a_slot_is_taken"]),
     ("delegation_before_processes_are_moved", [(CONTROL, "!control_is_asked(limits) || !is_delegated(cgroup->parent_fd)", "!control_is_asked(limits)")],
      ["unit:control:applies_nothing_where_nothing_was_delegated"]),

@@ -62,16 +62,7 @@ static int check_limits(struct job *job, struct error *err)
 	if (job->options->privileged && cgroup_own_path(own, NULL) == 0)
 		fd = open(own, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	control_missing(&builder->limits, fd, missing);
-	if (!missing[0] || builder->limits_optional)
-		return 0;
-	(void)error_set(err, BLAME_POLICY, ENOTSUP,
-	                "the builder %s has limits that this host cannot hold: %s", builder->name,
-	                missing);
-	(void)error_hint(err,
-	                 "hatchd --check says which controllers are missing; \"limits_optional\": "
-	                 "true in %s runs it without",
-	                 builder->file);
-	return -ENOTSUP;
+	return control_refuse(builder, missing, err);
 }
 
 /* The definition itself is checked too: a program that is missing is told before anything is made.

@@ -109,19 +109,54 @@ static bool is_second(const struct row *row)
 	return row > rows && strcmp(row[-1].key, row->key) == 0;
 }
 
+static void add_key(char list[CONTROL_MISSING_MAX], const char *key)
+{
+	size_t len = strlen(list);
+
+	(void)snprintf(list + len, CONTROL_MISSING_MAX - len, "%s%s", len ? "," : "", key);
+}
+
 void control_missing(const struct limits *limits, int group_fd, char ret[CONTROL_MISSING_MAX])
 {
 	bool delegated = group_fd >= 0 && is_delegated(group_fd);
-	size_t len = 0;
 
 	ret[0] = '\0';
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		if (!asked_for(limits, &rows[i]) || is_second(&rows[i]) ||
-		    (delegated && can_hold(group_fd, rows[i].key)))
-			continue;
-		len += (size_t)snprintf(ret + len, CONTROL_MISSING_MAX - len, "%s%s",
-		                        len ? "," : "", rows[i].key);
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (asked_for(limits, &rows[i]) && !is_second(&rows[i]) &&
+		    !(delegated && can_hold(group_fd, rows[i].key)))
+			add_key(ret, rows[i].key);
+}
+
+/* A controller is what its files begin with. */
+static bool has_controller(const struct row *row)
+{
+	char name[16];
+
+	(void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(row->file, "."), row->file);
+	return control_exists(name);
+}
+
+void control_missing_on_host(const struct limits *limits, char ret[CONTROL_MISSING_MAX])
+{
+	ret[0] = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (asked_for(limits, &rows[i]) && !is_second(&rows[i]) &&
+		    !has_controller(&rows[i]))
+			add_key(ret, rows[i].key);
+}
+
+int control_refuse(const struct builder *builder, const char *missing, struct error *err)
+{
+	if (!missing[0] || builder->limits_optional)
+		return 0;
+	(void)error_set(err, BLAME_POLICY, ENOTSUP,
+	                "the builder %s has limits that this host cannot hold: %s", builder->name,
+	                missing);
+	(void)error_hint(err,
+	                 "hatchd --check says which controllers are missing; \"limits_optional\": "
+	                 "true in %s runs it without",
+	                 builder->file);
+	return -ENOTSUP;
 }
 
 /* ---- controllers for the children of our own group ---- */

@@ -34,6 +34,16 @@ bool control_is_asked(const struct limits *limits);
 void control_missing(const struct limits *limits, int group_fd, char ret[CONTROL_MISSING_MAX]);
 
 /*
+ * control_missing_on_host - the same, for who is not in the unit's group: by the controllers that
+ * the host has
+ */
+void control_missing_on_host(const struct limits *limits, char ret[CONTROL_MISSING_MAX]);
+
+/* control_refuse - "the builder x has limits that this host cannot hold: MISSING". Returns
+ * -ENOTSUP, BLAME_POLICY; 0 if missing is empty, or they are optional */
+int control_refuse(const struct builder *builder, const char *missing, struct error *err);
+
+/*
  * control_apply - have the group hold the limits that are asked for; those that cannot be held are
  * left out
  *

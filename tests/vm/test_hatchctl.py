@@ -177,6 +177,20 @@ def test_explain_decides_as_the_server_does(m):
         check_equal(code, 0 if told["allowed"] else 77, "exit status")
 
 
+def test_explain_knows_which_limits_the_host_cannot_hold(m):
+    for limit, value in (("memory", "64M"), ("cpus", 1), ("tasks", 100)):
+        m.write_builder("held", "true", limits={limit: value})
+        result = m.request("held")
+        code, told = explained(m, "--uid", "root", "held")
+        check_equal((code, told["allowed"]), (0, True) if result.code == 0 else (77, False), f"{limit}: {result.last}")
+        cursor = m.journal_cursor()
+        m.write_builder("held", "true", limits={limit: value}, limits_optional=True)
+        check_equal(m.request("held").code, 0, f"{limit} where it is optional")
+        [line] = m.journal_wait(cursor, HATCH_BUILDER="held")
+        missing = explained(m, "--uid", "root", "held")[1]["sandbox"]["limits"]["missing"]
+        check_equal(missing, line.get("HATCH_LIMITS_MISSING"), "what is missing")
+
+
 # --- ps and cancel ------------------------------------------------------------------------------------------------------
 
 
