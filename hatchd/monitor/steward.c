@@ -202,8 +202,8 @@ static void add_result(const struct work *work, char *env[STEWARD_ENV_MAX + 3], 
 }
 
 /*
- * A stop of the service tells every process of it once, by SIGTERM. A command that was ended by
- * that, and not by its own, is run again: it must not stop half-way.
+ * A stop of the service tells every process of it once, by SIGTERM, in any order. A command that
+ * was ended by that, and not by its own, is run again: it must not stop half-way.
  */
 static int run_after(const struct work *work, struct error *err)
 {
@@ -213,7 +213,8 @@ static int run_after(const struct work *work, struct error *err)
 
 	add_result(work, env, result, exit_code);
 	r = run_hook(work, hook, "after", env, false, &status, err);
-	if (r < 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM && was_stopped(0))
+	if (r < 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM &&
+	    was_stopped(STOP_WAVE_MS))
 		r = run_hook(work, hook, "after", env, false, &status, err);
 	return r;
 }

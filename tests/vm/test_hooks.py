@@ -186,6 +186,20 @@ def test_a_stop_while_after_runs_does_not_leave_it_half_done(m):
     check_equal(hooks.words()[-1], "whole", f"after: {hooks.lines()}")
 
 
+def test_after_runs_again_if_it_hears_of_a_stop_before_the_steward_does(m):
+    hooks = Hooks(m)
+    hooks.builder("stopped", "true", after='echo "$$ $PPID" >>$2\nsleep 1\necho whole >>$2\n')
+    m.request("stopped")
+    m.wait_until(lambda: len(hooks.lines()) == 3, "the beginning of after")
+    after, steward = map(int, hooks.lines()[2].split())
+    os.kill(after, signal.SIGTERM)
+    time.sleep(0.3)
+    os.kill(steward, signal.SIGTERM)
+    m.wait_until(lambda: not m.instances(), "the end")
+    check_equal(len(hooks.lines()), 5, f"after begins twice: {hooks.lines()}")
+    check_equal(hooks.words()[-1], "whole", f"after: {hooks.lines()}")
+
+
 def test_after_runs_though_the_server_is_killed_and_the_seat_is_free_only_then(m):
     m.write_config(resources={"board": 1})
     hooks = Hooks(m)
