@@ -2,6 +2,7 @@
 import ../../nixos/run-hatch.nix {
   builder = "fpga";
   name = "blink-bitstream";
-  args = [ "-part" "xc7a35t" ];
+  args = [ "blink.v" ];
   env.TOP = "blink";
+  env.PART = "xc7a35t";
 }

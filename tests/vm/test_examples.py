@@ -67,7 +67,7 @@ exec 3<>"/dev/tcp/$host/$port"
 read -r answer <&3
 echo "licence server: $answer"
 if (exec 4<>"/dev/tcp/$host/2101") 2>/dev/null; then echo "reached another port"; fi
-echo "TOP=$TOP PART=${PART-} args=$* parts=$(tr '\\n' ' ' <"$here/share/parts")" >"$out"
+echo "TOP=$TOP PART=$PART args=$* parts=$(tr '\\n' ' ' <"$here/share/parts")" >"$out"
 """
 
 
@@ -103,7 +103,7 @@ def test_example_fpga_patches_its_own_tree_and_reaches_only_the_licence_server(m
         out, log = build(m, "fpga")
     check_in("licence server: seat granted", log, "log")
     check("reached another port" not in log, f"it reached a port that the definition does not name: {log}")
-    check_equal(out.read_text(), "TOP=blink PART= args=-part xc7a35t parts=xc7a35t patched \n", "the bitstream")
+    check_equal(out.read_text(), "TOP=blink PART=xc7a35t args=blink.v parts=xc7a35t patched \n", "the bitstream")
     check_equal((tool / "share/parts").read_text(), "xc7a35t\n", "the tool's own file on the host")
     check((tool / "share/parts.old").exists() and not list((tool / "cache").iterdir()), "the tool's directory has changed")
 
