@@ -1,6 +1,8 @@
 /* Where things may stand in the view, what of the host may be shown, and what contradicts itself.
  */
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -208,7 +210,94 @@ static int check_layers(const struct builder *builder, const struct place *place
 	return 0;
 }
 
-int builder_check_place(const struct builder *builder, const struct place *place, struct error *err)
+/* The innermost other place that it is in; they are sorted. */
+static const struct place *find_holder(const struct builder *builder, const struct place *place)
+{
+	for (const struct place *other = place; other-- > builder->view.places;)
+		if (path_is_below(place->at, other->at))
+			return other;
+	return NULL;
+}
+
+static bool lacks(const char *dir, const char *rest)
+{
+	char path[PATH_MAX];
+	int n = snprintf(path, sizeof(path), "%s%s", dir, rest);
+	struct stat st;
+
+	return n < (int)sizeof(path) && lstat(path, &st) < 0 && is_missing(errno);
+}
+
+/* False where the host cannot tell: in a tmpfs, and where what holds it is optional and missing. */
+static bool holder_lacks(const struct place *holder, const char *path)
+{
+	const char *rest = path + strlen(holder->at);
+
+	if (holder->source)
+		return !lacks(holder->source, "") && lacks(holder->source, rest);
+	for (char **layer = holder->lower; layer && *layer; layer++)
+		if (!lacks(*layer, rest))
+			return false;
+	return holder->lower;
+}
+
+/* Outside of all places, in the root that hatch makes: below these there is what the host has. */
+static bool system_lacks(const char *path)
+{
+	static const char *const shown[] = { "/usr",   "/bin",   "/sbin",  "/lib",
+		                             "/lib32", "/lib64", "/libx32" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(shown); i++)
+		if (path_is_below(path, shown[i]))
+			return lacks(path, "");
+	return false;
+}
+
+/* Neither the system nor anything that hatch makes there; those in which nothing can be hidden are
+ * refused by check_use(). */
+static bool is_nowhere(const char *path)
+{
+	static const char *const some[] = { "/usr",   "/bin",    "/sbin", "/lib", "/lib32",
+		                            "/lib64", "/libx32", "/etc",  "/run" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(some); i++)
+		if (path_is_below(path, some[i]))
+			return false;
+	return strcmp(path, "/var") != 0;
+}
+
+static int fail_held(const struct builder *builder, const struct place *place, struct error *err)
+{
+	struct position at = builder_place_position(builder, place);
+	bool hide = place->kind == PLACE_HIDE;
+
+	(void)error_set(err, BLAME_HOST, ENOENT,
+	                hide ? "%s:%zu:%zu: the view of builder `%s` has no %s to hide"
+	                     : "%s:%zu:%zu: the view of builder `%s` has no place for %s",
+	                builder->file, at.line, at.column, builder->name, place->at);
+	return error_hint(err, hide ? "take it out of \"hide\", or show what holds it"
+	                            : "what holds it is shown as it is: make it there, or choose "
+	                              "another place");
+}
+
+/* What is hidden must be there, and so must a place in something that is shown as it is: as far as
+ * the host tells before the view is made. */
+static int check_held(const struct builder *builder, const struct place *place, struct error *err)
+{
+	const struct place *holder = find_holder(builder, place);
+	bool own = builder->root.kind == ROOT_SYSTEM && builder->view.base == BASE_MINIMAL;
+	bool hide = place->kind == PLACE_HIDE, missing = false;
+
+	if (holder && (hide || holder->kind == PLACE_READ || holder->kind == PLACE_WRITE ||
+	               (holder->kind == PLACE_OVERLAY && holder->top == TOP_NONE)))
+		missing = holder_lacks(holder, place->at);
+	else if (!holder && own)
+		missing = system_lacks(place->at) || (hide && is_nowhere(place->at));
+	return missing ? fail_held(builder, place, err) : 0;
+}
+
+static int check_source_of(const struct builder *builder, const struct place *place,
+                           struct error *err)
 {
 	struct stat st;
 
@@ -223,6 +312,17 @@ int builder_check_place(const struct builder *builder, const struct place *place
 	if (place->kind == PLACE_DEVICE && !S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode))
 		return fail_place(builder, place, place->source, ENODEV, err);
 	return 0;
+}
+
+int builder_check_place(const struct builder *builder, const struct place *place, struct error *err)
+{
+	int r = check_source_of(builder, place, err);
+
+	/* A device is put into /dev, which hatch makes; and what is left out needs no place. */
+	if (r < 0 || place->kind == PLACE_DEVICE ||
+	    (place->optional && place->source && lacks(place->source, "")))
+		return r;
+	return check_held(builder, place, err);
 }
 
 int builder_check_places(const struct builder *builder, struct error *err)

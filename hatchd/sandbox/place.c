@@ -143,10 +143,31 @@ static int make_target(int root_fd, const char *path, bool directory)
 	return fd < 0 ? fd : view_open(root_fd, path, 0);
 }
 
+/* Is what holds it a directory of the host that the builder may write to? A place made in it would
+ * stay there. One that is optional may not have been mounted. */
+static bool is_of_host(const struct view *view, const char *target)
+{
+	const struct place *holder;
+	cleanup_fd int fd = -1;
+	char path[PATH_MAX + 1];
+	struct statx st;
+
+	(void)snprintf(path, sizeof(path), "/%s", target);
+	*strrchr(path, '/') = '\0';
+	holder = builder_find_place(view->plan->request->builder, path);
+	if (!holder || holder->kind != PLACE_WRITE)
+		return false;
+	fd = view_open(view->root_fd, holder->at + 1, 0);
+	return fd >= 0 && (statx(fd, "", AT_EMPTY_PATH, 0, &st) < 0 ||
+	                   (st.stx_attributes & STATX_ATTR_MOUNT_ROOT));
+}
+
 int view_attach(const struct view *view, int mount_fd, const char *target, bool directory,
                 struct error *err)
 {
-	cleanup_fd int target_fd = make_target(view->root_fd, target, directory);
+	cleanup_fd int target_fd = is_of_host(view, target)
+	                                   ? view_open(view->root_fd, target, 0)
+	                                   : make_target(view->root_fd, target, directory);
 	struct stat st;
 
 	if (target_fd < 0 || fstat(target_fd, &st) < 0) {

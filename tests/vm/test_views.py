@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -9,7 +10,7 @@ import stat
 import tempfile
 
 import attack
-from machine import STATE, Skip, check, check_equal, check_in, own_kernel
+from machine import BIN, STATE, Skip, check, check_equal, check_in, own_kernel
 
 
 def said(m, name, script, args=(), **view):
@@ -151,6 +152,72 @@ def test_hiding_what_is_not_there_is_an_error(m):
     place = m.temporary_directory()
     m.write_builder("look", "true", view={"read": [str(place)], "hide": [str(place / "key")]})
     check_equal(m.request("look").error, "server-failed", "answer")
+
+
+def check_refused_early(m, name, view, word):
+    """The check finds it with its place, and a request ends before it has a build user."""
+    path = m.write_builder(name, "true", view=view)
+    code, text = errors_of_check(m)
+    check_equal(code, 78, f"the check of {view}")
+    check(re.search(re.escape(str(path)) + r":\d+:\d+: .*" + re.escape(word), text), f"{view}: {text}")
+    cursor = m.journal_cursor()
+    check_equal(m.request(name).error, "server-failed", f"answer with {view}")
+    [line] = m.journal_wait(cursor, HATCH_BUILDER=name)
+    check_equal((line["HATCH_PHASE"], line.get("HATCH_USER")), ("policy", None), f"end with {view}")
+
+
+def test_what_a_view_lacks_is_found_before_a_slot_is_taken(m):
+    place = m.temporary_directory()
+    inside = str(place / "gone")
+    overlay = [{"at": "/opt/x", "lower": [str(place)]}]
+    check_refused_early(m, "look", {"read": [str(place)], "hide": [inside]}, f"has no {inside} to hide")
+    check_refused_early(m, "look", {"overlay": overlay, "hide": ["/opt/x/gone"]}, "has no /opt/x/gone to hide")
+    for nowhere in ("/usr/no-such", "/var/log", "/opt/y/keys"):
+        check_refused_early(m, "look", {"hide": [nowhere]}, f"has no {nowhere} to hide")
+    check_refused_early(m, "look", {"read": [str(place)], "tmpfs": [{"at": inside, "size": "1M"}]}, f"no place for {inside}")
+    check_refused_early(m, "look", {"tmpfs": [{"at": "/usr/no-such", "size": "1M"}]}, "no place for /usr/no-such")
+
+
+def test_a_view_that_can_be_made_is_not_refused(m):
+    place = make_files(m, key="secret\n")
+    gone, tmpfs = str(place / "gone"), {"size": "1M"}
+    for view in ({"read": [str(place)], "hide": [str(place / "key")]},
+                 {"hide": ["/usr/share", "/etc/passwd", "/var", "/lib/os-release"]},
+                 {"read": [{"path": str(place), "at": "/opt/x"}], "hide": ["/opt/x/key"]},
+                 {"overlay": [{"at": "/opt/x", "lower": ["/usr/share", str(place)]}], "hide": ["/opt/x/key"]},
+                 {"overlay": [{"at": "/opt/x", "lower": [str(place)], "top": "disk"}], "tmpfs": [{"at": "/opt/x/gone", **tmpfs}]},
+                 {"write": [{"path": gone, "optional": True}], "tmpfs": [{"at": f"{gone}/a", **tmpfs}, {"at": f"{gone}/b", **tmpfs}]},
+                 {"read": [str(place), {"path": gone, "optional": True}]}):
+        m.write_builder("look", "true", view=view)
+        check_equal(errors_of_check(m)[0], 0, f"the check of {view}: {errors_of_check(m)[1]}")
+        result = m.request("look")
+        check_equal((result.code, result.error), (0, None), f"{view}: {result.last}")
+
+
+def test_nothing_is_made_in_what_is_written_for_a_place_inside_of_it(m):
+    place = m.temporary_directory()
+    for number, inside in enumerate(("gone", "gone/deep")):
+        view = {"write": [str(place)], "tmpfs": [{"at": str(place / inside), "size": "1M"}]}
+        check_refused_early(m, f"look{number}", view, f"no place for {place}/{inside}")
+        (pathlib.Path("/etc/hatch/builders.d") / f"look{number}.json").unlink()
+    check_equal(list(place.iterdir()), [], "what is in the host's directory")
+
+
+def test_nothing_is_made_in_what_is_written_though_the_place_vanishes_meanwhile(m):
+    place = m.temporary_directory()
+    (place / "here").mkdir()
+    program = BIN / "take-away"
+    BIN.mkdir(parents=True, exist_ok=True)
+    program.write_text(f"#!/bin/sh\nrmdir {place}/here\n")
+    program.chmod(0o755)
+    m.after_test(program.unlink)
+    view = {"write": [str(place)], "tmpfs": [{"at": str(place / "here"), "size": "1M"}]}
+    m.write_builder("look", "true", view=view, before={"command": [str(program)], "user": "root"})
+    cursor = m.journal_cursor()
+    check_equal(m.request("look").error, "server-failed", "answer")
+    [line] = m.journal_wait(cursor, HATCH_BUILDER="look")
+    check_in(f"cannot make a place for {place}/here", line["HATCH_ERROR"], "the journal")
+    check_equal(list(place.iterdir()), [], "what is in the host's directory")
 
 
 def test_contradictions_are_found_with_their_place(m):
