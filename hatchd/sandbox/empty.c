@@ -65,14 +65,18 @@ int view_add_hide(struct view *view, const struct view_row *row, struct error *e
 	cleanup_fd int mount_fd = -1;
 	struct stat st;
 
-	if (target_fd < 0 && row->optional)
+	/* Only what is not there needs no hiding: what cannot be opened now may be seen later. */
+	if (row->optional && (target_fd == -ENOENT || target_fd == -ENOTDIR))
 		return 0;
 	if (target_fd < 0 || fstat(target_fd, &st) < 0) {
 		(void)error_errno(err, BLAME_HOST, target_fd < 0 ? -target_fd : errno,
-		                  "cannot hide %s, which the view of the builder %s does not hold",
-		                  row->at, view->plan->request->builder->name);
-		return error_hint(err, "take it out of \"view.hide\" in %s, or show what holds it",
-		                  view->plan->request->builder->file);
+		                  "cannot hide %s in the view of the builder %s", row->at,
+		                  view->plan->request->builder->name);
+		return row->optional ? -err->code
+		                     : error_hint(err,
+		                                  "take it out of \"view.hide\" in %s, or show "
+		                                  "what holds it",
+		                                  view->plan->request->builder->file);
 	}
 	mount_fd = S_ISDIR(st.st_mode) ? make_hidden_directory(err) : make_hidden_file(view, err);
 	return mount_fd < 0 ? mount_fd : mount_attach(mount_fd, target_fd, "", err);

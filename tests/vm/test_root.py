@@ -570,6 +570,15 @@ SHOW = ["/bin/sh", "-c", """
 """, "sh"]
 
 
+def test_what_a_bundle_masks_and_cannot_be_looked_at_ends_the_request(m):
+    bundle = make_bundle(m, spec(SHOW, linux={"maskedPaths": ["/opt/nothing", "/etc/vendor/nothing", "/opt/vendor/loop"]}))
+    definition = {"allow": {"users": ["root"]}, "root": {"bundle": str(bundle)}}
+    m.write_definition("bundled", json.dumps(definition))
+    check_equal(m.request("bundled").code, 0, "what is not there needs no mask")
+    (bundle / "rootfs/opt/vendor/loop").symlink_to("loop")
+    check_equal(m.request("bundled").error, "server-failed", "what would be seen")
+
+
 def test_the_standard_file_of_a_bundle_runs_its_process(m):
     bundle = make_bundle(m, spec(SHOW))
     # Only the bundle says what to run.
