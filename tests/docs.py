@@ -68,6 +68,16 @@ def test_manuals_have_an_example_of_each_key():
         assert not keys - shown, f"{page} has no example of {sorted(keys - shown)}"
 
 
+def test_each_key_is_said_what_it_opens():
+    def rows(file, name):
+        table = re.search(rf"struct member {name}\[\] = \{{(.*?)\n\}};", text(f"hatchd/config/{file}"), re.DOTALL)[1]
+        return set(re.findall(r'\{ "(\w+)",', table))
+    real = rows("builder.c", "builder_members") | {f"view.{key}" for key in rows("view.c", "view_members")}
+    page = text("docs/security.md").split("## What each key opens")[1].split("\n## ")[0]
+    documented = set(re.findall(r"`([\w.]+)`", " ".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| `"))))
+    check_same("keys", documented, real - {"description", "command", "view"})
+
+
 def test_readme_and_manuals_use_options_that_hatchctl_has():
     real = set(re.findall(r'\{ "([a-z-]+)", (?:no|required)_argument', text("hatchctl/main.c")))
     for file in ("README.md", "docs/man/hatchctl.1", "docs/man/hatchd.8", "docs/man/hatch-builder.5"):

@@ -213,9 +213,9 @@ static int check_layers(const struct builder *builder, const struct place *place
 /* The innermost other place that it is in; they are sorted. */
 static const struct place *find_holder(const struct builder *builder, const struct place *place)
 {
-	for (const struct place *other = place; other-- > builder->view.places;)
-		if (path_is_below(place->at, other->at))
-			return other;
+	for (size_t i = (size_t)(place - builder->view.places); i > 0; i--)
+		if (path_is_below(place->at, builder->view.places[i - 1].at))
+			return &builder->view.places[i - 1];
 	return NULL;
 }
 
