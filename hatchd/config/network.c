@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 
 #include "builder.h"
 #include "items.h"
@@ -13,6 +14,7 @@
 #include "trusted-path.h"
 
 static const char netns_dir[] = "/run/netns/";
+static const char tun[] = "/dev/net/tun";
 
 static const char *const names[] = {
 	[NETWORK_NONE] = "none",
@@ -222,6 +224,25 @@ static int open_namespace(const struct builder *builder, int *ret_fd, struct err
 	return 0;
 }
 
+/* pasta opens it as the build user. */
+static int check_tun(const struct builder *builder, struct error *err)
+{
+	const mode_t needed = S_IROTH | S_IWOTH;
+	struct error why;
+	struct stat st;
+
+	if (stat(tun, &st) < 0)
+		(void)error_errno(&why, BLAME_HOST, errno, "a private network needs %s", tun);
+	else if (!S_ISCHR(st.st_mode) || (st.st_mode & needed) != needed)
+		(void)error_set(&why, BLAME_HOST, EACCES,
+		                "a private network needs %s to be a device that everybody may open",
+		                tun);
+	else
+		return 0;
+	(void)error_hint(&why, "modprobe tun; chmod 0666 %s, if the system does not", tun);
+	return fail_network(builder, &why, err);
+}
+
 static int check_pasta(const struct config *config, const struct builder *builder,
                        struct error *err)
 {
@@ -230,7 +251,7 @@ static int check_pasta(const struct config *config, const struct builder *builde
 	int r = trusted_program(config->pasta, config->owner_uid, &fd, NULL, &why);
 
 	if (r == 0)
-		return 0;
+		return check_tun(builder, err);
 	if (r == -ENOENT)
 		(void)error_hint(
 			&why,

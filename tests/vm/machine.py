@@ -46,6 +46,7 @@ CONFIG = pathlib.Path("/etc/hatch")
 STATE = pathlib.Path("/var/lib/hatch")
 SOCKET = "/run/hatch/s/hatch.sock"
 BIN = pathlib.Path("/opt/hatch-test/bin")
+TUN = pathlib.Path("/dev/net/tun")
 
 
 class Failure(Exception):
@@ -110,6 +111,23 @@ class Result:
 
     def lines(self):
         return self.stdout.splitlines()
+
+
+def need_pasta(m):
+    """What a private network needs: pasta, and the device as udev makes it."""
+    if not shutil.which("pasta"):
+        raise Skip("there is no pasta here")
+    if not TUN.exists():
+        m.run(["modprobe", "tun"])
+        TUN.parent.mkdir(exist_ok=True)
+        if not TUN.exists():
+            m.run(["mknod", TUN, "c", "10", "200"])
+    try:
+        with open(TUN, "rb"):
+            pass
+    except OSError as error:
+        raise Skip(f"no {TUN}: {error}") from None
+    TUN.chmod(0o666)
 
 
 class Running:

@@ -9,7 +9,7 @@ import socket
 import tarfile
 import threading
 
-from machine import STATE, check, check_equal, check_in, own_kernel
+from machine import STATE, check, check_equal, check_in, need_pasta, own_kernel
 
 EXAMPLES = pathlib.Path("/opt/hatch-test/examples")
 LIBEXEC = pathlib.Path("/usr/local/libexec")
@@ -92,6 +92,7 @@ def server(port, answer):
 
 @own_kernel
 def test_example_fpga_patches_its_own_tree_and_reaches_only_the_licence_server(m):
+    need_pasta(m)
     set_up(m, "fpga")
     tool = pathlib.Path("/opt/fpga")
     install(m, tool / "bin/synth", SYNTH)

@@ -7,18 +7,18 @@ and the machine's default route leads to it.
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
 import threading
 
 import attack
-from machine import Skip, check, check_equal, check_in
+from machine import TUN, check, check_equal, check_in, need_pasta
 
 PYTHON = "/usr/bin/python3"
 WORLD, HOST = "198.51.100.1", "198.51.100.2"
 WORLD6, HOST6 = "2001:db8:1::1", "2001:db8:1::2"
-TUN = pathlib.Path("/dev/net/tun")
 
 # Each argument is HOST PORT; what a server says, or why nobody does.
 ASK = """import socket, sys
@@ -79,23 +79,6 @@ def make_world(m):
     m.run(["ip", "route", "add", "default", "via", WORLD]).ok()
     m.run(["ip", "-6", "route", "add", "default", "via", WORLD6]).ok()
     serve(m, f"{WORLD} 80", f"{WORLD6} 80", namespace="world")
-
-
-def need_pasta(m):
-    if not shutil.which("pasta"):
-        raise Skip("there is no pasta here")
-    if not TUN.exists():
-        m.run(["modprobe", "tun"])
-        TUN.parent.mkdir(exist_ok=True)
-        if not TUN.exists():
-            m.run(["mknod", TUN, "c", "10", "200"])
-    try:
-        with open(TUN, "rb"):
-            pass
-    except OSError as error:
-        raise Skip(f"no {TUN}: {error}") from None
-    # As udev makes it.
-    TUN.chmod(0o666)
 
 
 def ask(m, network, *places, **definition):
@@ -319,6 +302,20 @@ def test_where_pasta_is_missing_a_builder_that_needs_it_is_refused_before_a_slot
     check(checked.code != 0, "hatchd --check found nothing")
     for part in ("/usr/bin/no-pasta", "install the package passt"):
         check_in(part, checked.stdout, "hatchd --check")
+
+
+def test_where_a_builder_could_not_open_the_tun_device_it_is_refused_before_a_slot_is_taken(m):
+    need_pasta(m)
+    TUN.chmod(0o600)
+    m.after_test(lambda: TUN.chmod(0o666))
+    path = m.write_builder("ask", ASK, PYTHON, network="private")
+    cursor = m.journal_cursor()
+    check_equal(m.request("ask").error, "server-failed", "the answer")
+    [line] = m.journal_wait(cursor, HATCH_BUILDER="ask")
+    check_equal((line["HATCH_PHASE"], line.get("HATCH_USER")), ("policy", None), "how far it came")
+    check_in(str(TUN), line["HATCH_ERROR"], "the journal")
+    checked = m.run(["hatchd", "--check"])
+    check(re.search(rf"{path}:\d+:\d+: .*{TUN}", checked.stdout + checked.stderr), checked.stdout + checked.stderr)
 
 
 def test_a_pasta_that_others_could_have_written_is_not_run(m):
