@@ -100,6 +100,10 @@ static int parse_options(int argc, char **argv)
 		log_line(LOG_ERR, "hatchd takes no arguments, only options: %s", argv[optind]);
 		return -EINVAL;
 	}
+	if (opt_layers && !opt_check) {
+		log_line(LOG_ERR, "--layers goes with --check: hatchd --check --layers");
+		return -EINVAL;
+	}
 	return 0;
 }
 

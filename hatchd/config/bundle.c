@@ -660,7 +660,7 @@ int bundle_load(const struct config *config, const struct config_report *report,
 	if (r == 0)
 		return reading_fail(&in, NULL, ENOENT,
 		                    "this is no bundle: it has no config.json; expected one (root "
-		                    "of builder `%s`)",
-		                    builder->name);
+		                    "of builder `%s`, %s)",
+		                    builder->name, builder->file);
 	return bundle_parse(config, path, text, len, report, builder, err);
 }

@@ -394,6 +394,12 @@ def test_what_layers_hold_in_different_forms_is_listed_on_request(m):
 
 
 # MO6: what the kernel cannot stack is told by name
+def test_layers_are_compared_by_the_check_alone(m):
+    ran = m.run(["hatchd", "--layers"])
+    check_equal(ran.code, 64, "exit status")
+    check_in("hatchd --check --layers", ran.stderr, "what is said")
+
+
 def test_layers_that_are_stacked_too_deep_are_named(m):
     place = make_layers(m, a={"file": "a"}, b={"other": "b"})
     lower, fine = str(place / "a"), str(place / "b")
