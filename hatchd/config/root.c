@@ -240,9 +240,15 @@ int builder_check_root(const struct builder *builder, int root_fd, struct error 
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
 		struct error why;
 		struct stat st;
+		int code = fstatat(root_fd, places[i], &st, AT_SYMLINK_NOFOLLOW) < 0 ? errno : 0;
 
-		if (fstatat(root_fd, places[i], &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+		if (code == ENOENT)
 			continue;
+		if (code != 0) {
+			(void)error_errno(&why, BLAME_HOST, code, "cannot look at /%s of %s",
+			                  places[i], builder->root.path);
+			return fail_root(builder, &why, err);
+		}
 		if (S_ISDIR(st.st_mode))
 			continue;
 		(void)error_set(&why, BLAME_HOST, ENOTDIR,
