@@ -205,6 +205,8 @@ ROWS = [
      ["unit:landlock:a_writer_cuts_no_file_elsewhere"]),
     ("filter_of_the_monitor", [(BUILD, "return r < 0 ? r : filter_monitor(err);", "return r;")],
      [SANDBOX + "processes_of_a_request_have_no_rights_and_cannot_be_looked_into"]),
+    ("namespaces_of_the_monitor", [(FILTER, "SCMP_SYS(fchown),      SCMP_SYS(unshare),", "SCMP_SYS(fchown),")],
+     ["unit:filter:refuses_a_monitor_what_root_has_without_capabilities"]),
     # --- what is held together, and in which order
     ("reservations_of_those_ahead", [("hatchd/slot/fair.c", "\t\treserve(&line[i].claim, stocks, n_stocks);\n\t}\n\tlack = find_lack(own", "\t}\n\tlack = find_lack(own")],
      ["unit:fair:those_behind_pass_only_if_they_need_nothing_that_is_awaited",

@@ -6,6 +6,7 @@
  * with another errno than the filter.
  */
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -108,10 +109,32 @@ static void kills_a_tap_that_does_more_than_pass_on(void)
 	check_calls(filter_tap, calls, ARRAY_SIZE(calls));
 }
 
+/* uid 0 without a capability: a user namespace would give it some, other processes lend theirs */
+static void refuses_a_monitor_what_root_has_without_capabilities(void)
+{
+	static const struct call calls[] = {
+		{ "execve", SYS_execve, { BAD_POINTER, 0, 0 }, EPERM },
+		{ "fchown", SYS_fchown, { -1, 0, 0 }, EPERM },
+		{ "fchownat", SYS_fchownat, { -1, BAD_POINTER, 0, 0, 0 }, EPERM },
+		{ "linkat", SYS_linkat, { -1, BAD_POINTER, -1, BAD_POINTER, 0 }, EPERM },
+		{ "a user namespace", SYS_unshare, { CLONE_NEWUSER }, EPERM },
+		{ "clone", SYS_clone, { CLONE_NEWUSER | SIGCHLD }, EPERM },
+		{ "clone3", SYS_clone3, { BAD_POINTER, 0 }, EPERM },
+		{ "ptrace", SYS_ptrace, { 0, 0 }, EPERM },
+		{ "process_vm_readv", SYS_process_vm_readv, { -1, 0, 0, 0, 0, 0 }, EPERM },
+		{ "pidfd_getfd", SYS_pidfd_getfd, { -1, 0, 0 }, EPERM },
+		{ "read", SYS_read, { -1, 0, 0 }, EBADF },
+		{ "unlinkat", SYS_unlinkat, { -1, BAD_POINTER, 0 }, EFAULT },
+	};
+
+	check_calls(filter_monitor, calls, ARRAY_SIZE(calls));
+}
+
 static const struct unit_case cases[] = {
 	CASE(kills_a_speaker_that_does_more_than_talk),
 	CASE(kills_a_packer_that_does_more_than_read),
 	CASE(kills_a_tap_that_does_more_than_pass_on),
+	CASE(refuses_a_monitor_what_root_has_without_capabilities),
 };
 
 UNIT_MAIN(cases)

@@ -166,11 +166,21 @@ int filter_gauge(struct error *err)
 
 /* With no capability uid 0 still owns what is root's. What the monitor has no business with: */
 static const int monitor_refusals[] = {
-	SCMP_SYS(execve),    SCMP_SYS(execveat),  SCMP_SYS(ptrace),     SCMP_SYS(process_vm_writev),
-	SCMP_SYS(truncate),  SCMP_SYS(setxattr),  SCMP_SYS(lsetxattr),  SCMP_SYS(fsetxattr),
-	SCMP_SYS(mount),     SCMP_SYS(open_tree), SCMP_SYS(move_mount), SCMP_SYS(setns),
-	SCMP_SYS(link),      SCMP_SYS(linkat),    SCMP_SYS(bpf),        SCMP_SYS(keyctl),
-	SCMP_SYS(utimensat), SCMP_SYS(chown),     SCMP_SYS(fchownat),   SCMP_SYS(lchown),
+	SCMP_SYS(execve),      SCMP_SYS(execveat),
+	SCMP_SYS(ptrace),      SCMP_SYS(process_vm_writev),
+	SCMP_SYS(truncate),    SCMP_SYS(setxattr),
+	SCMP_SYS(lsetxattr),   SCMP_SYS(fsetxattr),
+	SCMP_SYS(mount),       SCMP_SYS(open_tree),
+	SCMP_SYS(move_mount),  SCMP_SYS(setns),
+	SCMP_SYS(link),        SCMP_SYS(linkat),
+	SCMP_SYS(bpf),         SCMP_SYS(keyctl),
+	SCMP_SYS(utimensat),   SCMP_SYS(chown),
+	SCMP_SYS(fchownat),    SCMP_SYS(lchown),
+	SCMP_SYS(fchown),      SCMP_SYS(unshare),
+	SCMP_SYS(clone),       SCMP_SYS(clone3),
+	SCMP_SYS(fork),        SCMP_SYS(vfork),
+	SCMP_SYS(fsopen),      SCMP_SYS(process_vm_readv),
+	SCMP_SYS(pidfd_getfd),
 };
 
 int filter_monitor(struct error *err)
