@@ -1,5 +1,4 @@
 /* Places in the view, and what is put there. */
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -344,5 +343,5 @@ int view_add_scratch(struct view *view, const struct view_row *row, struct error
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
 		if (strcmp(parts[i].name, row->source) == 0)
 			return view_bind_scratch(view, parts[i].fd, row->at + 1, err);
-	assert(false);
+	return error_set(err, BLAME_HOST, EINVAL, "scratch has no part %s", row->source);
 }
