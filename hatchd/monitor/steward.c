@@ -79,13 +79,10 @@ struct work {
 /* 1 an order, 0 the monitor is gone and init too. */
 static int receive_order(struct work *work)
 {
-	ssize_t n;
+	int r = fd_receive(work->fd, &work->order, sizeof(work->order));
 
-	do
-		n = recv(work->fd, &work->order, sizeof(work->order), 0);
-	while (n < 0 && errno == EINTR);
 	work->order.result[sizeof(work->order.result) - 1] = '\0';
-	return n == sizeof(work->order);
+	return r == 0;
 }
 
 static void answer(const struct work *work, int result, const struct error *err)
@@ -312,12 +309,8 @@ int steward_tell(const struct steward *steward, const struct steward_order *orde
 int steward_hear(const struct steward *steward, struct error *err)
 {
 	struct steward_answer said;
-	ssize_t n;
 
-	do
-		n = recv(steward->fd, &said, sizeof(said), 0);
-	while (n < 0 && errno == EINTR);
-	if (n != sizeof(said))
+	if (fd_receive(steward->fd, &said, sizeof(said)) < 0)
 		return error_set(err, BLAME_HOST, ECHILD, "the steward died");
 	if (said.ok)
 		return 0;

@@ -86,12 +86,7 @@ static void take_note(struct job *job, const struct note *note)
 
 int job_receive_note(struct job *job, struct note *ret)
 {
-	ssize_t n;
-
-	do
-		n = recv(job->speaker.control_fd, ret, sizeof(*ret), 0);
-	while (n < 0 && errno == EINTR);
-	if (n != sizeof(*ret)) {
+	if (fd_receive(job->speaker.control_fd, ret, sizeof(*ret)) < 0) {
 		job->gone = true;
 		return 0;
 	}

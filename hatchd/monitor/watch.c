@@ -47,11 +47,8 @@ static void hear_speaker(struct state *state)
 {
 	struct watch *watch = state->watch;
 	struct note note;
-	ssize_t n = recv(watch->control_fd, &note, sizeof(note), 0);
 
-	if (n < 0 && errno == EINTR)
-		return;
-	if (n != sizeof(note)) {
+	if (fd_receive(watch->control_fd, &note, sizeof(note)) < 0) {
 		abandon(state, ENDING_LOST);
 		return;
 	}
@@ -69,12 +66,9 @@ static int hear_init(struct state *state, struct error *err)
 {
 	struct watch *watch = state->watch;
 	struct sandbox_report report;
-	ssize_t n = recv(watch->sandbox->report_fd, &report, sizeof(report), 0);
 	int r;
 
-	if (n < 0 && errno == EINTR)
-		return 0;
-	if (n != sizeof(report)) {
+	if (fd_receive(watch->sandbox->report_fd, &report, sizeof(report)) < 0) {
 		abandon(state, ENDING_LOST);
 		return 0;
 	}

@@ -544,9 +544,8 @@ static enum step obey(struct talk *talk, const struct order *order)
 static enum step receive_order(struct talk *talk)
 {
 	struct order order;
-	ssize_t n = recv(talk->control_fd, &order, sizeof(order), 0);
 
-	if (n != sizeof(order))
+	if (fd_receive(talk->control_fd, &order, sizeof(order)) < 0)
 		return STEP_END; /* the monitor is gone, and with it everything else */
 	return obey(talk, &order);
 }

@@ -240,12 +240,34 @@ static void logs_one_line_whatever_the_text(void)
 	check(strchr(line, '\n') == line + strlen(line) - 1);
 }
 
+static void receives_what_was_said_before_an_end_that_left_something_unread(void)
+{
+	cleanup_fd int ours = -1;
+	int pair[2];
+	char word[4];
+
+	check(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+	ours = pair[0];
+	check(send(ours, "left", 4, 0) == 4);
+	check(send(pair[1], "last", 4, 0) == 4);
+	check(send(pair[1], "longer", 6, 0) == 6);
+	close(pair[1]);
+	check(fd_receive(ours, word, sizeof(word)) == 0 && memcmp(word, "last", 4) == 0);
+	check(fd_receive(ours, word, 3) == -EBADMSG);
+	check(fd_receive(ours, word, sizeof(word)) == -EPIPE);
+}
+
 static const struct unit_case cases[] = {
-	CASE(closes_at_the_end_of_a_scope),      CASE(frees_at_the_end_of_a_scope_unless_taken),
-	CASE(reads_all_or_says_why_not),         CASE(goes_on_after_signals_and_short_counts),
-	CASE(reports_a_closed_reader),           CASE(reads_a_file_up_to_a_limit),
-	CASE(reads_a_file_that_comes_in_pieces), CASE(writes_only_into_files_that_exist),
+	CASE(closes_at_the_end_of_a_scope),
+	CASE(frees_at_the_end_of_a_scope_unless_taken),
+	CASE(reads_all_or_says_why_not),
+	CASE(goes_on_after_signals_and_short_counts),
+	CASE(reports_a_closed_reader),
+	CASE(reads_a_file_up_to_a_limit),
+	CASE(reads_a_file_that_comes_in_pieces),
+	CASE(writes_only_into_files_that_exist),
 	CASE(logs_one_line_whatever_the_text),
+	CASE(receives_what_was_said_before_an_end_that_left_something_unread),
 };
 
 UNIT_MAIN(cases)

@@ -1,10 +1,12 @@
-/* Thin wrappers of read(2), write(2) and close(2): restarting, completing, nothing else. */
+/* Thin wrappers of read(2), recv(2), write(2) and close(2): restarting, completing, nothing else.
+ */
 #include "fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -17,6 +19,18 @@ void fd_closep(int *fd)
 		(void)close(*fd);
 	*fd = -1;
 	errno = saved;
+}
+
+int fd_receive(int fd, void *message, size_t len)
+{
+	ssize_t n;
+
+	do
+		n = recv(fd, message, len, MSG_TRUNC); /* the whole length, also of a longer one */
+	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
+	if (n < 0)
+		return -errno;
+	return n == 0 ? -EPIPE : (size_t)n == len ? 0 : -EBADMSG;
 }
 
 ssize_t fd_read_some(int fd, void *buf, size_t len)

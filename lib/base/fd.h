@@ -18,6 +18,15 @@ static inline int take_fd(int *fd)
 }
 
 /*
+ * fd_receive - one message of len bytes from a pair of SOCK_SEQPACKET sockets, waited for
+ *
+ * Who closes his end with something unread has the kernel say ECONNRESET at ours, once, and before
+ * what he had sent: that is not lost.
+ * Returns 0, -EPIPE once the other end is closed, -EBADMSG a message of another size, or -errno
+ */
+int fd_receive(int fd, void *message, size_t len);
+
+/*
  * fd_read_some - read once, restarted after a signal
  *
  * Returns bytes read, 0 at the end of the stream, or a negative errno

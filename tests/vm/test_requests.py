@@ -273,10 +273,13 @@ def kill_and_expect_failure(m, builder, find_victim, output):
 
 
 def process_with(m, part):
-    """The one process of a build user whose command line holds part."""
-    found = [pid for pid in m.build_processes() if part in command_line(pid)]
-    check_equal(len(found), 1, f"processes with {part} among {[command_line(p) for p in m.build_processes()]}")
-    return found[0]
+    """The one process of a build user whose command line holds part. A shell that forks has two for a moment."""
+
+    def only():
+        found = [pid for pid in m.build_processes() if part in command_line(pid)]
+        return found[0] if len(found) == 1 else None
+
+    return m.wait_until(only, f"one process with {part}")
 
 
 def command_line(pid):
