@@ -234,9 +234,9 @@ ROWS = [
      ["machine:test_hooks.py:commands_run_as_the_build_user_unless_the_definition_says_root"]),
     ("end_of_what_a_hook_started", [(STEWARD, "else if (cgroup_kill(work->plan->own, OWN_KILL_TIMEOUT_MS, &err) < 0)", "else if (kill(pid, SIGKILL) < 0)")],
      ["machine:test_hooks.py:what_a_command_leaves_running_ends_with_it"]),
-    ("second_run_of_a_stopped_after", [(STEWARD, "was_stopped(STOP_WAVE_MS))", "0)")],
+    ("second_run_of_a_stopped_after", [(STEWARD, "was_stopped(work, STOP_WAVE_MS))", "0)")],
      ["machine:test_hooks.py:a_stop_while_after_runs_does_not_leave_it_half_done"]),
-    ("wait_for_the_steward_s_own_stop", [(STEWARD, "was_stopped(STOP_WAVE_MS))", "was_stopped(0))")],
+    ("wait_for_the_steward_s_own_stop", [(STEWARD, "was_stopped(work, STOP_WAVE_MS))", "was_stopped(work, 0))")],
      ["machine:test_hooks.py:after_runs_again_if_it_hears_of_a_stop_before_the_steward_does"]),
     # --- what is kept of a failure
     ("size_of_a_bundle", [("hatchd/monitor/collector.c", "limits = { collecting->size, ENTRIES_MAX }", "limits = { UINT64_MAX, ENTRIES_MAX }")],

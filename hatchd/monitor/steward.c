@@ -27,6 +27,7 @@ enum {
 	WORK_KILL_TIMEOUT_MS = 10000,
 	OWN_KILL_TIMEOUT_MS = 5000,
 	STOP_WAVE_MS = 1000, /* until the service manager has told everybody of the stop */
+	AFTER_RUNS_MAX = 3,  /* it tells those too that begin while it looks for whom to tell */
 };
 
 /* --- in the process of a command --- */
@@ -74,6 +75,7 @@ struct work {
 	const struct steward_plan *plan;
 	int fd; /* to the monitor */
 	struct steward_order order;
+	bool stopped; /* the service manager has told us of a stop */
 };
 
 /* 1 an order, 0 the monitor is gone and init too. */
@@ -171,14 +173,17 @@ static int run_hook(const struct work *work, const struct hook *hook, const char
 	return judge_program(work, hook, key, ended, *ret_status, err);
 }
 
-static bool was_stopped(int timeout_ms)
+/* Has the service been stopped, or is it within the time? */
+static bool was_stopped(struct work *work, int timeout_ms)
 {
 	const struct timespec timeout = { timeout_ms / 1000, timeout_ms % 1000 * 1000000L };
 	sigset_t set;
 
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGTERM);
-	return sigtimedwait(&set, NULL, &timeout) == SIGTERM;
+	if (!work->stopped)
+		work->stopped = sigtimedwait(&set, NULL, &timeout) == SIGTERM;
+	return work->stopped;
 }
 
 /* What "after" gets beside the rest. */
@@ -202,17 +207,19 @@ static void add_result(const struct work *work, char *env[STEWARD_ENV_MAX + 3], 
  * A stop of the service tells every process of it once, by SIGTERM, in any order. A command that
  * was ended by that, and not by its own, is run again: it must not stop half-way.
  */
-static int run_after(const struct work *work, struct error *err)
+static int run_after(struct work *work, struct error *err)
 {
 	const struct hook *hook = &work->plan->builder->after;
 	char *env[STEWARD_ENV_MAX + 3], result[64], exit_code[32];
-	int status = 0, r;
+	int status = 0, r = 0;
 
 	add_result(work, env, result, exit_code);
-	r = run_hook(work, hook, "after", env, false, &status, err);
-	if (r < 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM &&
-	    was_stopped(STOP_WAVE_MS))
+	for (int run = 0; run < AFTER_RUNS_MAX; run++) {
 		r = run_hook(work, hook, "after", env, false, &status, err);
+		if (r == 0 || !WIFSIGNALED(status) || WTERMSIG(status) != SIGTERM ||
+		    !was_stopped(work, STOP_WAVE_MS))
+			break;
+	}
 	return r;
 }
 
@@ -227,7 +234,7 @@ static void end_work(struct work *work)
 	work->order = (struct steward_order){ STEWARD_AFTER, "killed", -1 };
 	/* Now the service manager tells who is left to stop; only then begins what must not. */
 	if (work->plan->own->dir_fd >= 0)
-		(void)was_stopped(STOP_WAVE_MS);
+		(void)was_stopped(work, STOP_WAVE_MS);
 }
 
 static void steward_run(struct work *work)
