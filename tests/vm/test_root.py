@@ -4,6 +4,7 @@ The attacks are a tree's own: links and files where the set-up is about to put s
 which a container has not.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -323,8 +324,15 @@ def make_image(m, kind, tree=None):
 
 
 def loops():
-    """The files that loop devices have."""
-    return [path.read_text().strip() for path in pathlib.Path("/sys/block").glob("loop*/loop/backing_file")]
+    """The files that loop devices have. The kernel may let go of one between the listing and the look at it."""
+    files = []
+    for path in pathlib.Path("/sys/block").glob("loop*/loop/backing_file"):
+        try:
+            files.append(path.read_text().strip())
+        except OSError as e:
+            if e.errno not in (errno.ENOENT, errno.ENODEV):
+                raise
+    return files
 
 
 def check_no_loops(m, what):
