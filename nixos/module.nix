@@ -1,4 +1,4 @@
-# services.hatchd: the units of the package, accounts, one file for each builder, and the paths that Nix shows to builds.
+# services.hatch: the units of the package, accounts, one file for each builder, and the paths that Nix shows to builds.
 {
   config,
   lib,
@@ -6,138 +6,60 @@
   ...
 }:
 let
-  cfg = config.services.hatchd;
+  cfg = config.services.hatch;
   json = pkgs.formats.json { };
+  inherit (lib) mkOption types;
 
-  hook = [
-    "command"
-    "time_sec"
-    "user"
-  ];
-
-  # The keys of hatch-builder(5), and of those that are objects the keys inside. null: no object, or one with names of
-  # the administrator's choice. The test tests/nix compares this with the tables of the server.
-  builderKeys = {
-    description = null;
-    command = null;
-    allow = [
-      "users"
-      "groups"
-      "uid_ranges"
-      "derivations"
-      "sockets"
-    ];
-    args = [
-      "max"
-      "match"
-      "dash"
-    ];
-    environment = [
-      "set"
-      "accept"
-    ];
-    groups = null;
-    uid_map = null;
-    allow_userns = null;
-    time_namespace = null;
-    network = null;
-    resources = null;
-    before = hook;
-    after = hook;
-    credentials = null;
-    credentials_scan = null;
-    root = [
-      "tree"
-      "image"
-      "bundle"
-      "readonly"
-      "size"
-    ];
-    seccomp = null;
-    keep_failed = null;
-    view = [
-      "base"
-      "read"
-      "write"
-      "tmpfs"
-      "devices"
-      "hide"
-      "overlay"
-    ];
-    limits = [
-      "time_sec"
-      "silence_sec"
-      "grace_sec"
-      "wait_sec"
-      "log"
-      "output"
-      "output_entries"
-      "memory"
-      "memory_high"
-      "swap"
-      "cpus"
-      "tasks"
-      "io_weight"
-      "rlimits"
-      "scratch"
-    ];
-    limits_optional = null;
-    scratch_on = null;
-  };
-
-  # Names of `given` that are not among `known`, each as an assertion that does not hold.
-  unknownKeys =
-    where: known: given:
-    map (key: {
-      assertion = false;
-      message = "${where} has no key \"${key}\"; there are ${lib.concatStringsSep ", " known}";
-    }) (lib.subtractLists known (lib.attrNames given));
+  # An option as it is written into a file: without keys that are null, and without objects that hold nothing else.
+  written =
+    value:
+    if lib.isAttrs value && !(value ? outPath) then
+      let
+        kept = lib.filterAttrs (_: member: member != null) (lib.mapAttrs (_: written) value);
+      in
+      if kept == { } && value != { } then null else kept
+    else if lib.isList value then
+      map written value
+    else
+      value;
 
   checkBuilder =
-    name: definition:
+    name: builder:
     let
-      where = "services.hatchd.builders.${name}";
-      inner =
-        key:
-        lib.optionals (
-          builderKeys.${key} or null != null && lib.isAttrs definition.${key}
-        ) (unknownKeys "${where}.${key}" builderKeys.${key} definition.${key});
+      where = "services.hatch.builders.${name}";
     in
     [
       {
         assertion = builtins.match "[a-z0-9][a-z0-9._-]{0,63}" name != null;
-        message = "services.hatchd.builders: \"${name}\" is no name of a builder; it must match [a-z0-9][a-z0-9._-]{0,63}";
+        message = "services.hatch.builders: \"${name}\" is no name of a builder; it must match [a-z0-9][a-z0-9._-]{0,63}";
       }
       {
-        assertion = definition ? command || definition ? root.bundle;
+        assertion = builder.command != null || builder.root.bundle != null;
         message = "${where} has no command, and no root.bundle that has one";
       }
-    ]
-    ++ unknownKeys where (lib.attrNames builderKeys) definition
-    ++ lib.concatMap inner (lib.attrNames definition);
+    ];
 
-  isPrivate =
-    definition: definition.network or null == "private" || (definition.network or { }) ? private;
+  isPrivate = builder: builder.network == "private" || builder.network.private or null != null;
 
   buildUsers = map (i: "${cfg.buildUsers.group}${toString i}") (lib.range 1 cfg.buildUsers.count);
 in
 {
-  options.services.hatchd = {
+  options.services.hatch = {
     enable = lib.mkEnableOption "hatchd, which runs configured jobs for Nix builds and containers";
 
     package = lib.mkPackageOption pkgs "hatchd" { };
 
-    clientPackage = lib.mkOption {
-      type = lib.types.package;
+    clientPackage = mkOption {
+      type = types.package;
       default = cfg.package.client or cfg.package;
-      defaultText = lib.literalExpression "config.services.hatchd.package.client";
+      defaultText = lib.literalExpression "config.services.hatch.package.client";
       description = ''
         Package whose `bin/hatch` builds find as `/bin/hatch`. Nix shows them its whole closure too.
       '';
     };
 
-    builders = lib.mkOption {
-      type = lib.types.attrsOf (lib.types.attrsOf json.type);
+    builders = mkOption {
+      type = types.attrsOf (types.submodule (import ./builder.nix { inherit lib; }));
       default = { };
       example = lib.literalExpression ''
         {
@@ -148,14 +70,13 @@ in
         }
       '';
       description = ''
-        Jobs that may be asked for, by name: each becomes `/etc/hatch/builders.d/NAME.json`. The keys are those of
-        {manpage}`hatch-builder(5)`; a key that is absent has its most restrictive value. Unknown keys are refused
-        here; `hatchd --check` on the machine checks the values.
+        Jobs that may be asked for, by name: each becomes `/etc/hatch/builders.d/NAME.json`. The options are the keys of
+        {manpage}`hatch-builder(5)`, which says all about them. One that is null is not written, and has its most restrictive value.
       '';
     };
 
-    settings = lib.mkOption {
-      type = lib.types.attrsOf json.type;
+    settings = mkOption {
+      type = types.attrsOf json.type;
       default = { };
       example = {
         range_base = 1879048192;
@@ -166,20 +87,20 @@ in
     };
 
     buildUsers = {
-      count = lib.mkOption {
-        type = lib.types.ints.between 1 1024;
+      count = mkOption {
+        type = types.ints.between 1 1024;
         default = 16;
         description = "How many accounts builders run under, and so how many run at once.";
       };
-      group = lib.mkOption {
-        type = lib.types.strMatching "[a-z][a-z0-9-]{0,25}";
+      group = mkOption {
+        type = types.strMatching "[a-z][a-z0-9-]{0,25}";
         default = "hatchbld";
         description = "Group of these accounts; they are called after it, with a number.";
       };
     };
 
-    exposeToNix = lib.mkOption {
-      type = lib.types.bool;
+    exposeToNix = mkOption {
+      type = types.bool;
       default = true;
       description = ''
         Whether every sandboxed build on this machine sees the socket and the client. Who may use which builder is
@@ -192,7 +113,7 @@ in
     assertions = lib.concatLists (lib.mapAttrsToList checkBuilder cfg.builders);
 
     warnings = lib.optional (cfg.exposeToNix && config.nix.settings.sandbox != true) ''
-      services.hatchd.exposeToNix: builds find the hatch only in the sandbox, and nix.settings.sandbox is not true.
+      services.hatch.exposeToNix: builds find the hatch only in the sandbox, and nix.settings.sandbox is not true.
     '';
 
     systemd.packages = [ cfg.package ];
@@ -220,9 +141,9 @@ in
         // cfg.settings
       );
     }
-    // lib.mapAttrs' (name: definition: {
+    // lib.mapAttrs' (name: builder: {
       name = "hatch/builders.d/${name}.json";
-      value.source = json.generate "hatch-builder-${name}.json" definition;
+      value.source = json.generate "hatch-builder-${name}.json" (written builder);
     }) cfg.builders;
 
     users.users = {

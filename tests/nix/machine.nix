@@ -1,7 +1,7 @@
 # What the module makes of the configuration file `conf`: the options it sets, and the files of /etc as texts.
 { conf }:
 let
-  lib = import ./minilib.nix;
+  lib = import ./lib.nix;
   stubs = import ./stubs.nix { inherit lib; };
   machine = lib.evalModules {
     specialArgs = { inherit (stubs) pkgs; };

@@ -1,2 +1,2 @@
 # Stands for nixpkgs where the flake imports it.
-(import ./stubs.nix { lib = import ./minilib.nix; }).nixpkgs
+(import ./stubs.nix { lib = import ./lib.nix; }).nixpkgs

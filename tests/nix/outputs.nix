@@ -1,6 +1,6 @@
 # What the flake offers, with the stubs in place of nixpkgs: as far as that, everything in it is evaluated.
 let
-  lib = import ./minilib.nix;
+  lib = import ./lib.nix;
   stubs = import ./stubs.nix { inherit lib; };
 
   # `import nixpkgs { ... }` in the flake: a set that can be called, and whose overlays are applied.
@@ -26,7 +26,7 @@ let
     modules = [
       stubs.nixos
       flake.nixosModules.default
-      { services.hatchd.enable = true; }
+      { services.hatch.enable = true; }
     ];
   };
 in

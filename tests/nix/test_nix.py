@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """flake.nix and nixos/ without nixpkgs: every file is parsed, the module and the flake are evaluated with a small lib
 of our own (minilib.nix) and stubs, and runHatch is instantiated. Needs only nix-instantiate, which is in Debian's
-package nix-bin; nothing is built and no daemon is asked.
+package nix-bin; nothing is built and no daemon is asked. Where NIX_PATH has nixpkgs, its lib is used.
 
     HATCHCTL   the built hatchctl, which then checks the definitions that the module writes; may be unset
 """
@@ -37,7 +37,7 @@ def check_equal(got, expected, what):
 def nix_instantiate(*words):
     """Standard output, or an error with what it said."""
     # Its warnings about this machine's accounts are not ours.
-    env = dict(os.environ, HOME=work, NIX_CONFIG="build-users-group =", NIX_PATH="")
+    env = dict(os.environ, HOME=work, NIX_CONFIG="build-users-group =", NIX_PATH=os.environ.get("NIX_PATH", ""))
     run = subprocess.run(["nix-instantiate", *map(str, words)], env=env, capture_output=True, text=True)
     if run.returncode != 0:
         raise RuntimeError(run.stderr.strip())
@@ -55,6 +55,11 @@ def machine(conf):
     return evaluate(f"import {HERE}/machine.nix {{ conf = {file}; }}")
 
 
+def options():
+    """All options of the module, as for the manual of NixOS."""
+    return evaluate(f"import {HERE}/options.nix")
+
+
 def check_refused(conf, word):
     """The configuration must end in an error, or in an assertion that does not hold, which says the word."""
     try:
@@ -65,7 +70,7 @@ def check_refused(conf, word):
 
 
 def with_builder(definition, name="b"):
-    return f'{{ services.hatchd = {{ enable = true; builders."{name}" = {definition}; }}; }}'
+    return f'{{ services.hatch = {{ enable = true; builders."{name}" = {definition}; }}; }}'
 
 
 def instantiate(expression):
@@ -108,7 +113,7 @@ def test_every_nix_file_parses():
 # --- the module ---
 
 def test_module_names_pasta_where_a_builder_needs_it_and_takes_other_settings():
-    made = machine("""{ services.hatchd = { enable = true; settings.range_base = 1879048192; builders = {
+    made = machine("""{ services.hatch = { enable = true; settings.range_base = 1879048192; builders = {
         one = { command = [ "/bin/true" ]; network = "host"; };
         two = { command = [ "/bin/true" ]; network.private.tcp = [ "127.0.0.1:2100" ]; };
     }; }; }""")
@@ -118,33 +123,33 @@ def test_module_names_pasta_where_a_builder_needs_it_and_takes_other_settings():
 
 
 def test_module_writes_one_file_for_each_builder():
-    made = machine("""{ services.hatchd = { enable = true; builders = {
-        one = { command = [ "/bin/sh" "-c" ]; limits = { time_sec = 5; }; };
+    made = machine("""{ services.hatch = { enable = true; builders = {
+        one = { command = [ "/bin/sh" "-c" ]; limits = { silence_sec = 5; }; };
         two = { command = [ "/bin/true" ]; allow.groups = [ "nixbld" ]; };
     }; }; }""")
     check_equal(made["failed"], [], "failed assertions")
     check_equal(sorted(made["etc"]), ["hatch/builders.d/one.json", "hatch/builders.d/two.json", "hatch/hatchd.json"],
                 "files")
     check_equal(json.loads(made["etc"]["hatch/builders.d/one.json"]),
-                {"command": ["/bin/sh", "-c"], "limits": {"time_sec": 5}}, "definition of one")
+                {"command": ["/bin/sh", "-c"], "limits": {"silence_sec": 5}}, "definition of one")
     check_equal(json.loads(made["etc"]["hatch/hatchd.json"]), {"build_users_group": "hatchbld"}, "hatchd.json")
 
 
 def test_module_takes_the_units_of_the_package():
-    made = machine("{ services.hatchd.enable = true; }")
+    made = machine("{ services.hatch.enable = true; }")
     for packages in (made["systemd"]["packages"], made["systemd"]["tmpfiles"]["packages"]):
         check(len(packages) == 1 and packages[0].endswith("-hatchd"), f"packages are {packages}")
     check_equal(made["systemd"]["sockets"], {"hatchd": {"wantedBy": ["sockets.target"]}}, "sockets")
 
 
 def test_module_lets_a_switch_not_end_requests():
-    made = machine("{ services.hatchd.enable = true; }")
+    made = machine("{ services.hatch.enable = true; }")
     check_equal(made["systemd"]["services"], {"hatchd@": {"restartIfChanged": False, "stopIfChanged": False}},
                 "services")
 
 
 def test_module_makes_build_users_that_the_groups_entry_lists():
-    users = machine('{ services.hatchd = { enable = true; buildUsers = { count = 3; group = "bld"; }; }; }')["users"]
+    users = machine('{ services.hatch = { enable = true; buildUsers = { count = 3; group = "bld"; }; }; }')["users"]
     check_equal(sorted(users["groups"]), ["bld", "hatch"], "groups")
     check_equal(sorted(users["users"]), ["bld1", "bld2", "bld3", "hatch"], "users")
     for name, user in users["users"].items():
@@ -154,7 +159,7 @@ def test_module_makes_build_users_that_the_groups_entry_lists():
 
 
 def test_module_shows_builds_paths_that_may_be_absent():
-    settings = machine("{ services.hatchd.enable = true; }")["nix"]["settings"]
+    settings = machine("{ services.hatch.enable = true; }")["nix"]["settings"]
     paths = settings["extra-sandbox-paths"]
     check_equal(paths[0], "/run/hatch=/run/hatch/s?", "path of the socket")
     check(re.fullmatch(r"/bin/hatch=/nix/store/\S+-hatchd-client/bin/hatch\?", paths[1]), f"client is {paths[1]}")
@@ -162,32 +167,32 @@ def test_module_shows_builds_paths_that_may_be_absent():
 
 
 def test_module_shows_nothing_if_not_told_to():
-    made = machine("{ services.hatchd = { enable = true; exposeToNix = false; }; }")
+    made = machine("{ services.hatch = { enable = true; exposeToNix = false; }; }")
     check_equal(made["nix"]["settings"], {"sandbox": True}, "settings of Nix")
 
 
 def test_module_warns_where_there_is_no_sandbox():
-    made = machine("{ lib, ... }: { services.hatchd.enable = true; nix.settings.sandbox = lib.mkForce false; }")
+    made = machine("{ lib, ... }: { services.hatch.enable = true; nix.settings.sandbox = lib.mkForce false; }")
     check(len(made["warnings"]) == 1, f"warnings are {made['warnings']}")
 
 
 def test_module_does_nothing_unless_enabled():
-    off = machine("{ services.hatchd.builders.b = { }; }")
+    off = machine("{ services.hatch.builders.b = { }; }")
     for what in ("failed", "etc", "systemPackages", "warnings"):
         check(not off[what], f"{what}: {off[what]}")
     check_equal(off["users"], {"groups": {}, "users": {}}, "users")
 
 
 def test_module_refuses_a_misspelt_option():
-    check_refused("{ services.hatchd = { enable = true; buildUser.count = 1; }; }", "buildUser")
+    check_refused("{ services.hatch = { enable = true; buildUser.count = 1; }; }", "buildUser")
 
 
 def test_module_refuses_no_build_users_at_all():
-    check_refused("{ services.hatchd = { enable = true; buildUsers.count = 0; }; }", "between 1 and 1024")
+    check_refused("{ services.hatch = { enable = true; buildUsers.count = 0; }; }", "between 1 and 1024")
 
 
 def test_module_refuses_a_builder_without_a_command():
-    check_refused(with_builder("{ }"), "services.hatchd.builders.b has no command")
+    check_refused(with_builder("{ }"), "services.hatch.builders.b has no command")
 
 
 def test_module_refuses_a_name_that_is_none():
@@ -198,29 +203,46 @@ def test_module_refuses_a_name_that_is_none():
 
 
 def test_module_refuses_keys_that_the_server_does_not_know():
-    check_refused(with_builder('{ command = [ "/bin/sh" ]; netwrok = "host"; }'), 'no key "netwrok"')
+    check_refused(with_builder('{ command = [ "/bin/sh" ]; netwrok = "host"; }'), "builders.b.netwrok' does not exist")
     check_refused(with_builder('{ command = [ "/bin/sh" ]; limits.memroy = "1G"; }'),
-                  'builders.b.limits has no key "memroy"')
+                  "builders.b.limits.memroy' does not exist")
 
 
-def test_module_knows_exactly_the_keys_of_the_server():
-    def known(definition):
-        said = "\n".join(machine(with_builder(definition))["failed"])
-        found = re.search(r'has no key "nonsense"; there are (.*)', said)
-        check(found, f"the module said {said!r}")
-        return set(found.group(1).split(", "))
+def test_module_refuses_values_of_the_wrong_type():
+    for key, value in (("command", "[ ]"), ("command", '"/bin/sh"'), ("network", '"hosts"'), ("seccomp", '[ "@none" ]'),
+                       ("limits.memory", '"1GB"'), ("limits.grace_sec", "301"), ("view.read", '[ "relative" ]'),
+                       ("allow.sockets", "[ ]"), ("uid_map", "true"), ("view.tmpfs", '[ { at = "/x"; sice = "1M"; } ]')):
+        try:
+            said = machine(with_builder(f"{{ {key} = {value}; }}"))["failed"]
+        except RuntimeError as error:
+            check(f"builders.b.{key}" in str(error), f"of {key} = {value} the module said {error}")
+        else:
+            check(False, f"{key} = {value} was taken; assertions: {said}")
 
-    check_equal(known('{ command = [ "/bin/sh" ]; nonsense = 1; }'), c_table("hatchd/config/builder.c", "builder_members"),
-                "keys of a definition")
-    for key, file in (("allow", "allow"), ("args", "words"), ("environment", "words"), ("view", "view"), ("limits", "limits")):
-        check_equal(known(f'{{ command = [ "/bin/sh" ]; {key}.nonsense = 1; }}'),
-                    c_table(f"hatchd/config/{file}.c", f"{key}_members"), f"keys of {key}")
+
+# The tables of the server whose keys are the options of a group; "" is the definition itself.
+KEYS = {
+    "": ("builder", "builder"), "allow": ("allow", "allow"), "args": ("words", "args"), "environment": ("words", "environment"),
+    "before": ("hooks", "hook"), "after": ("hooks", "hook"), "root": ("root", "root"), "view": ("view", "view"),
+    "limits": ("limits", "limits"), "limits.rlimits": ("limits", "rlimits"), "allow.uid_ranges.*": ("allow", "range"),
+    "limits.time_sec": ("limits", "time"), "view.read.*": ("view", "bind"), "view.write.*": ("view", "bind"),
+    "view.devices.*": ("view", "device"), "view.tmpfs.*": ("view", "tmpfs"), "view.overlay.*": ("overlay", "overlay"),
+}
+
+
+def test_options_are_exactly_the_keys_of_the_server():
+    names = [o["name"] for o in options() if o["name"].startswith("services.hatch.builders.<name>.")]
+    names = [name.removeprefix("services.hatch.builders.<name>.") for name in names]
+    for group, (file, table) in KEYS.items():
+        prefix = f"{group}." if group else ""
+        inside = {name.removeprefix(prefix).split(".")[0] for name in names if name.startswith(prefix)} - {"*"}
+        check_equal(inside, c_table(f"hatchd/config/{file}.c", f"{table}_members"), f"options of {group or 'a builder'}")
 
 
 def test_server_takes_what_the_module_writes():
     if not HATCHCTL:
         raise Skip("HATCHCTL is not set: nothing was built")
-    made = machine("""{ services.hatchd = { enable = true; builders.all = {
+    made = machine("""{ services.hatch = { enable = true; builders.all = {
         description = "every key there is";
         command = [ "/bin/sh" "-c" "exit 0" ];
         allow = { users = [ "root" ]; uid_ranges = [ { first = 1000; last = 1999; } ]; derivations = [ "hello-*" ];

@@ -1,4 +1,4 @@
-# A NixOS machine with services.hatchd on which a sandboxed build gets its tree through the hatch. For those who have
+# A NixOS machine with services.hatch on which a sandboxed build gets its tree through the hatch. For those who have
 # nixpkgs and KVM: nix flake check. `pkgs` holds the overlay of this project.
 { pkgs }:
 pkgs.testers.runNixOSTest {
@@ -9,7 +9,7 @@ pkgs.testers.runNixOSTest {
     {
       imports = [ ../../nixos/module.nix ];
 
-      services.hatchd = {
+      services.hatch = {
         enable = true;
         builders.greet = {
           description = "Leaves a greeting and the name of the account it ran under";
