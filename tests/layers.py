@@ -12,6 +12,7 @@ ROOT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
 MAY_INCLUDE = {
     "lib/base": {"lib/base"},
     "lib/scan": {"lib/scan", "lib/base"},
+    "lib/derivation": {"lib/derivation", "lib/base"},
     "lib/wire": {"lib/wire", "lib/base"},
     "lib/tree": {"lib/tree", "lib/base"},
     "hatchd": {"hatchd", "lib/base", "lib/scan", "lib/wire", "lib/tree"},
@@ -27,7 +28,7 @@ HATCHCTL_HEADERS_OF_HATCHD = {"hatchd/slot/list.h", "hatchd/slot/claim.h", "hatc
 # header prefix -> the only files that may include it
 HOMES = {
     "nettle/": {"lib/base/digest.h", "lib/base/digest.c", "lib/base/encoding.c"},
-    "jansson.h": {"lib/wire/message.c", "hatchd/config/document.c"},
+    "jansson.h": {"lib/wire/message.c", "lib/derivation/json.c", "hatchd/config/document.c"},
     "archive": {"lib/tree/pack.c", "lib/tree/unpack.c"},
     "systemd/": {"hatchd/main.c", "hatchd/monitor/receipt.c", "hatchd/check.c", "hatchd/unit-credentials.c", "hatchctl/journal.c"},
     "seccomp.h": {"hatchd/sandbox/filter.c", "hatchd/sandbox/filter-builder.c"},
