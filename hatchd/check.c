@@ -392,22 +392,31 @@ static int find_credential(void *data, const char *name, struct error *err)
 	return unit_credentials_find(data, name, err);
 }
 
-int check_run(const char *config_dir, bool privileged, bool layers)
+static size_t check_configuration(const char *config_dir, bool privileged, unsigned scope)
 {
-	int host = check_host(privileged);
 	cleanup_(unit_credentials_done) struct unit_credentials credentials = { 0 };
 	/* Of a service that is not systemd's nobody knows what it will have. */
-	bool known = privileged && unit_credentials_load(&credentials) == 0;
+	bool known = privileged && (scope & CHECK_HOST) && unit_credentials_load(&credentials) == 0;
 	const struct config_report report = { print_error, &credentials,
-		                              known ? find_credential : NULL, layers };
-	struct config_check found;
+		                              known ? find_credential : NULL,
+		                              .layers = scope & CHECK_LAYERS,
+		                              .offline = !(scope & CHECK_HOST) };
+	struct config_check found = config_check_all(config_dir, privileged, &report);
 
-	print_scratch(config_dir, privileged);
-	found = config_check_all(config_dir, privileged, &report);
-	if (privileged)
+	if (privileged && (scope & CHECK_HOST))
 		found.n_errors += check_images(config_dir);
-
 	printf("config: %s: definitions: %zu, errors: %zu\n", config_dir, found.n_builders,
 	       found.n_errors);
-	return found.n_errors > 0 ? EX_CONFIG : host;
+	return found.n_errors;
+}
+
+int check_run(const char *config_dir, bool privileged, unsigned scope)
+{
+	int host = EXIT_SUCCESS;
+
+	if (scope & CHECK_HOST) {
+		host = check_host(privileged);
+		print_scratch(config_dir, privileged);
+	}
+	return check_configuration(config_dir, privileged, scope) > 0 ? EX_CONFIG : host;
 }

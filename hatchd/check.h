@@ -3,11 +3,18 @@
 
 #include <stdbool.h>
 
+/* What hatchd --check looks at besides the text of the configuration. */
+enum check_scope {
+	CHECK_HOST = 1,   /* this host, and what of it the configuration names */
+	CHECK_LAYERS = 2, /* the layers of overlays, compared with each other: reads all of them */
+};
+
 /*
  * check_run - validate the configuration and the host, print what was found
  *
- * layers   also compare the layers of overlays with each other, which reads all of them
+ * scope    of CHECK_*; without CHECK_HOST the configuration may be that of another machine, and
+ *          belong to anybody
  * Returns  exit status: 0 all is well (protections that this host lacks are printed, and are no
  * error), 78 the configuration is at fault, 71 the host lacks what hatchd needs
  */
-int check_run(const char *config_dir, bool privileged, bool layers);
+int check_run(const char *config_dir, bool privileged, unsigned scope);

@@ -28,17 +28,18 @@
 #include "lib/base/log.h"
 
 static struct monitor_options opt = { .config_dir = CONFIG_DIR, .privileged = true };
-static bool opt_check, opt_layers;
+static bool opt_check, opt_layers, opt_offline;
 
 static void print_help(void)
 {
 	puts("hatchd [--unprivileged] [--config DIR] [--state DIR]\n"
-	     "hatchd --check [--layers] [--config DIR]\n"
+	     "hatchd --check [--layers | --offline] [--config DIR]\n"
 	     "\n"
 	     "Serves one request over the connection that systemd passes (Accept=yes).\n"
 	     "\n"
 	     "  --check         validate all of the configuration and the host, serve nothing\n"
 	     "  --layers        also say where layers of an overlay differ, with --check\n"
+	     "  --offline       look at the configuration alone, of another machine, with --check\n"
 	     "  --unprivileged  run builders as the calling user, for development; not as root\n"
 	     "  --config DIR    configuration instead of " CONFIG_DIR "\n"
 	     "  --state DIR     scratch and locks instead of what the configuration says\n"
@@ -48,11 +49,31 @@ static void print_help(void)
 	     "See hatchd(8).");
 }
 
+static int check_options(void)
+{
+	if ((opt_layers || opt_offline) && !opt_check) {
+		log_line(LOG_ERR,
+		         "--layers and --offline go with --check: hatchd --check --layers");
+		return -EINVAL;
+	}
+	if (opt_layers && opt_offline) {
+		log_line(LOG_ERR, "--layers looks at what --offline does not: give one of them");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static unsigned check_scope(void)
+{
+	return (opt_offline ? 0 : CHECK_HOST) | (opt_layers ? CHECK_LAYERS : 0);
+}
+
 static int parse_options(int argc, char **argv)
 {
 	enum {
 		OPT_CHECK = 256,
 		OPT_LAYERS,
+		OPT_OFFLINE,
 		OPT_UNPRIVILEGED,
 		OPT_CONFIG,
 		OPT_STATE,
@@ -62,6 +83,7 @@ static int parse_options(int argc, char **argv)
 	static const struct option options[] = {
 		{ "check", no_argument, NULL, OPT_CHECK },
 		{ "layers", no_argument, NULL, OPT_LAYERS },
+		{ "offline", no_argument, NULL, OPT_OFFLINE },
 		{ "unprivileged", no_argument, NULL, OPT_UNPRIVILEGED },
 		{ "config", required_argument, NULL, OPT_CONFIG },
 		{ "state", required_argument, NULL, OPT_STATE },
@@ -77,6 +99,9 @@ static int parse_options(int argc, char **argv)
 			break;
 		case OPT_LAYERS:
 			opt_layers = true;
+			break;
+		case OPT_OFFLINE:
+			opt_offline = true;
 			break;
 		case OPT_UNPRIVILEGED:
 			opt.privileged = false;
@@ -100,11 +125,7 @@ static int parse_options(int argc, char **argv)
 		log_line(LOG_ERR, "hatchd takes no arguments, only options: %s", argv[optind]);
 		return -EINVAL;
 	}
-	if (opt_layers && !opt_check) {
-		log_line(LOG_ERR, "--layers goes with --check: hatchd --check --layers");
-		return -EINVAL;
-	}
-	return 0;
+	return check_options();
 }
 
 /* A descriptor opened later must never become standard error by accident. */
@@ -253,7 +274,7 @@ int main(int argc, char **argv)
 		return EX_USAGE;
 	}
 	if (opt_check)
-		return check_run(opt.config_dir, opt.privileged, opt_layers);
+		return check_run(opt.config_dir, opt.privileged, check_scope());
 	if (opt.privileged && geteuid() != 0) {
 		log_line(LOG_ERR, "hatchd needs root, or the option --unprivileged");
 		return EX_USAGE;

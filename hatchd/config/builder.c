@@ -164,7 +164,7 @@ int builder_load_reporting(const struct config *config, const char *name,
 	if (r == 0)
 		return 0;
 	r = builder_parse(config, name, text, len, report, &builder, err);
-	if (r == 0 && builder.root.kind == ROOT_BUNDLE)
+	if (r == 0 && builder.root.kind == ROOT_BUNDLE && !config->offline)
 		r = bundle_load(config, report, &builder, err);
 	if (r < 0)
 		return r;

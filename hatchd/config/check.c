@@ -139,7 +139,7 @@ static void check_builder(const struct config *config, const char *name, struct 
 	struct error err;
 
 	checking->found.n_builders++;
-	if (builder_load_reporting(config, name, &report, &builder, NULL) <= 0)
+	if (builder_load_reporting(config, name, &report, &builder, NULL) <= 0 || config->offline)
 		return;
 	if (builder_check_start(config, &builder, &err) < 0)
 		count(checking, &err);
@@ -163,13 +163,16 @@ static void check_builders(const struct config *config, struct checking *checkin
 struct config_check config_check_all(const char *dir, bool pool, const struct config_report *report)
 {
 	struct checking checking = { .report = report };
-	const struct config_report counting = { count, &checking, ask_credential };
+	const struct config_report counting = { count, &checking, ask_credential,
+		                                .offline = report && report->offline };
 	cleanup_config struct config config = { 0 };
 
 	if (config_load_reporting(dir, pool, &counting, &config, NULL) < 0)
 		return checking.found;
-	check_state(&config, &checking);
-	check_users(&config, &checking);
+	if (!config.offline) {
+		check_state(&config, &checking);
+		check_users(&config, &checking);
+	}
 	check_builders(&config, &checking);
 	return checking.found;
 }

@@ -1303,6 +1303,38 @@ static void checks_the_whole_configuration(void)
 	check(found.n_builders == 0 && found.n_errors == 2 && seen.n == 2);
 }
 
+static void another_machine_s_configuration_is_read_without_asking_this_one(void)
+{
+	struct seen seen = { 0 };
+	const struct config_report offline = { note, &seen, .offline = true };
+	struct config_check found;
+
+	make_dir("other", 0777);
+	make_dir("other/builders.d", 0777);
+	make_file("other/hatchd.json", 0666,
+	          "{\"speaker_user\": \"no-such-user\", \"range_base\": 1879048192}");
+	make_file("other/builders.d/good.json", 0666,
+	          "{\"command\": [\"/nothing/run\"], \"uid_map\": \"range\","
+	          " \"allow\": {\"users\": [\"no-such-user\", \"root\"]},"
+	          " \"groups\": [\"no-such-group\"], \"view\": {\"read\": [\"/nothing\"]},"
+	          " \"after\": {\"command\": [\"/nothing/off\"]}, \"credentials\": [\"key\"]}");
+	make_file("other/builders.d/bundle.json", 0666, "{\"root\": {\"bundle\": \"/nothing\"}}");
+	found = config_check_all(at("other"), true, &offline);
+	check(found.n_builders == 2 && found.n_errors == 0);
+
+	make_file("other/builders.d/wrong.json", 0666,
+	          "{\"command\": [\"/x\"], \"groups\": [\"root\"], \"resources\": {\"seat\": 1},\n"
+	          "\"view\": {\"hide\": [\"/nix/store/x\"]}, \"limits\": {\"swap\": \"1G\"}}");
+	found = config_check_all(at("other"), true, &offline);
+	check(found.n_builders == 3 && found.n_errors == 4 && seen.n == 4);
+	check(strstr(seen.places[0], "wrong.json:1:32: group 0") != NULL);
+	check(strstr(seen.places[1], "wrong.json:1:55: there is no resource") != NULL);
+	check(strstr(seen.places[2], "wrong.json:2:19: this meets /nix/store") != NULL);
+
+	/* The same files are not believed for requests. */
+	check(config_load(at("other"), false, &(struct config){ 0 }, &err) == -EPERM);
+}
+
 static const struct unit_case in_memory[] = {
 	CASE(a_definition_may_say_everything),
 	CASE(what_is_absent_has_the_most_restrictive_value),
@@ -1346,6 +1378,7 @@ static const struct unit_case on_disk[] = {
 	CASE(what_a_view_shows_is_looked_for_on_the_host),
 	CASE(the_state_directory_must_be_out_of_reach),
 	CASE(checks_the_whole_configuration),
+	CASE(another_machine_s_configuration_is_read_without_asking_this_one),
 };
 
 int main(void)

@@ -199,7 +199,20 @@ static int find_users(struct reading *in, struct config *config)
 	return in->first;
 }
 
-static int set_defaults(const char *dir, bool pool, struct config *config)
+static bool is_offline(const struct config_report *report)
+{
+	return report && report->offline;
+}
+
+static uid_t believed_owner(bool pool, const struct config_report *report)
+{
+	if (is_offline(report))
+		return OWNER_ANYBODY;
+	return pool ? 0 : geteuid();
+}
+
+static int set_defaults(const char *dir, bool pool, const struct config_report *report,
+                        struct config *config)
 {
 	*config = (struct config){
 		.dir = strdup(dir),
@@ -211,7 +224,8 @@ static int set_defaults(const char *dir, bool pool, struct config *config)
 		.queue_max = QUEUE_DEFAULT,
 		.failed = { .size = 64 * MIB, .total = 1024 * MIB, .keep_days = 7 },
 		.pool = pool,
-		.owner_uid = pool ? 0 : geteuid(),
+		.offline = is_offline(report),
+		.owner_uid = believed_owner(pool, report),
 		/* Nobody's, until they are known. */
 		.build_gid = (gid_t)-1,
 		.speaker_uid = (uid_t)-1,
@@ -225,6 +239,16 @@ static int set_defaults(const char *dir, bool pool, struct config *config)
 	               : -ENOMEM;
 }
 
+static int find_accounts(struct reading *in, struct config *config)
+{
+	(void)find_speaker(in, config);
+	if (!reading_stops(in))
+		(void)find_users(in, config);
+	if (!reading_stops(in))
+		(void)check_range(in, config);
+	return in->first;
+}
+
 int config_parse(const char *dir, bool pool, const char *text, size_t len,
                  const struct config_report *report, struct config *ret, struct error *err)
 {
@@ -233,19 +257,15 @@ int config_parse(const char *dir, bool pool, const char *text, size_t len,
 	struct reading in = { .doc = &doc, .report = report, .err = err };
 	struct error parse_err;
 
-	if (set_defaults(dir, pool, &config) < 0)
+	if (set_defaults(dir, pool, report, &config) < 0)
 		return reading_no_memory(&in);
 	doc.name = config.file;
 	if (text && document_parse(config.file, text, len, &doc, &parse_err) < 0)
 		return reading_keep_error(&in, &parse_err);
 	if (text)
 		(void)read_members(&in, &doc.root, &config_object, &config);
-	if (pool && !reading_stops(&in))
-		(void)find_speaker(&in, &config);
-	if (pool && !reading_stops(&in))
-		(void)find_users(&in, &config);
-	if (pool && !reading_stops(&in))
-		(void)check_range(&in, &config);
+	if (pool && !config.offline && !reading_stops(&in))
+		(void)find_accounts(&in, &config);
 	if (in.first < 0)
 		return in.first;
 	*ret = config;
@@ -253,9 +273,9 @@ int config_parse(const char *dir, bool pool, const char *text, size_t len,
 	return 0;
 }
 
-static int load_text(const char *dir, bool pool, char **ret, size_t *ret_len, struct error *err)
+static int load_text(const char *dir, uid_t owner_uid, char **ret, size_t *ret_len,
+                     struct error *err)
 {
-	uid_t owner_uid = pool ? 0 : geteuid();
 	cleanup_free char *path = NULL;
 	cleanup_fd int dir_fd = -1;
 	int r = trusted_directory(dir, owner_uid, &dir_fd, err);
@@ -277,7 +297,7 @@ int config_load_reporting(const char *dir, bool pool, const struct config_report
 	struct error text_err;
 	size_t len = 0;
 
-	if (load_text(dir, pool, &text, &len, &text_err) < 0)
+	if (load_text(dir, believed_owner(pool, report), &text, &len, &text_err) < 0)
 		return reading_keep_error(&in, &text_err);
 	return config_parse(dir, pool, text, len, report, ret, err);
 }

@@ -74,7 +74,9 @@ struct config {
 	} failed;
 
 	bool pool;       /* as given to config_load() */
-	uid_t owner_uid; /* besides root, whose files are believed: 0, or ours without a pool */
+	bool offline;    /* only read, see struct config_report: accounts have no numbers */
+	uid_t owner_uid; /* besides root, whose files are believed: 0, ours without a pool, or
+	                    OWNER_ANYBODY offline */
 };
 
 enum network_kind {

@@ -106,11 +106,32 @@ static int expect_name(struct reading *in, const struct value *value)
 	return 0;
 }
 
+enum { SOMEBODY = 1 }; /* stands for any account but root's */
+
+/* Whether there is an account is for its own machine to say; that of root has a number everywhere.
+ */
+static int find_offline(const char *name, uint32_t *ret)
+{
+	*ret = strcmp(name, "root") == 0 ? 0 : SOMEBODY;
+	return 1;
+}
+
+static int find_user(const struct config *config, const char *name, uid_t *ret, struct error *err)
+{
+	gid_t gid;
+
+	return config->offline ? find_offline(name, ret) : account_find_user(name, ret, &gid, err);
+}
+
+static int find_group(const struct config *config, const char *name, gid_t *ret, struct error *err)
+{
+	return config->offline ? find_offline(name, ret) : account_find_group(name, ret, err);
+}
+
 int make_uid(struct reading *in, const struct value *item, void *ret)
 {
 	char shown[SHOW_LEN];
 	struct error err;
-	gid_t gid;
 	int r;
 
 	if (item->kind == VALUE_INTEGER)
@@ -118,7 +139,7 @@ int make_uid(struct reading *in, const struct value *item, void *ret)
 	r = expect_name(in, item);
 	if (r < 0)
 		return r;
-	r = account_find_user(item->string, ret, &gid, &err);
+	r = find_user(in->config, item->string, ret, &err);
 	if (r < 0)
 		return reading_keep_error(in, &err);
 	if (r == 0)
@@ -139,7 +160,7 @@ int make_gid(struct reading *in, const struct value *item, void *ret)
 	r = expect_name(in, item);
 	if (r < 0)
 		return r;
-	r = account_find_group(item->string, ret, &err);
+	r = find_group(in->config, item->string, ret, &err);
 	if (r < 0)
 		return reading_keep_error(in, &err);
 	if (r == 0)

@@ -22,6 +22,11 @@ struct config_report {
 	 * with err set if it is not there or empty. NULL: nothing is known */
 	int (*credential)(void *data, const char *name, struct error *err);
 	bool layers; /* of config_check_all(): also compare the layers of overlays */
+
+	/* The configuration is not this machine's: nothing of the machine is asked, neither its
+	 * accounts nor what a definition names, and whose files they are does not matter. What is
+	 * read so must not be used for a request */
+	bool offline;
 };
 
 /* One file that is being read. */

@@ -42,11 +42,16 @@ static int fail(const struct walk *walk, int code, const char *what, struct erro
 	                 walk->root->name, walk->path, what);
 }
 
+static bool is_anybodys(const struct walk *walk)
+{
+	return walk->root->sealed || walk->owner_uid == OWNER_ANYBODY;
+}
+
 static int check_owner(const struct walk *walk, const struct stat *st, struct error *err)
 {
 	char what[64];
 
-	if (walk->root->sealed || st->st_uid == 0 || st->st_uid == walk->owner_uid)
+	if (is_anybodys(walk) || st->st_uid == 0 || st->st_uid == walk->owner_uid)
 		return 0;
 	(void)snprintf(what, sizeof(what), "belongs to uid %u, not to root", st->st_uid);
 	(void)fail(walk, EPERM, what, err);
@@ -73,7 +78,7 @@ static int check_mode(const struct walk *walk, const struct stat *st, bool is_la
 {
 	char what[64];
 
-	if (walk->root->sealed || !(st->st_mode & (S_IWGRP | S_IWOTH)) ||
+	if (is_anybodys(walk) || !(st->st_mode & (S_IWGRP | S_IWOTH)) ||
 	    (!is_last && may_others_add(walk, st)))
 		return 0;
 	(void)snprintf(what, sizeof(what), "can be written by %s (mode %04o)",

@@ -11,7 +11,8 @@
  *
  * owner_uid, in all of them: whose files are trusted besides root's. 0: nobody's. With another uid,
  * directories like /tmp (sticky, all may write) pass too: who runs without root trusts his own
- * files, wherever they are.
+ * files, wherever they are. OWNER_ANYBODY: whoever wrote it, which is for looking at what is
+ * nobody's configuration yet.
  */
 #pragma once
 
@@ -21,6 +22,8 @@
 
 #include "lib/base/cleanup.h"
 #include "lib/base/error.h"
+
+#define OWNER_ANYBODY ((uid_t)-1)
 
 enum {
 	TRUSTED_LINKS_MAX = 40,       /* symbolic links on the way; as the kernel */
