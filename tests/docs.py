@@ -37,7 +37,8 @@ def test_hatchctl_knows_which_journal_fields_are_numbers():
 
 def test_manuals_list_the_options():
     for program, source, page in (("hatchd", "hatchd/main.c", "hatchd.8"), ("hatch", "hatch-client/options.c", "hatch.1"),
-                                  ("hatchctl", "hatchctl/main.c", "hatchctl.1")):
+                                  ("hatchctl", "hatchctl/main.c", "hatchctl.1"),
+                                  ("hatch-pre-build-hook", "hatch-pre-build-hook/main.c", "hatch-pre-build-hook.8")):
         real = set(re.findall(r'\{ "([a-z-]+)", (?:no|required)_argument', text(source)))
         check_same(program, set(re.findall(r"Fl (?:Fl |-)([a-z][a-z-]*)", text(f"docs/man/{page}"))), real)
 
@@ -61,9 +62,11 @@ def keys_read_by(pattern):
 def test_manuals_have_an_example_of_each_key():
     of_service = keys_read_by("hatchd/config/config.c")
     of_bundle = keys_read_by("hatchd/config/bundle.c")
-    of_builder = keys_read_by("hatchd/config/[!bc]*.c") | keys_read_by("hatchd/config/builder.c")
-    assert {"command", "memory", "lower"} <= of_builder and "store" in of_service and "mounts" in of_bundle, of_builder
-    for page, keys in (("hatch-builder.5", of_builder), ("hatchd.json.5", of_service)):
+    of_hook = keys_read_by("hatchd/config/exposure.c")
+    files = "hatchd/config/[!bce]*.c", "hatchd/config/builder.c", "hatchd/config/credentials.c", "hatchd/config/environment.c"
+    of_builder = set().union(*map(keys_read_by, files))
+    assert {"command", "memory", "lower"} <= of_builder and "store" in of_service and "mounts" in of_bundle and "chain" in of_hook, of_builder
+    for page, keys in (("hatch-builder.5", of_builder), ("hatchd.json.5", of_service), ("hatch-pre-build-hook.8", of_hook)):
         shown = set(re.findall(r'(?:\\\(dq|")(\w+)(?:\\\(dq|"): *\S', text(f"docs/man/{page}")))
         assert not keys - shown, f"{page} has no example of {sorted(keys - shown)}"
 

@@ -15,8 +15,9 @@ MAY_INCLUDE = {
     "lib/derivation": {"lib/derivation", "lib/base"},
     "lib/wire": {"lib/wire", "lib/base"},
     "lib/tree": {"lib/tree", "lib/base"},
-    "hatchd": {"hatchd", "lib/base", "lib/scan", "lib/wire", "lib/tree"},
+    "hatchd": {"hatchd", "lib/base", "lib/derivation", "lib/scan", "lib/wire", "lib/tree"},
     "hatch-client": {"hatch-client", "lib/base", "lib/wire", "lib/tree"},
+    "hatch-pre-build-hook": {"hatch-pre-build-hook", "lib/base", "lib/derivation"},
     "hatchctl": {"hatchctl", "lib/base"},
 }
 
@@ -24,6 +25,9 @@ MAY_INCLUDE = {
 HATCHCTL_OF_HATCHD = {"config/", "request/"}
 HATCHCTL_HEADERS_OF_HATCHD = {"hatchd/slot/list.h", "hatchd/slot/claim.h", "hatchd/slot/build-user.h", "hatchd/slot/control.h",
                               "hatchd/sandbox/sandbox.h", "hatchd/sandbox/rlimits.h", "hatchd/slot/quota.h"}
+
+# And the hook: how a configuration is read, and how a derivation is read by a process without rights.
+HOOK_HEADERS_OF_HATCHD = {"hatchd/config/exposure.h", "hatchd/request/features.h"}
 
 # header prefix -> the only files that may include it
 HOMES = {
@@ -48,7 +52,7 @@ def folder_of(path):
 
 
 def sources():
-    for top in ("lib", "hatchd", "hatch-client", "hatchctl"):
+    for top in ("lib", "hatchd", "hatch-client", "hatch-pre-build-hook", "hatchctl"):
         for path in sorted((ROOT / top).rglob("*.[ch]")):
             if not path.name.startswith("test-") and not path.name.endswith(("-test.c", "-fuzz.c")):
                 yield path
@@ -73,6 +77,8 @@ def check_own(path, name):
     if source_folder == "hatchctl" and target_folder == "hatchd" and target.parent.name + "/" in HATCHCTL_OF_HATCHD:
         return None
     if source_folder == "hatchctl" and str(target.relative_to(ROOT)) in HATCHCTL_HEADERS_OF_HATCHD:
+        return None
+    if source_folder == "hatch-pre-build-hook" and str(target.relative_to(ROOT)) in HOOK_HEADERS_OF_HATCHD:
         return None
     return f"includes {target.relative_to(ROOT)}; {source_folder} may not depend on {target_folder}"
 

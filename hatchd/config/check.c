@@ -2,10 +2,12 @@
 #include "check.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
+#include "exposure.h"
 #include "layers.h"
 #include "lib/base/fd.h"
 #include "range.h"
@@ -160,6 +162,25 @@ static void check_builders(const struct config *config, struct checking *checkin
 		check_builder(config, names[i], checking);
 }
 
+/* What hatch-pre-build-hook reads. Its chain is a program that every build of the machine needs. */
+static void check_exposure(const struct config *config, struct checking *checking)
+{
+	const struct config_report report = { .error = count, .data = checking };
+	cleanup_exposure struct exposure exposure = { 0 };
+	cleanup_free char *path = NULL;
+	struct error err;
+
+	if (asprintf(&path, "%s/%s", config->dir, EXPOSURE_FILE) < 0) {
+		path = NULL;
+		(void)error_set(&err, BLAME_HOST, ENOMEM, "no memory");
+		count(checking, &err);
+		return;
+	}
+	if (exposure_load(path, config->owner_uid, &report, &exposure, NULL) > 0 &&
+	    !config->offline && exposure_check_chain(&exposure, config->owner_uid, &err) < 0)
+		count(checking, &err);
+}
+
 struct config_check config_check_all(const char *dir, bool pool, const struct config_report *report)
 {
 	struct checking checking = { .report = report };
@@ -174,5 +195,6 @@ struct config_check config_check_all(const char *dir, bool pool, const struct co
 		check_users(&config, &checking);
 	}
 	check_builders(&config, &checking);
+	check_exposure(&config, &checking);
 	return checking.found;
 }

@@ -1335,6 +1335,32 @@ static void another_machine_s_configuration_is_read_without_asking_this_one(void
 	check(config_load(at("other"), false, &(struct config){ 0 }, &err) == -EPERM);
 }
 
+static void what_the_hook_reads_is_checked_too(void)
+{
+	struct seen seen = { 0 };
+	struct config_report report = { note, &seen };
+	char text[1024];
+
+	make_dir("hook", 0755);
+	make_file("hook/other", 0755, "");
+	(void)snprintf(text, sizeof(text),
+	               "{\"features\": [\"a\"], \"paths\": [\"/nothing\"], \"chain\": \"%s\"}",
+	               at("hook/other"));
+	make_file("hook/hook.json", 0644, text);
+	check(config_check_all(at("hook"), false, &report).n_errors == 0);
+
+	make_file("hook/hook.json", 0644, "{\"features\": 1, \"chain\": \"/nothing/hook\"}");
+	check(config_check_all(at("hook"), false, &report).n_errors == 1);
+	check(strstr(seen.places[0], "hook/hook.json:1:14: ") != NULL);
+
+	seen.n = 0;
+	make_file("hook/hook.json", 0644, "{\"chain\": \"/nothing/hook\"}");
+	check(config_check_all(at("hook"), false, &report).n_errors == 1);
+	check(strstr(seen.places[0], "/nothing") != NULL);
+	report.offline = true;
+	check(config_check_all(at("hook"), true, &report).n_errors == 0);
+}
+
 static const struct unit_case in_memory[] = {
 	CASE(a_definition_may_say_everything),
 	CASE(what_is_absent_has_the_most_restrictive_value),
@@ -1379,6 +1405,7 @@ static const struct unit_case on_disk[] = {
 	CASE(the_state_directory_must_be_out_of_reach),
 	CASE(checks_the_whole_configuration),
 	CASE(another_machine_s_configuration_is_read_without_asking_this_one),
+	CASE(what_the_hook_reads_is_checked_too),
 };
 
 int main(void)

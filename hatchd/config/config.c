@@ -55,13 +55,6 @@ static const struct member config_members[] = {
 static const struct member config_object = { .rows = config_members,
 	                                     .n_rows = ARRAY_SIZE(config_members) };
 
-void strv_free(char **strings)
-{
-	for (size_t i = 0; strings && strings[i]; i++)
-		free(strings[i]);
-	free(strings);
-}
-
 void config_done(struct config *config)
 {
 	free(config->dir);

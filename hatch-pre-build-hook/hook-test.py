@@ -1,0 +1,218 @@
+#!/usr/bin/env python3
+"""The hook as Nix meets it: what it prints, and its exit status."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+NOBODY = 65534
+SAMPLES = pathlib.Path(os.environ["SAMPLES"])
+
+
+class Place:
+    """A configuration in a temporary directory. Root runs the hook as nobody: it would not believe files in /tmp."""
+
+    def __init__(self, directory, program):
+        self.root = pathlib.Path(directory)
+        self.root.chmod(0o755)
+        self.program = shutil.copy(program, self.root / "hook")
+        (self.root / "s").mkdir()
+        (self.root / "client").write_text("")
+        for sample in SAMPLES.iterdir():
+            shutil.copy(sample, self.root / sample.name)
+        self.configure()
+
+    def configure(self, text=None, **members):
+        known = {"features": ["hatch-fpga", "hatch-git", "hatch-board"],
+                 "paths": [{"path": str(self.root / "s"), "at": "/run/hatch"}, {"path": str(self.root / "client"), "at": "/bin/hatch"}]}
+        (self.root / "hook.json").write_text(text if text is not None else json.dumps({**known, **members}))
+
+    def script(self, name, text):
+        path = self.root / name
+        path.write_text("#!/bin/sh\n" + text)
+        path.chmod(0o755)
+        return str(path)
+
+    def run(self, *words, env=None, fds=()):
+        as_user = {}
+        if os.geteuid() == 0:
+            as_user = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+            for path in [self.root, *self.root.rglob("*")]:
+                os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+        os.chmod(self.root / "hook.json", 0o644)
+        return subprocess.run([self.program, "--config", str(self.root / "hook.json"), *words], capture_output=True, text=True,
+                              timeout=60, env={**os.environ, **(env or {})}, pass_fds=fds, **as_user)
+
+    def build(self, name, **options):
+        return self.run(str(self.root / name), "/nonexistent/root", **options)
+
+    @property
+    def shown(self):
+        return f"extra-sandbox-paths\n/run/hatch={self.root}/s\n/bin/hatch={self.root}/client\n\n"
+
+
+def check_shown(place, name, shown=True, **options):
+    done = place.build(name, **options)
+    assert (done.returncode, done.stdout) == (0, place.shown if shown else ""), (name, done)
+    return done
+
+
+def who_requires_a_feature_is_shown_the_paths(place):
+    for name in ("classic.drv", "structured.drv", "fixed-output.drv", "content-addressed.drv", "impure.drv", "dynamic.drv"):
+        assert check_shown(place, name).stderr == "", name
+
+
+def who_requires_none_or_anothers_is_shown_nothing(place):
+    assert check_shown(place, "plain.drv", False).stderr == ""
+    place.configure(features=["hatch-sign"])
+    assert check_shown(place, "classic.drv", False).stderr == ""
+    check_shown(place, "structured.drv")
+    place.configure(features=["hatch", "hatch-fpg", "hatch-fpga-2", "fpga"])
+    check_shown(place, "structured.drv", False)
+
+
+def without_a_configuration_nothing_is_shown(place):
+    place.configure("{}")
+    assert check_shown(place, "classic.drv", False).stderr == ""
+    place.configure(features=[])
+    check_shown(place, "classic.drv", False)
+
+
+def what_nix_hands_over_comes_before_the_file(place):
+    as_json = {"NIX_DERIVATION_V4": (SAMPLES / "structured.json").read_text()}
+    check_shown(place, "plain.drv", env=as_json)
+    check_shown(place, "missing.drv", env=as_json)
+    with open(SAMPLES / "plain.drv", "rb") as file:
+        file.read(10)  # whoever read of it before
+        check_shown(place, "classic.drv", False, env={**as_json, "DRV_ATERM_FD": str(file.fileno())}, fds=[file.fileno()])
+    with open(SAMPLES / "fixed-output.drv", "rb") as file:
+        check_shown(place, "missing.drv", env={"DRV_ATERM_FD": str(file.fileno())}, fds=[file.fileno()])
+    for number in ("77", "x", "-1", ""):
+        done = check_shown(place, "classic.drv", False, env={"DRV_ATERM_FD": number})
+        assert "DRV_ATERM_FD is" in done.stderr, done
+
+
+def a_missing_derivation_is_shown_what_the_configuration_says(place):
+    check_shown(place, "missing.drv", False)
+    place.configure(missing_derivation="hide")
+    check_shown(place, "missing.drv", False)
+    place.configure(missing_derivation="expose")
+    check_shown(place, "missing.drv")
+    check_shown(place, "plain.drv", False)
+
+
+def a_derivation_that_cannot_be_read_is_shown_nothing(place):
+    place.configure(missing_derivation="expose")
+    done = check_shown(place, "cut-off.drv", False)
+    assert "cut-off.drv: this is no derivation" in done.stderr, done
+    (place.root / "long.drv").write_bytes((SAMPLES / "classic.drv").read_bytes() + b" " * 4 * 1024 * 1024)
+    assert "File too large" in check_shown(place, "long.drv", False).stderr
+    (place.root / "directory.drv").mkdir()
+    assert "is no file" in check_shown(place, "directory.drv", False).stderr
+    (place.root / "link.drv").symlink_to("classic.drv")
+    check_shown(place, "link.drv", False)
+
+
+def a_path_that_is_missing_is_left_out(place):
+    (place.root / "client").unlink()
+    done = place.build("classic.drv")
+    assert (done.returncode, done.stdout) == (0, f"extra-sandbox-paths\n/run/hatch={place.root}/s\n\n"), done
+    assert f"{place.root}/client, one of \"paths\"" in done.stderr, done
+
+
+def links_are_followed_on_the_host(place):
+    (place.root / "client").rename(place.root / "hatch")
+    (place.root / "client").symlink_to("hatch")
+    assert f"/bin/hatch={place.root}/hatch\n" in place.build("classic.drv").stdout
+
+
+def another_hook_comes_first(place):
+    other = place.script("other", 'echo extra-sandbox-paths; echo "/drv=$1"; echo "/root=$2"; printf /lost\n')
+    place.configure(chain=other)
+    printed = f"extra-sandbox-paths\n/drv={place.root}/%s\n/root=/nonexistent/root\n"
+    done = place.build("plain.drv")
+    assert (done.returncode, done.stdout) == (0, printed % "plain.drv" + "/lost"), done
+    done = place.build("classic.drv")
+    assert (done.returncode, done.stdout) == (0, printed % "classic.drv" + "\n" + place.shown), done
+
+
+def another_hook_reads_the_derivation_too(place):
+    place.configure(chain=place.script("other", 'cat <&"$DRV_ATERM_FD" >&2\n'))
+    with open(SAMPLES / "classic.drv") as file:
+        fd = os.dup2(file.fileno(), 9)
+        done = check_shown(place, "missing.drv", env={"DRV_ATERM_FD": str(fd)}, fds=[fd])
+        os.close(fd)
+        assert done.stderr == (SAMPLES / "classic.drv").read_text(), done
+
+
+def another_hook_that_fails_fails_every_build(place):
+    place.configure(chain=place.script("other", "echo extra-sandbox-paths; exit 9\n"))
+    for name in ("plain.drv", "classic.drv"):
+        done = place.build(name)
+        assert (done.returncode, done.stdout) == (9, ""), done
+        assert "ended with exit status 9" in done.stderr, done
+    place.configure(chain=str(place.root / "nowhere"))
+    done = place.build("plain.drv")
+    assert (done.returncode, done.stdout) == (78, "") and "nowhere" in done.stderr, done
+    other = place.script("other", "")
+    os.chmod(other, 0o777)
+    place.configure(chain=other)
+    done = place.build("plain.drv")
+    assert done.returncode == 78 and "chmod" in done.stderr, done
+
+
+def a_wrong_configuration_fails_only_who_needs_it(place):
+    for text in ("{", '{"features": 1}', '{"features": ["hatch-fpga"], "paths": ["x"]}', '{"feature": []}'):
+        place.configure(text)
+        assert ":1:" in check_shown(place, "plain.drv", False).stderr, text
+        done = place.build("classic.drv")
+        assert (done.returncode, done.stdout) == (78, ""), done
+        assert "classic.drv requires the feature hatch-fpga, and" in done.stderr.splitlines()[-1], done
+        check_shown(place, "missing.drv", False)
+    place.configure()
+    os.chmod(place.root, 0o777)
+    assert check_shown(place, "plain.drv", False).stderr != ""
+    assert place.build("classic.drv").returncode == 78
+
+
+def a_wrong_configuration_does_not_lose_the_other_hook(place):
+    other = place.script("other", "echo extra-sandbox-paths; echo /other\n")
+    place.configure(json.dumps({"features": [1], "chain": other}))
+    done = place.build("plain.drv")
+    assert (done.returncode, done.stdout) == (0, "extra-sandbox-paths\n/other\n"), done
+
+
+def knows_its_options(place):
+    for words, said in (((), "expected a derivation"), (("a", "b", "c"), "expected a derivation"), (("--colour",), "colour")):
+        done = place.run(*words)
+        assert done.returncode == 64 and said in done.stderr, done
+    assert place.run("--help").stdout.startswith("hatch-pre-build-hook [--config FILE]")
+    assert place.run("--version").stdout.startswith("hatch-pre-build-hook 0.")
+
+
+def main(program):
+    failed = False
+    os.umask(0o022)
+    cases = [who_requires_a_feature_is_shown_the_paths, who_requires_none_or_anothers_is_shown_nothing,
+             without_a_configuration_nothing_is_shown, what_nix_hands_over_comes_before_the_file,
+             a_missing_derivation_is_shown_what_the_configuration_says, a_derivation_that_cannot_be_read_is_shown_nothing,
+             a_path_that_is_missing_is_left_out, links_are_followed_on_the_host, another_hook_comes_first,
+             another_hook_reads_the_derivation_too, another_hook_that_fails_fails_every_build,
+             a_wrong_configuration_fails_only_who_needs_it, a_wrong_configuration_does_not_lose_the_other_hook, knows_its_options]
+    for case in cases:
+        with tempfile.TemporaryDirectory(prefix="hook-", dir="/tmp") as directory:
+            try:
+                case(Place(directory, program))
+                print(f"ok {case.__name__}")
+            except (AssertionError, subprocess.SubprocessError, OSError) as why:
+                print(f"FAIL {case.__name__}: {why}")
+                failed = True
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,187 @@
+/* What the hook shows, and to whom. Linked into the hook: no names of accounts here. */
+#include "exposure.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "items.h"
+#include "lib/derivation/derivation.h"
+#include "trusted-path.h"
+
+void exposure_done(struct exposure *exposure)
+{
+	strv_free(exposure->features);
+	for (size_t i = 0; i < exposure->n_paths; i++) {
+		free(exposure->paths[i].path);
+		free(exposure->paths[i].at);
+	}
+	free(exposure->paths);
+	free(exposure->chain);
+	*exposure = (struct exposure){ 0 };
+}
+
+static int check_feature(struct reading *in, const struct value *list, const struct value *item)
+{
+	int r = expect_text(in, item, DERIVATION_FEATURE_MAX);
+
+	if (r < 0)
+		return r;
+	if (item->string[0] == '\0' || strpbrk(item->string, " \t\r\n"))
+		return reading_fail(in, item, EINVAL,
+		                    "no derivation can require this; expected the name of a "
+		                    "feature, such as \"hatch-fpga\"");
+	return 0;
+}
+
+static int read_features(struct reading *in, const struct value *value, const struct member *row,
+                         void *object)
+{
+	struct exposure *exposure = object;
+
+	return read_strings(in, value, 0, check_feature, &exposure->features,
+	                    &exposure->n_features);
+}
+
+static const struct member path_members[] = {
+	{ "path", read_path, offsetof(struct shown_path, path), .required = true },
+	{ "at", read_path, offsetof(struct shown_path, at) },
+};
+
+/* Nix shows paths writable, and takes a line "AT=PATH" apart at the first sign. */
+static int check_path(struct reading *in, const struct value *item, const struct value *at,
+                      const struct shown_path *path)
+{
+	if (strcmp(path->path, "/") == 0 || strcmp(path->at, "/") == 0)
+		return reading_fail(in, item, EINVAL,
+		                    "this is all there is; expected the socket's directory, or "
+		                    "the client");
+	if (strchr(path->at, '='))
+		return reading_fail(in, at, EINVAL,
+		                    "Nix cannot show a path with \"=\"; expected another in "
+		                    "\"at\"");
+	return 0;
+}
+
+/* "/p", or an object that holds "path". */
+static int make_path(struct reading *in, const struct value *item, void *ret)
+{
+	static const struct member object = { .rows = path_members,
+		                              .n_rows = ARRAY_SIZE(path_members) };
+	static const struct member whole = { .offset = offsetof(struct shown_path, path) };
+	struct shown_path *path = ret;
+	const struct value *at = item;
+	int r;
+
+	if (item->kind == VALUE_OBJECT) {
+		r = read_members(in, item, &object, path);
+		at = value_member(item, "at") ? value_member(item, "at") : item;
+	} else {
+		r = read_path(in, item, &whole, path);
+	}
+	if (r < 0 || !path->path)
+		return in->first;
+	if (!path->at)
+		path->at = strdup(path->path);
+	return path->at ? check_path(in, item, at, path) : reading_no_memory(in);
+}
+
+static int read_paths(struct reading *in, const struct value *value, const struct member *row,
+                      void *object)
+{
+	struct exposure *exposure = object;
+	int r = expect_list(in, value, 0);
+
+	if (r < 0)
+		return r;
+	if (value->n_items > EXPOSURE_PATHS_MAX)
+		return reading_fail(in, value, EINVAL, "%zu paths; expected at most %d",
+		                    value->n_items, EXPOSURE_PATHS_MAX);
+	exposure->paths = calloc(value->n_items + 1, sizeof(*exposure->paths));
+	if (!exposure->paths)
+		return reading_no_memory(in);
+	/* Counted before it is read: what is wrong is released with the others. */
+	for (size_t i = 0; i < value->n_items && !reading_stops(in); i++)
+		(void)make_path(in, &value->items[i], &exposure->paths[exposure->n_paths++]);
+	return in->first;
+}
+
+static int read_missing(struct reading *in, const struct value *value, const struct member *row,
+                        void *object)
+{
+	static const char *const words[] = { "hide", "expose" };
+	struct exposure *exposure = object;
+	size_t chosen = 0;
+	int r = read_word(in, value, words, ARRAY_SIZE(words), "\"hide\" or \"expose\"", &chosen);
+
+	exposure->missing = chosen == 1;
+	return r;
+}
+
+static const struct member exposure_members[] = {
+	{ "features", read_features },
+	{ "paths", read_paths },
+	{ "missing_derivation", read_missing },
+	{ "chain", read_path, offsetof(struct exposure, chain) },
+};
+
+static int check_paths(struct reading *in, const struct exposure *exposure)
+{
+	char shown[SHOW_LEN];
+
+	if (exposure->n_features > 0 && exposure->n_paths == 0)
+		return reading_fail(in, value_member(&in->doc->root, "features"), EINVAL,
+		                    "there are features, and nothing to show; expected \"paths\" "
+		                    "that hold the socket's directory and the client");
+	for (size_t i = 0; i < exposure->n_paths; i++)
+		for (size_t k = 0; k < i; k++)
+			if (strcmp(exposure->paths[i].at, exposure->paths[k].at) == 0)
+				return reading_fail(in, value_member(&in->doc->root, "paths"),
+				                    EINVAL,
+				                    "two paths are both shown at %s; expected one",
+				                    show(exposure->paths[i].at, shown));
+	return 0;
+}
+
+int exposure_parse(const char *path, const char *text, size_t len,
+                   const struct config_report *report, struct exposure *ret, struct error *err)
+{
+	static const struct member object = { .rows = exposure_members,
+		                              .n_rows = ARRAY_SIZE(exposure_members) };
+	cleanup_document struct document doc = { .name = path };
+	struct reading in = { .doc = &doc, .report = report, .err = err };
+	struct error parse_err;
+
+	*ret = (struct exposure){ 0 };
+	if (document_parse(path, text, len, &doc, &parse_err) < 0)
+		return reading_keep_error(&in, &parse_err);
+	(void)read_members(&in, &doc.root, &object, ret);
+	if (in.first == 0)
+		(void)check_paths(&in, ret);
+	return in.first;
+}
+
+int exposure_load(const char *path, uid_t owner_uid, const struct config_report *report,
+                  struct exposure *ret, struct error *err)
+{
+	cleanup_free char *text = NULL;
+	struct document doc = { .name = path };
+	struct reading in = { .doc = &doc, .report = report, .err = err };
+	struct error text_err;
+	size_t len;
+	int r = config_read_text(path, owner_uid, &text, &len, &text_err);
+
+	*ret = (struct exposure){ 0 };
+	if (r < 0)
+		return reading_keep_error(&in, &text_err);
+	if (r == 0)
+		return 0;
+	r = exposure_parse(path, text, len, report, ret, err);
+	return r < 0 ? r : 1;
+}
+
+int exposure_check_chain(const struct exposure *exposure, uid_t owner_uid, struct error *err)
+{
+	cleanup_fd int fd = -1;
+
+	return exposure->chain ? trusted_program(exposure->chain, owner_uid, &fd, NULL, err) : 0;
+}

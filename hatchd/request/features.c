@@ -1,0 +1,171 @@
+/*
+ * Forks the process that parses a derivation, and takes its answer as bytes. A derivation is a
+ * stranger's text, and who parses it may fall to it: so that process has no rights, no files but
+ * the one it reads, and what it answers is a list of names, whatever it says.
+ */
+#include "features.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "hatchd/sandbox/filter.h"
+#include "lib/base/cleanup.h"
+#include "lib/derivation/derivation.h"
+
+/* What comes through the pipe. */
+struct report {
+	struct error error; /* code 0: none */
+	struct features features;
+};
+
+int features_open(const char *path, uid_t owner_uid, int *ret_fd, struct error *err)
+{
+	/* Not to be held up by what is no file. */
+	cleanup_fd int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+		return 0;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot open %s", path);
+	if (!S_ISREG(st.st_mode))
+		return error_set(err, BLAME_HOST, EINVAL, "%s is no file", path);
+	if ((st.st_uid != 0 && st.st_uid != owner_uid) || (st.st_mode & (S_IWGRP | S_IWOTH)))
+		return error_set(err, BLAME_HOST, EPERM,
+		                 "%s belongs to uid %u and has mode %04o: it is not of Nix", path,
+		                 st.st_uid, st.st_mode & 07777);
+	*ret_fd = take_fd(&fd);
+	return 1;
+}
+
+/* --- the process that reads --- */
+
+/* Also the standard streams: of the hook they lead to Nix. */
+static int confine(const struct account *account, int source_fd, int report_fd, struct error *err)
+{
+	int keep[] = { source_fd, report_fd };
+	int r = fds_close_except(keep, ARRAY_SIZE(keep), err);
+
+	for (int fd = 0; fd < 3; fd++)
+		(void)close(fd);
+	if (r == 0)
+		r = privilege_become(account, err);
+	derivation_init();
+	return r < 0 ? r : filter_tap(err);
+}
+
+static int parse(const struct derivation_source *source, struct derivation *ret, struct error *err)
+{
+	cleanup_free char *text = NULL;
+	size_t len;
+	int r;
+
+	if (source->json)
+		return derivation_parse_json(source->json, strlen(source->json), ret, err);
+	r = fd_read_file(source->fd, DERIVATION_BYTES_MAX, &text, &len);
+	if (r < 0)
+		return error_errno(err, BLAME_PEER, -r, "cannot read the derivation");
+	return derivation_parse_aterm(text, len, ret, err);
+}
+
+static int list(const struct derivation *derivation, struct features *ret, struct error *err)
+{
+	for (size_t i = 0; i < derivation->n_features; i++) {
+		size_t len = strlen(derivation->features[i]) + 1;
+
+		if (len > sizeof(ret->text) - ret->len)
+			return error_set(err, BLAME_PEER, E2BIG,
+			                 "the names of required features have more than %zu bytes",
+			                 sizeof(ret->text));
+		memcpy(ret->text + ret->len, derivation->features[i], len);
+		ret->len += len;
+	}
+	return 0;
+}
+
+__attribute__((noreturn)) static void reader_main(const struct derivation_source *source,
+                                                  const struct account *account, int report_fd)
+{
+	struct report report = { 0 };
+	struct derivation derivation = { 0 };
+	int r = confine(account, source->fd, report_fd, &report.error);
+
+	if (r == 0)
+		r = parse(source, &derivation, &report.error);
+	if (r == 0)
+		(void)list(&derivation, &report.features, &report.error);
+	(void)fd_write_full(report_fd, &report, sizeof(report));
+	_exit(0);
+}
+
+/* --- the process that asks --- */
+
+/* Its words, made safe to read. */
+static int take_report(struct report *report, struct features *ret, struct error *err)
+{
+	struct features *features = &report->features;
+
+	if (report->error.code > 0 && report->error.code < 4096) {
+		report->error.text[sizeof(report->error.text) - 1] = '\0';
+		return error_set(err, report->error.blame == BLAME_PEER ? BLAME_PEER : BLAME_HOST,
+		                 report->error.code, "%s", report->error.text);
+	}
+	if (report->error.code != 0 || features->len > sizeof(features->text) ||
+	    (features->len > 0 && features->text[features->len - 1] != '\0'))
+		return error_set(err, BLAME_HOST, EBADMSG,
+		                 "the process that reads derivations answers nonsense");
+	*ret = *features;
+	return 0;
+}
+
+static int await_report(int fd, pid_t pid, struct features *ret, struct error *err)
+{
+	struct report report;
+	int r = fd_read_full(fd, &report, sizeof(report));
+
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	if (r != 1)
+		return error_set(err, BLAME_HOST, ECHILD,
+		                 "the process that reads derivations died");
+	return take_report(&report, ret, err);
+}
+
+int features_read(const struct derivation_source *source, const struct account *account,
+                  struct features *ret, struct error *err)
+{
+	cleanup_fd int read_fd = -1, write_fd = -1;
+	int ends[2];
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot make a pipe");
+	read_fd = ends[0];
+	write_fd = ends[1];
+	pid = fork();
+	if (pid == 0)
+		reader_main(source, account, write_fd);
+	if (pid < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot fork");
+	fd_closep(&write_fd);
+	return await_report(read_fd, pid, ret, err);
+}
+
+const char *features_next(const struct features *features, const char *name)
+{
+	const char *next = name ? name + strlen(name) + 1 : features->text;
+
+	return next < features->text + features->len ? next : NULL;
+}
+
+bool features_have(const struct features *features, const char *name)
+{
+	for (const char *f = features_next(features, NULL); f; f = features_next(features, f))
+		if (strcmp(f, name) == 0)
+			return true;
+	return false;
+}

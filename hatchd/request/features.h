@@ -1,0 +1,50 @@
+/*
+ * Which features a derivation requires, read from it by a process without rights. For the server
+ * and for hatch-pre-build-hook.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "hatchd/sandbox/privilege.h"
+#include "lib/base/error.h"
+
+enum { FEATURES_TEXT_MAX = 16 * 1024 };
+
+/* Names, each with a NUL behind it. */
+struct features {
+	char text[FEATURES_TEXT_MAX];
+	size_t len;
+};
+
+/* Where a derivation stands. */
+struct derivation_source {
+	int fd;           /* a file of its own form, from its beginning; borrowed. -1: none */
+	const char *json; /* or its JSON; NULL: none */
+};
+
+/*
+ * features_open - open the file of a derivation
+ *
+ * path      in a store; its last component is not followed if it is a link
+ * Returns   1, 0 there is no such file, or a negative errno: BLAME_HOST -EINVAL no regular file,
+ *           -EPERM somebody other than root could have written it, what open(2) says
+ */
+int features_open(const char *path, uid_t owner_uid, int *ret_fd, struct error *err);
+
+/*
+ * features_read - have a process read it that has nothing but the source and a pipe to us
+ *
+ * account  who it becomes; never root
+ * Errors   as of derivation_parse_aterm(); BLAME_PEER -E2BIG names of more than FEATURES_TEXT_MAX
+ *          bytes; BLAME_HOST what fork(2) and pipe(2) say, -ECHILD the process died
+ */
+int features_read(const struct derivation_source *source, const struct account *account,
+                  struct features *ret, struct error *err);
+
+/* features_next - the name behind this one, the first for NULL; NULL behind the last */
+const char *features_next(const struct features *features, const char *name);
+
+/* features_have - is the name among them? */
+bool features_have(const struct features *features, const char *name);
