@@ -26,9 +26,12 @@
     {
       overlays.default = import ./nixos/overlay.nix;
 
-      nixosModules.default = {
-        imports = [ ./nixos/module.nix ];
-        nixpkgs.overlays = [ self.overlays.default ];
+      nixosModules = {
+        default = self.nixosModules.hatch;
+        hatch = {
+          imports = [ ./nixos/module.nix ];
+          nixpkgs.overlays = [ self.overlays.default ];
+        };
       };
 
       # Without nixpkgs; `system` must be given, because pure evaluation knows no current one.
@@ -36,11 +39,13 @@
 
       packages = eachSystem (pkgs: {
         default = pkgs.hatchd;
-        client = pkgs.hatchd.client;
+        inherit (pkgs) hatchd;
+        client = pkgs.hatch-client;
       });
 
       checks = eachSystem (pkgs: {
         package = pkgs.hatchd;
+        client = pkgs.hatch-client;
         machine = import ./tests/vm/nixos.nix { inherit pkgs; };
       });
 

@@ -1,4 +1,4 @@
-# services.hatch: the units of the package, accounts, one file for each builder, and the paths that Nix shows to builds.
+# services.hatch: the units of the package, accounts, one file for each builder, and what Nix shows to builds.
 {
   config,
   lib,
@@ -9,6 +9,8 @@ let
   cfg = config.services.hatch;
   json = pkgs.formats.json { };
   inherit (lib) mkOption types;
+
+  # --- files ---
 
   # An option as it is written into a file: without keys that are null, and without objects that hold nothing else.
   written =
@@ -23,39 +25,144 @@ let
     else
       value;
 
-  checkBuilder =
-    name: builder:
-    let
-      where = "services.hatch.builders.${name}";
-    in
-    [
+  # Below /etc/hatch.
+  files = {
+    "hatchd.json" = json.generate "hatchd.json" (written cfg.settings);
+  }
+  // lib.mapAttrs' (name: builder: {
+    name = "builders.d/${name}.json";
+    value = json.generate "hatch-builder-${name}.json" (written builder);
+  }) cfg.builders;
+
+  # The system is not built if hatchd would refuse one of them. What they name need not be here.
+  check = pkgs.runCommand "hatch-check" { preferLocalBuild = true; } ''
+    mkdir -p etc/builders.d
+    ${lib.concatLines (
+      lib.mapAttrsToList (name: file: "cp ${file} ${lib.escapeShellArg "etc/${name}"}") files
+    )}
+    ${lib.getExe' cfg.package "hatchd"} --check --offline --config "$PWD/etc"
+    touch "$out"
+  '';
+
+  # --- what sandboxes see ---
+
+  # The directory, so that a restart of the socket does not cut off builds that run; the client, at the same place on
+  # every machine, so that derivations do not change with it.
+  socket = {
+    guest = "/run/hatch";
+    host = "/run/hatch/s";
+  };
+  client = {
+    guest = "/bin/hatch";
+    host = lib.getExe' cfg.clientPackage "hatch";
+  };
+
+  # --- accounts ---
+
+  buildUser =
+    number:
+    lib.nameValuePair "${cfg.buildUsers.group}${toString number}" (
       {
-        assertion = builtins.match "[a-z0-9][a-z0-9._-]{0,63}" name != null;
-        message = "services.hatch.builders: \"${name}\" is no name of a builder; it must match [a-z0-9][a-z0-9._-]{0,63}";
+        isSystemUser = true;
+        group = cfg.buildUsers.group;
+        # hatchd takes the members that the group's entry lists, and a primary group alone does not put them there.
+        extraGroups = [ cfg.buildUsers.group ];
+        description = "Hatch build user ${toString number}";
       }
-      {
-        assertion = builder.command != null || builder.root.bundle != null;
-        message = "${where} has no command, and no root.bundle that has one";
+      // lib.optionalAttrs (cfg.buildUsers.firstUid != null) {
+        uid = cfg.buildUsers.firstUid + number - 1;
       }
-    ];
+    );
+  buildUsers = map buildUser (lib.range 1 cfg.buildUsers.count);
 
   isPrivate = builder: builder.network == "private" || builder.network.private or null != null;
 
-  buildUsers = map (i: "${cfg.buildUsers.group}${toString i}") (lib.range 1 cfg.buildUsers.count);
+  # As tmpfiles.d/hatch.conf of the package has it for /var/lib/hatch.
+  stateRules =
+    map (path: "d ${cfg.settings.state}${path} 0700 root root -") [
+      ""
+      "/pool"
+      "/pool/queue"
+      "/scratch"
+    ]
+    ++ [
+      "d ${cfg.settings.state}/failed 0700 root root 90d"
+      "R! ${cfg.settings.state}/scratch/*"
+    ];
+
+  credentialsOf =
+    encrypted:
+    lib.mapAttrsToList (name: credential: "${name}:${credential.path}") (
+      lib.filterAttrs (_: credential: credential.encrypted == encrypted) cfg.credentials
+    );
 in
 {
+  imports = [ ./checks.nix ];
+
   options.services.hatch = {
     enable = lib.mkEnableOption "hatchd, which runs configured jobs for Nix builds and containers";
 
     package = lib.mkPackageOption pkgs "hatchd" { };
 
-    clientPackage = mkOption {
-      type = types.package;
-      default = cfg.package.client or cfg.package;
-      defaultText = lib.literalExpression "config.services.hatch.package.client";
-      description = ''
-        Package whose `bin/hatch` builds find as `/bin/hatch`. Nix shows them its whole closure too.
+    clientPackage = lib.mkPackageOption pkgs "hatch-client" {
+      extraDescription = ''
+        Builds find its {file}`bin/hatch` as {file}`/bin/hatch`. It must be linked statically: with `expose = "feature"` Nix does not show
+        them what else it needs.
       '';
+    };
+
+    expose = mkOption {
+      type = types.enum [
+        "feature"
+        "always"
+        "none"
+      ];
+      default = "always";
+      description = ''
+        Which builds of Nix see the socket and the client:
+
+        - `feature`: those whose `requiredSystemFeatures` name a builder's, by a program that Nix runs before each build
+          ({manpage}`hatch-pre-build-hook(8)`). Lix ignores it.
+        - `always`: all in a sandbox.
+        - `none`: none. Nobody but root can reach the socket then.
+
+        Who may use which builder is decided by its `allow` in any case.
+      '';
+    };
+
+    features = mkOption {
+      type = types.listOf types.str;
+      internal = true;
+      readOnly = true;
+      description = "The system features of Nix that this machine has by its builders.";
+    };
+
+    hook = {
+      command = mkOption {
+        type = types.str;
+        internal = true;
+        readOnly = true;
+        description = "What nix.settings.pre-build-hook is, with expose = \"feature\".";
+      };
+      chain = mkOption {
+        type = types.nullOr types.path;
+        default = null;
+        example = lib.literalExpression "lib.getExe pkgs.my-hook";
+        description = ''
+          Another program for Nix to run before each build: there can be only one, so hatch's runs this one first, and adds to what it says.
+        '';
+      };
+      missingDerivation = mkOption {
+        type = types.enum [
+          "hide"
+          "expose"
+        ];
+        default = "hide";
+        description = ''
+          What a build sees whose derivation is not on this machine, as with builds for another machine whose user is trusted here: nothing,
+          or what it would see if it named all features.
+        '';
+      };
     };
 
     builders = mkOption {
@@ -70,19 +177,54 @@ in
         }
       '';
       description = ''
-        Jobs that may be asked for, by name: each becomes `/etc/hatch/builders.d/NAME.json`. The options are the keys of
+        Jobs that may be asked for, by name: each becomes {file}`/etc/hatch/builders.d/NAME.json`. The options are the keys of
         {manpage}`hatch-builder(5)`, which says all about them. One that is null is not written, and has its most restrictive value.
       '';
     };
 
     settings = mkOption {
-      type = types.attrsOf json.type;
+      type = types.submodule (import ./settings.nix { inherit lib json; });
       default = { };
       example = {
-        range_base = 1879048192;
+        queue_max = 200;
+        resources.vivado-seat = 2;
       };
       description = ''
-        More of `/etc/hatch/hatchd.json`: the keys are those of {manpage}`hatchd.json(5)`.
+        What {file}`/etc/hatch/hatchd.json` says: the keys of {manpage}`hatchd.json(5)`.
+      '';
+    };
+
+    checkConfig = mkOption {
+      type = types.bool;
+      default = pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform;
+      defaultText = lib.literalExpression "pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform";
+      description = ''
+        Whether `hatchd --check --offline` reads all of it while the system is built, so that a wrong definition is no part of any system.
+      '';
+    };
+
+    credentials = mkOption {
+      type = types.attrsOf (
+        types.submodule {
+          options = {
+            path = mkOption {
+              type = types.strMatching "/.+";
+              description = "File with the secret, read when a request begins. Not in the store, which everybody can read.";
+            };
+            encrypted = mkOption {
+              type = types.bool;
+              default = false;
+              description = "Was it made by {manpage}`systemd-creds(1)`?";
+            };
+          };
+        }
+      );
+      default = { };
+      example = {
+        signing-key.path = "/run/secrets/signing-key";
+      };
+      description = ''
+        Secrets that builders may name in their `credentials`: `LoadCredential=` and `LoadCredentialEncrypted=` of {file}`hatchd@.service`.
       '';
     };
 
@@ -97,81 +239,133 @@ in
         default = "hatchbld";
         description = "Group of these accounts; they are called after it, with a number.";
       };
+      firstUid = mkOption {
+        type = types.nullOr (types.ints.between 1 4294966271);
+        default = null;
+        example = 31000;
+        description = ''
+          Uid of the first of them; the others have those behind it. If null, NixOS chooses.
+        '';
+      };
     };
 
-    exposeToNix = mkOption {
-      type = types.bool;
-      default = true;
+    socket = {
+      maxConnections = mkOption {
+        type = types.nullOr types.ints.positive;
+        default = null;
+        example = 256;
+        description = "Requests at once, also those that wait; 64 if null. Clients that find no place try again.";
+      };
+      maxConnectionsPerSource = mkOption {
+        type = types.nullOr types.ints.positive;
+        default = null;
+        example = 64;
+        description = "Those of one user; 32 if null. Older systems than systemd 256 do not count them.";
+      };
+      backlog = mkOption {
+        type = types.nullOr types.ints.positive;
+        default = null;
+        example = 512;
+        description = "Connections that systemd has not accepted yet; 128 if null.";
+      };
+    };
+
+    sliceConfig = mkOption {
+      type = types.attrsOf (
+        types.oneOf [
+          types.bool
+          types.int
+          types.str
+        ]
+      );
+      default = { };
+      example = {
+        MemoryMax = "64G";
+        CPUWeight = 50;
+      };
       description = ''
-        Whether every sandboxed build on this machine sees the socket and the client. Who may use which builder is
-        decided by `allow` of the builder. If false, nothing but root can reach the socket.
+        Resources of all requests together: {manpage}`systemd.resource-control(5)` of {file}`hatch.slice`.
       '';
     };
   };
 
   config = lib.mkIf cfg.enable {
-    assertions = lib.concatLists (lib.mapAttrsToList checkBuilder cfg.builders);
+    services.hatch = {
+      features = lib.unique (map (name: "hatch-${name}") (lib.attrNames cfg.builders));
+      hook.command = lib.getExe' cfg.package "hatch-pre-build-hook";
+      settings = {
+        build_users_group = cfg.buildUsers.group;
+        pasta = lib.mkIf (lib.any isPrivate (lib.attrValues cfg.builders)) (
+          lib.mkDefault (lib.getExe' pkgs.passt "pasta")
+        );
+      };
+    };
 
-    warnings = lib.optional (cfg.exposeToNix && config.nix.settings.sandbox != true) ''
-      services.hatch.exposeToNix: builds find the hatch only in the sandbox, and nix.settings.sandbox is not true.
-    '';
+    system.checks = lib.optional cfg.checkConfig check;
 
     systemd.packages = [ cfg.package ];
     systemd.tmpfiles.packages = [ cfg.package ];
-    systemd.sockets.hatchd.wantedBy = [ "sockets.target" ];
-    # A switch to a new configuration must not end the requests that run.
+    systemd.tmpfiles.rules = lib.optionals (cfg.settings.state != null) stateRules;
+
+    systemd.sockets.hatchd = {
+      wantedBy = [ "sockets.target" ];
+      socketConfig = lib.filterAttrs (_: value: value != null) {
+        MaxConnections = cfg.socket.maxConnections;
+        MaxConnectionsPerSource = cfg.socket.maxConnectionsPerSource;
+        Backlog = cfg.socket.backlog;
+      };
+    };
     systemd.services."hatchd@" = {
+      # A switch to a new configuration must not end the requests that run.
       restartIfChanged = false;
       stopIfChanged = false;
+      serviceConfig = lib.filterAttrs (_: value: value != [ ]) {
+        LoadCredential = credentialsOf false;
+        LoadCredentialEncrypted = credentialsOf true;
+      };
     };
+    systemd.slices.hatch.sliceConfig = cfg.sliceConfig;
 
-    environment.systemPackages = [
-      cfg.package
-      cfg.clientPackage
-    ];
-
-    environment.etc = {
-      "hatch/hatchd.json".source = json.generate "hatchd.json" (
-        {
-          build_users_group = cfg.buildUsers.group;
-        }
-        // lib.optionalAttrs (lib.any isPrivate (lib.attrValues cfg.builders)) {
-          pasta = "${pkgs.passt}/bin/pasta";
-        }
-        // cfg.settings
-      );
-    }
-    // lib.mapAttrs' (name: builder: {
-      name = "hatch/builders.d/${name}.json";
-      value.source = json.generate "hatch-builder-${name}.json" (written builder);
-    }) cfg.builders;
+    environment.systemPackages = [ cfg.package ];
+    environment.etc =
+      lib.mapAttrs' (name: file: {
+        name = "hatch/${name}";
+        value.source = file;
+      }) files
+      // lib.optionalAttrs (cfg.expose == "feature") {
+        "hatch/hook.json".source = json.generate "hatch-hook.json" {
+          inherit socket client;
+          inherit (cfg) features;
+          inherit (cfg.hook) chain;
+          missing_derivation = cfg.hook.missingDerivation;
+        };
+      };
 
     users.users = {
-      hatch = {
+      ${cfg.settings.speaker_user} = {
         isSystemUser = true;
-        group = "hatch";
+        group = cfg.settings.speaker_user;
         description = "Hatch speaker";
       };
     }
-    // lib.genAttrs buildUsers (_: {
-      isSystemUser = true;
-      group = cfg.buildUsers.group;
-      # hatchd takes the members that the group's entry lists, and a primary group alone does not put them there.
-      extraGroups = [ cfg.buildUsers.group ];
-      description = "Hatch build user";
-    });
-    users.groups = {
-      hatch = { };
-      ${cfg.buildUsers.group} = { };
-    };
+    // lib.listToAttrs buildUsers;
+    users.groups = lib.genAttrs [
+      cfg.settings.speaker_user
+      cfg.buildUsers.group
+    ] (_: { });
 
-    # "extra-", so that Nix's own defaults stay. The mark "?" lets a path be absent: without it a socket that is not
-    # there would fail every build on the machine.
-    nix.settings = lib.mkIf cfg.exposeToNix {
-      extra-sandbox-paths = [
-        "/run/hatch=/run/hatch/s?"
-        "/bin/hatch=${cfg.clientPackage}/bin/hatch?"
-      ];
-    };
+    nix.settings = lib.mkMerge [
+      # "extra-": without it the list would replace that of Nix and NixOS.
+      (lib.mkIf (cfg.expose != "none") { extra-system-features = cfg.features; })
+      # Weaker than what another module may say: an assertion says then what to do.
+      (lib.mkIf (cfg.expose == "feature") { pre-build-hook = lib.mkOverride 900 cfg.hook.command; })
+      # "?" lets a path be absent: without it a socket that is not there would fail every build on the machine.
+      (lib.mkIf (cfg.expose == "always") {
+        extra-sandbox-paths = map (path: "${path.guest}=${path.host}?") [
+          socket
+          client
+        ];
+      })
+    ];
   };
 }

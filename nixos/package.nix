@@ -1,59 +1,77 @@
-# Server, client, hatchctl, units and man pages. The client is an output of its own, because a Nix sandbox is shown the
-# whole closure of what lies in it: without the server that is the C library and the client's three libraries.
+# Server, hatchctl, units and man pages, with a client for the machine itself; or the client alone, which is to be linked
+# statically, because a Nix sandbox is not shown what else it needs: pkgsStatic.callPackage ./package.nix { withServer = false; }
 {
   lib,
   stdenv,
   meson,
   ninja,
   pkg-config,
-  systemd,
   libarchive,
   jansson,
+  nettle,
+  systemd,
   cjson,
   libseccomp,
-  nettle,
+  testers,
+  withServer ? true,
 }:
-stdenv.mkDerivation {
-  pname = "hatchd";
+stdenv.mkDerivation (finalAttrs: {
+  pname = if withServer then "hatchd" else "hatch-client";
   version = "0.1.0";
 
-  src = lib.cleanSource ../.;
+  src = lib.fileset.toSource {
+    root = ../.;
+    fileset = lib.fileset.unions [
+      ../bench
+      ../docs
+      ../hatch-client
+      ../hatchctl
+      ../hatchd
+      ../lib
+      ../meson.build
+      ../meson_options.txt
+      ../units
+    ];
+  };
 
-  outputs = [
-    "out"
-    "client"
-    "man"
-  ];
+  outputs = [ "out" ] ++ lib.optional withServer "man";
+
+  strictDeps = true;
 
   nativeBuildInputs = [
     meson
     ninja
     pkg-config
   ];
+
   buildInputs = [
-    systemd
     libarchive
     jansson
+    nettle
+  ]
+  ++ lib.optionals withServer [
+    systemd
     cjson
     libseccomp
-    nettle
   ];
 
   mesonFlags = [
-    # What systemd.pc names lies in systemd's own store path.
-    "-Dunit_dir=${placeholder "out"}/lib/systemd/system"
-    # They start servers and make namespaces, which a Nix sandbox does not let them; tests/vm/nixos.nix does.
-    "-Dtests=false"
-  ];
+    (lib.mesonBool "server" withServer)
+    # They start servers and make namespaces, which a Nix sandbox does not let them; passthru.tests does.
+    (lib.mesonBool "tests" false)
+  ]
+  # What systemd.pc names lies in systemd's own store path.
+  ++ lib.optional withServer (lib.mesonOption "unit_dir" "${placeholder "out"}/lib/systemd/system")
+  ++ lib.optional (!withServer) (lib.mesonEnable "docs" false);
 
-  postInstall = ''
-    moveToOutput bin/hatch "$client"
-  '';
+  passthru.tests = {
+    version = testers.testVersion { package = finalAttrs.finalPackage; };
+  };
 
   meta = {
     description = "Lets Nix builds and containers ask their host for configured jobs";
     license = lib.licenses.mit;
     platforms = lib.platforms.linux;
-    mainProgram = "hatchctl";
+    mainProgram = if withServer then "hatchctl" else "hatch";
   };
-}
+})

@@ -1,26 +1,109 @@
-# What the module makes of the configuration file `conf`: the options it sets, and the files of /etc as texts.
-{ conf }:
+# What the module makes of the configuration file `conf`: the files below / that NixOS would make of it, as far as they
+# are services.hatch's, what must be built before, and what is wrong. Instead of by NixOS' scripts accounts are made by
+# sysusers.d(5) here, so that any system with systemd can have them. `packages`: in place of those of the stubs.
+{
+  conf,
+  packages ? { },
+}:
 let
   lib = import ./lib.nix;
-  stubs = import ./stubs.nix { inherit lib; };
-  machine = lib.evalModules {
-    specialArgs = { inherit (stubs) pkgs; };
-    modules = [
-      stubs.nixos
-      ../../nixos/module.nix
-      conf
-    ];
-  };
-  inherit (machine) config;
+  stubs = import ./stubs.nix { inherit lib packages; };
+  inherit (stubs.evaluate [ conf ]) config;
+
+  # A package and a file in it, or a file that is generated: those alone have a text.
+  textOf = file: file.source.text or (throw "${toString file.source} has no text");
+
+  # --- units: only what is put over those of the package ---
+
+  word =
+    value: if lib.isList value then value else [ (if builtins.isBool value then lib.boolToString value else value) ];
+  section =
+    name: settings:
+    lib.optionals (settings != { }) (
+      [ "[${name}]" ]
+      ++ lib.concatLists (lib.mapAttrsToList (key: value: map (v: "${key}=${toString v}") (word value)) settings)
+    );
+  marks =
+    unit:
+    lib.optionalAttrs (!(unit.restartIfChanged or true)) { X-RestartIfChanged = false; }
+    // lib.optionalAttrs (!(unit.stopIfChanged or true)) { X-StopIfChanged = false; };
+  unitFiles =
+    kind: own:
+    lib.concatMap (
+      name:
+      let
+        unit = own.${name};
+        file = "${name}.${kind}";
+        kindSection = {
+          service = section "Service" (marks unit // unit.serviceConfig);
+          slice = section "Slice" unit.sliceConfig;
+          socket = section "Socket" unit.socketConfig;
+        };
+      in
+      lib.optional (kindSection.${kind} != [ ]) {
+        name = "etc/systemd/system/${file}.d/overrides.conf";
+        value.text = lib.concatLines kindSection.${kind};
+      }
+      ++ map (target: {
+        name = "etc/systemd/system/${target}.wants/${file}";
+        value.link = "../${file}";
+      }) (unit.wantedBy or [ ])
+    ) (lib.attrNames own);
+
+  # --- accounts ---
+
+  userLines =
+    name: user:
+    [
+      ''u ${name} ${toString (user.uid or "-")}:${user.group} "${user.description}"''
+    ]
+    ++ map (group: "m ${name} ${group}") (user.extraGroups or [ ]);
+  sysusers =
+    map (group: "g ${group} -") (lib.attrNames config.users.groups)
+    ++ lib.concatLists (lib.mapAttrsToList userLines config.users.users);
+
+  nixLine =
+    name: value:
+    "${name} = ${
+      if builtins.isBool value then
+        lib.boolToString value
+      else if lib.isList value then
+        lib.concatStringsSep " " value
+      else
+        toString value
+    }";
 in
 {
-  inherit (config)
-    nix
-    systemd
-    users
-    warnings
-    ;
-  inherit (config.environment) systemPackages;
-  failed = map (a: a.message) (builtins.filter (a: !a.assertion) config.assertions);
-  etc = builtins.mapAttrs (_: file: file.source.text) config.environment.etc;
+  inherit (config) warnings;
+  failed = map (a: a.message) (lib.filter (a: !a.assertion) config.assertions);
+  checks = map (check: check.text) config.system.checks;
+  # Of what is generated for the store.
+  sources = lib.mapAttrs' (_: file: {
+    name = toString file.source;
+    value = textOf file;
+  }) config.environment.etc;
+  packages = {
+    units = map toString config.systemd.packages;
+    tmpfiles = map toString config.systemd.tmpfiles.packages;
+    programs = map toString config.environment.systemPackages;
+  };
+  files =
+    lib.mapAttrs' (name: file: {
+      name = "etc/${name}";
+      value.text = textOf file;
+    }) config.environment.etc
+    // lib.listToAttrs (
+      unitFiles "service" config.systemd.services
+      ++ unitFiles "slice" config.systemd.slices
+      ++ unitFiles "socket" config.systemd.sockets
+    )
+    // lib.optionalAttrs (sysusers != [ ]) {
+      "etc/sysusers.d/00-nixos.conf".text = lib.concatLines sysusers;
+    }
+    // lib.optionalAttrs (config.systemd.tmpfiles.rules != [ ]) {
+      "etc/tmpfiles.d/00-nixos.conf".text = lib.concatLines config.systemd.tmpfiles.rules;
+    }
+    // {
+      "etc/nix/nix.conf".text = lib.concatLines (lib.mapAttrsToList nixLine config.nix.settings);
+    };
 }

@@ -40,6 +40,7 @@ let
       concatLists
       concatMap
       concatStringsSep
+      listToAttrs
       elem
       filter
       head
@@ -49,7 +50,15 @@ let
       length
       mapAttrs
       ;
+    boolToString = value: if value then "true" else "false";
+    concatLines = lines: concatStringsSep "" (map (line: line + "\n") lines);
     concatMapStringsSep = separator: f: list: concatStringsSep separator (map f list);
+    escapeShellArg =
+      value:
+      if match "[A-Za-z0-9_./:@%+=-]+" (toString value) != null then
+        toString value
+      else
+        "'${replaceStrings [ "'" ] [ "'\\''" ] (toString value)}'";
     filterAttrs =
       keep: set:
       listToAttrs (
@@ -61,7 +70,7 @@ let
     getExe = package: lib.getExe' package (package.meta.mainProgram or package.name);
     getExe' = package: program: "${package}/bin/${program}";
     hasPrefix = prefix: text: builtins.substring 0 (builtins.stringLength prefix) text == prefix;
-    imap1 = f: list: genList (i: f (i + 1) (elemAt list i)) (length list);
+    imap0 = f: list: genList (i: f i (elemAt list i)) (length list);
     intersectLists = wanted: filter (item: elem item wanted);
     isDerivation = value: value.type or null == "derivation";
     last = list: elemAt list (length list - 1);
@@ -74,7 +83,14 @@ let
     range = first: last: genList (i: first + i) (last - first + 1);
     subtractLists = unwanted: filter (item: !elem item unwanted);
     unique = foldl' (seen: item: if elem item seen then seen else seen ++ [ item ]) [ ];
-    cleanSource = source: source;
+    mesonBool = name: value: lib.mesonOption name (if value then "true" else "false");
+    mesonEnable = name: value: lib.mesonOption name (if value then "enabled" else "disabled");
+    mesonOption = name: value: "-D${name}=${value}";
+    # Which files a package is made of; here they are only names.
+    fileset = {
+      unions = files: files;
+      toSource = { root, fileset }: { inherit root fileset; };
+    };
     licenses.mit.spdxId = "MIT";
     platforms.linux = [
       "x86_64-linux"
@@ -96,12 +112,15 @@ let
       };
     mkPackageOption =
       pkgs: name:
-      { }:
+      {
+        extraDescription ? "",
+      }:
       lib.mkOption {
         type = types.package;
         default = pkgs.${name};
         defaultText = lib.literalExpression "pkgs.${name}";
-        description = "The ${name} package to use.";
+        description =
+          "The ${name} package to use." + (if extraDescription == "" then "" else " ") + extraDescription;
       };
     mkIf = condition: content: {
       _type = "if";
@@ -273,6 +292,7 @@ let
       // {
         merge = loc: values: (if all left.check values then left else right).merge loc values;
       };
+    oneOf = alternatives: foldl' types.either (head alternatives) (builtins.tail alternatives);
     coercedTo =
       from: convert: to:
       mkType "${phrase [ "noun" ] to} or ${phrase [ "noun" ] from} convertible to it" null (
@@ -317,7 +337,7 @@ let
       in
       mkType
         (if free == null then "submodule" else "open submodule of ${phrase [ "noun" "composite" ] free}")
-        (if free == null then "noun" else "composite")
+        (if free == null then null else "composite")
         (v: isAttrs v || isFunction v)
       // {
         merge = loc: values: (evaluated loc (lib.last loc) values).config;
@@ -327,28 +347,34 @@ let
 
   # --- modules ---
 
-  # Every module with what it imports, as { options, config, freeformType }.
+  # Every module, and then those that they import, as { options, config, freeformType }.
   collect =
-    arguments: module:
+    arguments: modules:
     let
       called =
+        module:
         if isFunction module then
           module arguments
         else if isAttrs module then
           module
         else
-          import module;
-      body = if isFunction called then called arguments else called;
-      split = body ? options || body ? config;
+          called (import module);
+      bodies = map called modules;
+      part =
+        body:
+        let
+          split = body ? options || body ? config;
+        in
+        {
+          options = body.options or { };
+          config = if split then body.config or { } else removeAttrs body [ "imports" ];
+          freeformType = body.freeformType or null;
+        };
     in
-    concatMap (collect arguments) (body.imports or [ ])
-    ++ [
-      {
-        options = body.options or { };
-        config = if split then body.config or { } else removeAttrs body [ "imports" ];
-        freeformType = body.freeformType or null;
-      }
-    ];
+    if modules == [ ] then
+      [ ]
+    else
+      map part bodies ++ collect arguments (concatMap (body: body.imports or [ ]) bodies);
 
   mergeOptions = foldl' (
     left: right:
@@ -379,7 +405,9 @@ let
       inherit loc;
       isDefined = values != [ ];
       value =
-        if values != [ ] then
+        if option.readOnly or false && length values > 1 then
+          throw "The option ${showLoc loc} is read-only, but it's set multiple times."
+        else if values != [ ] then
           apply (mergeValues loc option.type values)
         else if option ? default then
           apply option.default
@@ -412,6 +440,15 @@ let
         // lib.genAttrs others definitionsOf;
     };
 
+  reverse = list: genList (i: elemAt list (length list - 1 - i)) (length list);
+
+  update =
+    left: right:
+    left
+    // mapAttrs (
+      name: value: if isAttrs value && isAttrs (left.${name} or null) then update left.${name} value else value
+    ) right;
+
   isOption = value: typeOf value == "option";
   configOf = mapAttrs (_: option: if isOption option then option.value else configOf option);
 
@@ -427,23 +464,32 @@ let
   evaluate =
     loc: modules: arguments:
     let
-      parts = concatMap (collect (
-        arguments
-        // {
-          inherit lib config;
-          options = filled.option;
-        }
-      )) modules;
+      # nixpkgs merges what comes last first.
+      parts = reverse (
+        collect (
+          arguments
+          // {
+            inherit lib config;
+            options = filled.option;
+          }
+        ) modules
+      );
       filled = fill loc (mergeOptions (map (part: part.options) parts)) (map (part: part.config) parts);
       freeformType = foldl' (found: part: if part.freeformType == null then found else part.freeformType) null parts;
       config =
         if filled.unknown == { } then
           configOf filled.option
         else if freeformType != null then
-          freeformType.merge loc (freeValues filled.unknown) // configOf filled.option
+          update (freeformType.merge loc (freeValues filled.unknown)) (configOf filled.option)
         else
           throw "The option ${showLoc (firstUnknown loc filled.unknown)} does not exist.";
-      freeValues = unknown: concatLists (lib.mapAttrsToList (name: map (value: { ${name} = value; })) unknown);
+      freeValues =
+        unknown:
+        concatLists (
+          lib.mapAttrsToList (
+            name: found: map (value: { ${name} = value; }) (if isList found then found else freeValues found)
+          ) unknown
+        );
     in
     {
       inherit config freeformType;

@@ -2,14 +2,15 @@
 let
   lib = import ./lib.nix;
   stubs = import ./stubs.nix { inherit lib; };
-  machine = lib.evalModules {
-    specialArgs = { inherit (stubs) pkgs; };
-    modules = [
-      stubs.nixos
-      ../../nixos/module.nix
-    ];
-  };
 in
-builtins.filter (option: option.visible && !option.internal) (
-  lib.optionAttrSetToDocList machine.options.services.hatch
-)
+map
+  (option: {
+    inherit (option) name description type;
+    default = option.default.text or null;
+    example = option.example.text or null;
+  })
+  (
+    lib.filter (option: option.visible && !option.internal) (
+      lib.optionAttrSetToDocList (stubs.evaluate [ ]).options.services.hatch
+    )
+  )

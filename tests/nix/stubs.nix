@@ -1,6 +1,10 @@
 # What NixOS and nixpkgs give to the module: the options that it sets, and the few packages that it names. A package is
 # a name in the store that nothing has built.
-{ lib }:
+{
+  lib,
+  # In place of those below.
+  packages ? { },
+}:
 let
   inherit (lib) mkOption types;
 
@@ -11,18 +15,25 @@ let
     };
   anything = types.attrsOf types.anything;
 
+  nixWord = types.oneOf [
+    types.bool
+    types.int
+    types.str
+    types.path
+  ];
+
   package = name: {
     type = "derivation";
     inherit name;
     outPath = "/nix/store/00000000000000000000000000000000-${name}";
   };
 
-  pkgs = rec {
+  pkgs = own // packages;
+  own = rec {
     inherit lib;
     inherit (lib) getExe;
-    hatchd = package "hatchd" // {
-      client = package "hatchd-client";
-    };
+    hatchd = package "hatchd";
+    hatch-client = package "hatch-client";
     hello = package "hello";
     passt = package "passt";
     clang-tools = package "clang-tools";
@@ -32,35 +43,64 @@ let
     python3 = package "python3";
     mkShell = arguments: package "shell" // arguments;
     writeShellScript = name: text: package name // { inherit text; };
+    runCommand =
+      name: _: text:
+      package name // { inherit text; };
     formats.json =
       { }:
       {
-        type = types.anything;
+        type = types.anything // {
+          description = "JSON value";
+        };
         generate = name: value: package name // { text = builtins.toJSON value; };
       };
     # Without the machine: what the test would run, and its nodes' modules.
-    testers.runNixOSTest = test: test;
-    stdenv = {
-      mkDerivation =
-        arguments:
-        lib.genAttrs arguments.outputs (output: package "${arguments.pname}-${output}")
-        // package arguments.pname
-        // arguments;
-      hostPlatform.system = "x86_64-linux";
+    testers = {
+      runNixOSTest = test: test;
+      testVersion = { package }: package;
     };
+    stdenv = {
+      # Of its own attributes, as nixpkgs gives them to it.
+      mkDerivation =
+        function:
+        let
+          arguments = function { finalPackage = made; };
+          made =
+            lib.genAttrs arguments.outputs (output: package "${arguments.pname}-${output}")
+            // package arguments.pname
+            // arguments;
+        in
+        made;
+      hostPlatform.system = "x86_64-linux";
+      buildPlatform.canExecute = _: true;
+    };
+    pkgsStatic = pkgs;
     # Whatever the function asks for by name is a package of that name, unless it is above.
     callPackage =
       file: overrides:
       let
         function = import file;
-        known = { inherit lib stdenv; };
+        known = { inherit lib stdenv testers; };
         argument = name: _: known.${name} or (package name);
+        asked = lib.filterAttrs (_: optional: !optional) (builtins.functionArgs function);
       in
-      function (builtins.mapAttrs argument (builtins.functionArgs function) // overrides);
+      function (builtins.mapAttrs argument asked // overrides);
   };
 in
-{
+rec {
   inherit pkgs;
+
+  # A machine with the module.
+  evaluate =
+    modules:
+    lib.evalModules {
+      specialArgs = { inherit pkgs; };
+      modules = [
+        nixos
+        ../../nixos/module.nix
+      ]
+      ++ modules;
+    };
 
   # `import nixpkgs` with at most one overlay.
   nixpkgs =
@@ -82,14 +122,25 @@ in
         etc = option (types.attrsOf types.anything) { };
         systemPackages = option (types.listOf types.package) [ ];
       };
-      nix.settings = option anything { };
+      nix = {
+        package = option types.package (package "nix" // { pname = "nix"; });
+        nrBuildUsers = option types.int 32;
+        settings = option (types.attrsOf (
+          types.either nixWord (types.listOf nixWord)
+        )) { };
+      };
       nixpkgs.overlays = option (types.listOf types.anything) [ ];
       systemd = {
         packages = option (types.listOf types.package) [ ];
-        tmpfiles.packages = option (types.listOf types.package) [ ];
+        tmpfiles = {
+          packages = option (types.listOf types.package) [ ];
+          rules = option (types.listOf types.str) [ ];
+        };
         sockets = option (types.attrsOf anything) { };
         services = option (types.attrsOf anything) { };
+        slices = option (types.attrsOf anything) { };
       };
+      system.checks = option (types.listOf types.package) [ ];
       users = {
         users = option (types.attrsOf anything) { };
         groups = option (types.attrsOf anything) { };

@@ -3,10 +3,11 @@
 of our own (minilib.nix) and stubs, and runHatch is instantiated. Needs only nix-instantiate, which is in Debian's
 package nix-bin; nothing is built and no daemon is asked. Where NIX_PATH has nixpkgs, its lib is used.
 
-    HATCHCTL   the built hatchctl, which then checks the definitions that the module writes; may be unset
+    HATCHD     the built hatchd, which then checks what the module writes; may be unset
 """
 
 import ast
+import functools
 import json
 import os
 import pathlib
@@ -16,9 +17,10 @@ import subprocess
 import sys
 import tempfile
 
-HERE = pathlib.Path(__file__).resolve().parent
-TOP = HERE.parent.parent
-HATCHCTL = os.environ.get("HATCHCTL")
+import system
+from system import HERE, TOP, evaluate, nix_instantiate
+
+HATCHD = os.environ.get("HATCHD")
 
 
 class Skip(Exception):
@@ -34,30 +36,21 @@ def check_equal(got, expected, what):
     check(got == expected, f"{what} is {got!r}, expected {expected!r}")
 
 
-def nix_instantiate(*words):
-    """Standard output, or an error with what it said."""
-    # Its warnings about this machine's accounts are not ours.
-    env = dict(os.environ, HOME=work, NIX_CONFIG="build-users-group =", NIX_PATH=os.environ.get("NIX_PATH", ""))
-    run = subprocess.run(["nix-instantiate", *map(str, words)], env=env, capture_output=True, text=True)
-    if run.returncode != 0:
-        raise RuntimeError(run.stderr.strip())
-    return run.stdout
-
-
-def evaluate(expression):
-    return json.loads(nix_instantiate("--eval", "--strict", "--json", "--store", "dummy://", "--expr", expression))
-
-
+@functools.cache
 def machine(conf):
     """What the module makes of a configuration, given as Nix text."""
     file = pathlib.Path(work, "conf.nix")
     file.write_text(conf)
-    return evaluate(f"import {HERE}/machine.nix {{ conf = {file}; }}")
+    return system.machine(file)
 
 
-def options():
-    """All options of the module, as for the manual of NixOS."""
-    return evaluate(f"import {HERE}/options.nix")
+def text_of(made, name):
+    check(name in made["files"], f"there is no {name}, only {sorted(made['files'])}")
+    return made["files"][name]["text"]
+
+
+def definition(made, name):
+    return json.loads(text_of(made, f"etc/hatch/builders.d/{name}.json"))
 
 
 def check_refused(conf, word):
@@ -66,11 +59,20 @@ def check_refused(conf, word):
         said = "\n".join(machine(conf)["failed"])
     except RuntimeError as error:
         said = str(error)
-    check(word in said, f"the module said {said!r}, expected something with {word!r}")
+    check(word in said, f"of {conf} the module said {said!r}, expected something with {word!r}")
+
+
+# A builder that is right, and whom somebody may use.
+RIGHT = 'command = [ "/bin/sh" ]; allow.groups = [ "nixbld" ];'
 
 
 def with_builder(definition, name="b"):
     return f'{{ services.hatch = {{ enable = true; builders."{name}" = {definition}; }}; }}'
+
+
+def with_options(options):
+    right = f"{{ services.hatch = {{ enable = true; builders.b = {{ {RIGHT} }}; }}; }}"
+    return f"{{ lib, pkgs, ... }}: {{ imports = [ {right} {{ {options} }} ]; }}"
 
 
 def instantiate(expression):
@@ -112,94 +114,160 @@ def test_every_nix_file_parses():
 
 # --- the module ---
 
-def test_module_names_pasta_where_a_builder_needs_it_and_takes_other_settings():
-    made = machine("""{ services.hatch = { enable = true; settings.range_base = 1879048192; builders = {
-        one = { command = [ "/bin/true" ]; network = "host"; };
-        two = { command = [ "/bin/true" ]; network.private.tcp = [ "127.0.0.1:2100" ]; };
-    }; }; }""")
-    config = json.loads(made["etc"]["hatch/hatchd.json"])
-    check_equal(config["range_base"], 1879048192, "range_base")
-    check(config["pasta"].endswith("/bin/pasta"), f"pasta is {config['pasta']}")
+def test_module_makes_of_each_machine_what_is_written_down():
+    for file in system.machines():
+        made = system.machine(file)
+        check_equal(made["failed"], [], f"failed assertions of {file.name}")
+        check_equal(made["warnings"], [], f"warnings of {file.name}")
+        expected = file.with_suffix(".golden").read_text()
+        check(system.golden(made) == expected,
+              f"{file.stem}.golden is not what the module makes; look at what tests/nix/system.py --write changes")
 
 
-def test_module_writes_one_file_for_each_builder():
-    made = machine("""{ services.hatch = { enable = true; builders = {
-        one = { command = [ "/bin/sh" "-c" ]; limits = { silence_sec = 5; }; };
-        two = { command = [ "/bin/true" ]; allow.groups = [ "nixbld" ]; };
-    }; }; }""")
-    check_equal(made["failed"], [], "failed assertions")
-    check_equal(sorted(made["etc"]), ["hatch/builders.d/one.json", "hatch/builders.d/two.json", "hatch/hatchd.json"],
-                "files")
-    check_equal(json.loads(made["etc"]["hatch/builders.d/one.json"]),
-                {"command": ["/bin/sh", "-c"], "limits": {"silence_sec": 5}}, "definition of one")
-    check_equal(json.loads(made["etc"]["hatch/hatchd.json"]), {"build_users_group": "hatchbld"}, "hatchd.json")
+def test_page_of_options_is_what_the_options_say():
+    check(system.options_page() == (TOP / "docs/options.md").read_text(), "docs/options.md: run tests/nix/system.py --write")
 
 
-def test_module_takes_the_units_of_the_package():
-    made = machine("{ services.hatch.enable = true; }")
-    for packages in (made["systemd"]["packages"], made["systemd"]["tmpfiles"]["packages"]):
-        check(len(packages) == 1 and packages[0].endswith("-hatchd"), f"packages are {packages}")
-    check_equal(made["systemd"]["sockets"], {"hatchd": {"wantedBy": ["sockets.target"]}}, "sockets")
+def test_one_machine_has_every_option_and_every_key():
+    def walk(value, prefix=""):
+        yield prefix
+        for key, inner in (value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()):
+            yield from walk(inner, f"{prefix}.*" if isinstance(value, list) else f"{prefix}.{key}")
+    made = system.machine(HERE / "machines/everything.nix")
+    written = {name for builder in ("all", "bundle", "image") for name in walk(definition(made, builder), "builders.<name>")}
+    written |= set(walk(json.loads(text_of(made, "etc/hatch/hatchd.json")), "settings"))
+    names = {o["name"].removeprefix("services.hatch.") for o in system.options()}
+    keys = {name for name in names if name.startswith(("builders.<name>.", "settings."))}
+    # JSON has both soft and hard for each.
+    check(len(keys) > 90 and not keys - written, f"machines/everything.nix lacks {sorted(keys - written)}")
+    source = (HERE / "machines/everything.nix").read_text()
+    others = {name.split(".")[-1] for name in names - keys} - {"package", "clientPackage", "checkConfig"}
+    check(not [o for o in others if not re.search(rf"\b{o}\b", source)], f"machines/everything.nix has not all of {others}")
 
 
-def test_module_lets_a_switch_not_end_requests():
-    made = machine("{ services.hatch.enable = true; }")
-    check_equal(made["systemd"]["services"], {"hatchd@": {"restartIfChanged": False, "stopIfChanged": False}},
-                "services")
+def test_module_puts_other_names_of_programs_where_packages_are():
+    made = system.machine(HERE / "machines/everything.nix", {"hatchd": "/usr", "hatch-client": "/opt/client"})
+    check("pre-build-hook = /usr/bin/hatch-pre-build-hook\n" in text_of(made, "etc/nix/nix.conf"), "hook")
+    hook = json.loads(text_of(made, "etc/hatch/hook.json"))
+    check_equal(hook["client"], {"guest": "/bin/hatch", "host": "/opt/client/bin/hatch"}, "client")
 
 
-def test_module_makes_build_users_that_the_groups_entry_lists():
-    users = machine('{ services.hatch = { enable = true; buildUsers = { count = 3; group = "bld"; }; }; }')["users"]
-    check_equal(sorted(users["groups"]), ["bld", "hatch"], "groups")
-    check_equal(sorted(users["users"]), ["bld1", "bld2", "bld3", "hatch"], "users")
-    for name, user in users["users"].items():
-        check(user["isSystemUser"], f"{name} is no system user")
-        check_equal(user["group"], "hatch" if name == "hatch" else "bld", f"group of {name}")
-        check_equal(user.get("extraGroups"), None if name == "hatch" else ["bld"], f"extra groups of {name}")
+def test_files_are_written_below_a_directory():
+    with tempfile.TemporaryDirectory(dir=work) as directory:
+        for _ in range(2):
+            system.write_files(system.machine(HERE / "machines/minimal.nix"), directory)
+        wants = pathlib.Path(directory, "etc/systemd/system/sockets.target.wants/hatchd.socket")
+        check_equal(os.readlink(wants), "../hatchd.socket", "link")
+        check("hello" in pathlib.Path(directory, "etc/hatch/builders.d/hello.json").read_text(), "definition")
 
 
-def test_module_shows_builds_paths_that_may_be_absent():
-    settings = machine("{ services.hatch.enable = true; }")["nix"]["settings"]
-    paths = settings["extra-sandbox-paths"]
-    check_equal(paths[0], "/run/hatch=/run/hatch/s?", "path of the socket")
-    check(re.fullmatch(r"/bin/hatch=/nix/store/\S+-hatchd-client/bin/hatch\?", paths[1]), f"client is {paths[1]}")
-    check_equal(sorted(settings), ["extra-sandbox-paths", "sandbox"], "settings of Nix")
-
-
-def test_module_shows_nothing_if_not_told_to():
-    made = machine("{ services.hatch = { enable = true; exposeToNix = false; }; }")
-    check_equal(made["nix"]["settings"], {"sandbox": True}, "settings of Nix")
-
-
-def test_module_warns_where_there_is_no_sandbox():
-    made = machine("{ lib, ... }: { services.hatch.enable = true; nix.settings.sandbox = lib.mkForce false; }")
-    check(len(made["warnings"]) == 1, f"warnings are {made['warnings']}")
+def test_module_takes_other_settings():
+    made = machine(with_options("services.hatch.settings = { queue_max = 3; of_a_newer_hatchd.x = 1; failed.more = 2; };"))
+    config = json.loads(text_of(made, "etc/hatch/hatchd.json"))
+    check_equal((config["queue_max"], config["of_a_newer_hatchd"], config["failed"]), (3, {"x": 1}, {"more": 2}), "settings")
 
 
 def test_module_does_nothing_unless_enabled():
     off = machine("{ services.hatch.builders.b = { }; }")
-    for what in ("failed", "etc", "systemPackages", "warnings"):
+    check_equal(sorted(off["files"]), ["etc/nix/nix.conf"], "files")
+    for what in ("failed", "checks", "warnings"):
         check(not off[what], f"{what}: {off[what]}")
-    check_equal(off["users"], {"groups": {}, "users": {}}, "users")
+    check_equal(off["packages"], {"programs": [], "tmpfiles": [], "units": []}, "packages")
 
 
-def test_module_refuses_a_misspelt_option():
-    check_refused("{ services.hatch = { enable = true; buildUser.count = 1; }; }", "buildUser")
+def test_modules_can_add_to_a_builder_and_settings_can_be_overridden():
+    made = machine(with_options("""
+        imports = [ { services.hatch.builders.b = { allow.groups = [ "lab" ]; limits.cpus = 2; }; }
+                    { services.hatch.builders.b.limits.tasks = lib.mkDefault 7; } ];
+        services.hatch.builders.b = { limits.tasks = 9; args.max = lib.mkIf false 3; };
+        services.hatch.builders.c = lib.mkIf false { };
+    """))
+    check_equal(made["failed"], [], "failed assertions")
+    check_equal(definition(made, "b"), {"command": ["/bin/sh"], "allow": {"groups": ["nixbld", "lab"]},
+                                        "limits": {"cpus": 2, "tasks": 9}}, "definition")
+    check("etc/hatch/builders.d/c.json" not in made["files"], "there is a builder that a condition takes away")
 
 
-def test_module_refuses_no_build_users_at_all():
-    check_refused("{ services.hatch = { enable = true; buildUsers.count = 0; }; }", "between 1 and 1024")
+# --- what it refuses ---
+
+# What is wrong: options beside a right builder, and what the module says. One line at least for each assertion.
+REFUSED = [
+    ("services.hatch.builders = lib.mkForce { };", "services.hatch.builders is empty"),
+    ('services.hatch.builders.c = { allow.groups = [ "nixbld" ]; };', "services.hatch.builders.c has no command"),
+    *((f'services.hatch.builders."{name}" = {{ {RIGHT} }};', "is no name of a builder") for name in ("Upper", ".hidden", "a/b", "x" * 65, "")),
+    *((f'services.hatch.buildUsers.group = "{group}";', "is somebody else's") for group in ("hatch", "nixbld", "root")),
+    ('services.hatch.expose = "feature"; nix.package = pkgs.hello // { pname = "lix"; };', "Lix does not do"),
+    ('services.hatch.expose = "feature"; nix.settings.pre-build-hook = "/bin/other";', "name your program in services.hatch.hook.chain"),
+    ('services.hatch = { expose = "always"; hook.chain = "/bin/other"; };', "hook.chain is run only with"),
+    ("services.hatch.buildUsers.firstUid = 30020;", "buildUsers.firstUid: the ids from 30020 on meet those of nixbld"),
+    ("services.hatch.buildUsers.firstUid = 29986;", "meet those of nixbld, from 30001 on"),
+    ("services.hatch.buildUsers.firstUid = 880803839;", "those that Nix allocates itself, from 872415232 on"),
+    ("services.hatch.settings.range_base = 872000000;", "settings.range_base: the ids from 872000000 on meet those that Nix allocates"),
+    ("nix.settings.start-id = 100000; services.hatch.buildUsers.firstUid = 100001;", "from 100000 on"),
+    # By the type of the option, in NixOS' own words.
+    ("services.hatch.buildUser.count = 1;", "services.hatch.buildUser' does not exist"),
+    ("services.hatch.buildUsers.count = 0;", "between 1 and 1024"),
+    ('services.hatch.expose = "sometimes";', "services.hatch.expose' is not of type"),
+    ('services.hatch.settings.build_users_group = "x";', "read-only"),
+    ('services.hatch.settings.queue_max = "many";', "services.hatch.settings.queue_max' is not of type"),
+    ('services.hatch.credentials.key.path = ./secret;', "services.hatch.credentials.key.path' is not of type"),
+]
+
+# What is right at the borders of the above.
+TAKEN = [
+    f'services.hatch.builders."{"a" * 64}" = {{ {RIGHT} }};',
+    'services.hatch.expose = "always"; nix.package = pkgs.hello // { pname = "lix"; };',
+    'services.hatch = { expose = "feature"; hook.chain = "/bin/other"; };',
+    'services.hatch.expose = "none"; nix.settings.pre-build-hook = "/bin/other";',
+    "services.hatch.buildUsers.firstUid = 29985;",
+    "services.hatch.buildUsers.firstUid = 30033;",
+    "services.hatch.buildUsers.firstUid = 880803840;",
+    "services.hatch.settings.range_base = 1879048192;",
+]
+
+# What it warns of, beside a right builder. One line for each warning.
+WARNED = [
+    ("nix.settings.sandbox = lib.mkForce false;", "nix.settings.sandbox is not true"),
+    ('nix.settings.sandbox = lib.mkForce "relaxed";', "nix.settings.sandbox is not true"),
+    ('nix.settings.system-features = [ "kvm" "hatch-b" ];', "nix.settings.system-features has hatch-b"),
+    ("services.hatch.builders.b.allow.groups = lib.mkForce [ ];", "builders.b.allow names nobody"),
+    ("nix.settings.auto-allocate-uids = true;", 'no build is in that group'),
+    ('services.hatch.builders.b = { network = "host"; args.max = 1; };', "builders.b has the network of the host"),
+    ('services.hatch.builders.b.credentials = [ "key" ];', 'wants the credential "key"'),
+]
 
 
-def test_module_refuses_a_builder_without_a_command():
-    check_refused(with_builder("{ }"), "services.hatch.builders.b has no command")
+def test_module_refuses_what_contradicts_itself():
+    for options, word in REFUSED:
+        check_refused(with_options(options), word)
+    for options in TAKEN:
+        check_equal(machine(with_options(options))["failed"], [], f"failed assertions of {options}")
 
 
-def test_module_refuses_a_name_that_is_none():
-    for name in ("Upper", ".hidden", "a/b", "x" * 65, ""):
-        check_refused(with_builder('{ command = [ "/bin/sh" ]; }', name), "no name of a builder")
-    made = machine(with_builder('{ command = [ "/bin/sh" ]; }', "a" * 64))
-    check_equal(made["failed"], [], "failed assertions for the longest name")
+def test_module_warns_of_what_is_hardly_meant():
+    for options, word in WARNED:
+        made = machine(with_options(options))
+        check_equal(made["failed"], [], f"failed assertions of {options}")
+        check(len(made["warnings"]) == 1 and word in made["warnings"][0], f"of {options} it warned {made['warnings']}")
+
+
+def test_each_assertion_and_warning_has_a_test():
+    source = (TOP / "nixos/checks.nix").read_text()
+    for kind, rows, expected in (("message", REFUSED, re.findall(r'message = "(.*)";', source)),
+                                 ("warning", WARNED, re.findall(r"''\n\s*(.*)\n\s*''", source))):
+        check(len(expected) > 5, f"only {len(expected)} of kind {kind} found")
+        said = []
+        for options, _ in rows:
+            try:
+                made = machine(with_options(options))
+                said += made["failed"] + made["warnings"]
+            except RuntimeError:
+                pass
+        for text in expected:
+            # What stands between the values that are put in.
+            pieces = [piece.replace('\\"', '"') for piece in re.split(r"\$\{(?:[^{}]|\{[^}]*\})*\}", text)]
+            pattern = ".*".join(map(re.escape, pieces))
+            check(any(re.search(pattern, s) for s in said), f"no test for the {kind} {text!r}")
 
 
 def test_module_refuses_keys_that_the_server_does_not_know():
@@ -231,7 +299,7 @@ KEYS = {
 
 
 def test_options_are_exactly_the_keys_of_the_server():
-    names = [o["name"] for o in options() if o["name"].startswith("services.hatch.builders.<name>.")]
+    names = [o["name"] for o in system.options() if o["name"].startswith("services.hatch.builders.<name>.")]
     names = [name.removeprefix("services.hatch.builders.<name>.") for name in names]
     for group, (file, table) in KEYS.items():
         prefix = f"{group}." if group else ""
@@ -239,39 +307,50 @@ def test_options_are_exactly_the_keys_of_the_server():
         check_equal(inside, c_table(f"hatchd/config/{file}.c", f"{table}_members"), f"options of {group or 'a builder'}")
 
 
-def test_server_takes_what_the_module_writes():
-    if not HATCHCTL:
-        raise Skip("HATCHCTL is not set: nothing was built")
-    made = machine("""{ services.hatch = { enable = true; builders.all = {
-        description = "every key there is";
-        command = [ "/bin/sh" "-c" "exit 0" ];
-        allow = { users = [ "root" ]; uid_ranges = [ { first = 1000; last = 1999; } ]; derivations = [ "hello-*" ];
-                  sockets = [ "hatch" ]; };
-        args = { max = 2; match = [ "[a-z]+" ]; dash = true; };
-        environment = { set.A = "1"; accept = [ "B" ]; };
-        groups = [ ];
-        network = "host";
-        credentials = [ "key" ];
-        credentials_scan = false;
-        view = { base = "minimal"; read = [ "/etc/passwd" { path = "/etc/group"; at = "/groups"; optional = true; } ];
-                 write = [ ]; tmpfs = [ { at = "/cache"; size = "1M"; } ]; hide = [ "/usr/share/doc" ]; devices = [ { path = "/dev/hatch-none"; optional = true; } ];
-                 overlay = [ { at = "/sysroot"; lower = [ "/usr" ]; top = "tmpfs"; size = "1M"; } ]; };
-        limits = { time_sec = { default = 5; max = 10; }; silence_sec = 1; grace_sec = 1; log = "1M"; output = 1024;
-                   output_entries = 10; memory = "2G"; memory_high = "1G"; swap = 0; cpus = 1.5; tasks = 100; io_weight = 50; scratch = "1G";
-                   rlimits = { nofile = 64; stack = { soft = "1M"; hard = "unlimited"; }; }; };
-        limits_optional = true; scratch_on = "tmpfs";
-    }; }; }""")
-    check_equal(made["failed"], [], "failed assertions")
-    # Beside the program, because root does not trust files in /tmp.
-    with tempfile.TemporaryDirectory(dir=pathlib.Path(HATCHCTL).resolve().parent) as directory:
-        for name, text in made["etc"].items():
-            file = pathlib.Path(directory) / pathlib.Path(name).relative_to("hatch")
-            file.parent.mkdir(exist_ok=True)
-            file.write_text(text)
-        run = subprocess.run([HATCHCTL, "--unprivileged", "--config", directory, "check"],
-                             capture_output=True, text=True)
-    check(run.returncode == 0, run.stderr.strip())
-    check("1 builder" in run.stdout, f"hatchctl said {run.stdout!r}")
+def test_settings_are_exactly_the_keys_of_the_server():
+    names = [o["name"].removeprefix("services.hatch.settings.") for o in system.options() if o["name"].startswith("services.hatch.settings.")]
+    check_equal({name.split(".")[0] for name in names}, c_table("hatchd/config/config.c", "config_members"), "options of settings")
+    check_equal({name.removeprefix("failed.") for name in names if "." in name}, c_table("hatchd/config/config.c", "failed_members"),
+                "options of settings.failed")
+
+
+def run_check(made):
+    """What is built before the machine, with the hatchd that was built here; the finished process."""
+    if not HATCHD:
+        raise Skip("HATCHD is not set: nothing was built")
+    store = pathlib.Path(tempfile.mkdtemp(dir=work))
+    for path, text in made["sources"].items():
+        (store / path.removeprefix(system.STORE)).write_text(text)
+    (store / "hatchd/bin").mkdir(parents=True)
+    (store / "hatchd/bin/hatchd").symlink_to(HATCHD)
+    (store / "build").mkdir()
+    [script] = made["checks"]
+    run = subprocess.run(["sh", "-eu", "-c", script.replace(system.STORE, f"{store}/")], cwd=store / "build",
+                         env={"PATH": os.environ["PATH"], "out": f"{store}/out"}, capture_output=True, text=True)
+    check((store / "out").exists() == (run.returncode == 0), "what is built is there only if all is well")
+    return run
+
+
+def test_each_machine_passes_what_is_built_before():
+    for file in system.machines():
+        run = run_check(system.machine(file))
+        check(run.returncode == 0, f"{file.name}: {run.stdout}{run.stderr}")
+        check(", errors: 0" in run.stdout, f"{file.name}: hatchd said {run.stdout!r}")
+
+
+def test_a_wrong_definition_is_no_part_of_any_machine():
+    for options, place, word in (
+            ('services.hatch.builders.b.view.hide = [ "/nix/store/x" ];', "builders.d/b.json:1:", "meets /nix/store"),
+            ("services.hatch.builders.b.resources.seat = 1;", "builders.d/b.json:1:", "no resource"),
+            ('services.hatch.builders.b.uid_map = "range";', "builders.d/b.json:1:", "range_base"),
+            ('services.hatch.settings.quue_max = 1;', "hatchd.json:1:", "quue_max")):
+        run = run_check(machine(with_options(options)))
+        check(run.returncode == 78, f"of {options} hatchd says {run.returncode}: {run.stdout}")
+        check(place in run.stdout and word in run.stdout, f"of {options} hatchd said {run.stdout!r}")
+
+
+def test_a_machine_need_not_be_checked():
+    check_equal(machine(with_options("services.hatch.checkConfig = false;"))["checks"], [], "what is built before")
 
 
 # --- derivations ---
@@ -328,8 +407,8 @@ def test_flake_offers_what_it_says():
     made = outputs()
     check_equal(made["names"], ["checks", "devShells", "formatter", "lib", "nixosModules", "overlays", "packages"],
                 "outputs of the flake")
-    check_equal(made["packages"]["x86_64-linux"], {"client": "hatchd-client", "default": "hatchd"}, "packages")
-    check_equal(made["sockets"], {"hatchd": {"wantedBy": ["sockets.target"]}}, "sockets of its module")
+    check_equal(made["packages"]["x86_64-linux"], {"client": "hatch-client", "default": "hatchd", "hatchd": "hatchd"}, "packages")
+    check_equal(made["sockets"]["hatchd"]["wantedBy"], ["sockets.target"], "sockets of its module")
     check(re.fullmatch(r"/nix/store/[0-9a-z]{32}-n", made["overlaid"]), f"runHatch of the overlay is {made['overlaid']}")
 
 
@@ -344,6 +423,12 @@ def test_package_depends_on_what_meson_build_needs():
     inputs = evaluate(f"builtins.attrNames (builtins.functionArgs (import {TOP}/nixos/package.nix))")
     missing = {names.get(n, n) for n in needed} - set(inputs)
     check(needed and not missing, f"the package lacks {missing}, of {needed}")
+
+
+def test_package_has_the_folders_that_meson_build_builds():
+    folders = set(re.findall(r"subdir\('([\w-]+)'\)", (TOP / "meson.build").read_text())) - {"tests"}
+    given = set(re.findall(r"^ {6}\.\./([\w-]+)$", (TOP / "nixos/package.nix").read_text(), re.MULTILINE))
+    check(len(folders) > 5 and folders <= given, f"the package lacks {folders - given}")
 
 
 def test_machine_test_is_a_machine_the_module_takes():

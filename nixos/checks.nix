@@ -1,0 +1,140 @@
+# What services.hatch refuses, and what it warns of: where options contradict each other or the rest of the system. What
+# is wrong inside of a definition is found by its option's type, or by `hatchd --check` while the system is built.
+{
+  config,
+  lib,
+  ...
+}:
+let
+  cfg = config.services.hatch;
+  nix = config.nix.settings;
+  concatBuilders = f: lib.concatLists (lib.mapAttrsToList f cfg.builders);
+
+  # --- ids ---
+
+  autoAllocates = nix.auto-allocate-uids or false;
+  # The accounts of Nix's own builds: a build user among them would be two builds at once.
+  nixRanges = [
+    {
+      what = "those of nixbld";
+      first = 30001;
+      count = config.nix.nrBuildUsers;
+    }
+    {
+      what = "those that Nix allocates itself";
+      first = nix.start-id or 872415232;
+      count = nix.id-count or 8388608;
+    }
+  ];
+  ownRanges = [
+    {
+      option = "buildUsers.firstUid";
+      first = cfg.buildUsers.firstUid;
+      inherit (cfg.buildUsers) count;
+    }
+    {
+      option = "settings.range_base";
+      first = cfg.settings.range_base;
+      count = cfg.buildUsers.count * 65536;
+    }
+  ];
+  meet = a: b: a.first < b.first + b.count && b.first < a.first + a.count;
+
+  checkRange = own: other: {
+    assertion = own.first == null || !meet own other;
+    message = "services.hatch.${own.option}: the ids from ${toString own.first} on meet ${other.what}, from ${toString other.first} on";
+  };
+
+  # --- builders ---
+
+  checkBuilder = name: builder: [
+    {
+      assertion = builtins.match "[a-z0-9][a-z0-9._-]{0,63}" name != null;
+      message = "services.hatch.builders: \"${name}\" is no name of a builder; it must match [a-z0-9][a-z0-9._-]{0,63}";
+    }
+    {
+      assertion = builder.command != null || builder.root.bundle != null;
+      message = "services.hatch.builders.${name} has no command, and no root.bundle that has one";
+    }
+  ];
+
+  isGiven = list: list != null && list != [ ];
+
+  warnOfBuilder =
+    name: builder:
+    let
+      where = "services.hatch.builders.${name}";
+      inherit (builder) allow args;
+    in
+    lib.optional (!isGiven allow.users && !isGiven allow.groups && !isGiven allow.uid_ranges) ''
+      ${where}.allow names nobody, so nobody can use the builder; builds of Nix have the group "nixbld".
+    ''
+    ++
+      lib.optional
+        (
+          autoAllocates && lib.elem "nixbld" (lib.optionals (allow.groups != null) allow.groups) && allow.uid_ranges == null
+        )
+        ''
+          ${where}.allow.groups has "nixbld", but with nix.settings.auto-allocate-uids no build is in that group; name their range in allow.uid_ranges.
+        ''
+    ++ lib.optional (builder.network == "host" && args.max != null && args.max > 0 && args.match == null) ''
+      ${where} has the network of the host and takes any argument: say in args.match which ones it is meant to be given.
+    ''
+    ++
+      map
+        (credential: ''
+          ${where} wants the credential "${credential}", which is not in services.hatch.credentials; requests fail unless a drop-in of hatchd@.service has it.
+        '')
+        (
+          lib.subtractLists (lib.attrNames cfg.credentials) (
+            lib.optionals (builder.credentials != null) builder.credentials
+          )
+        );
+
+  # --- Nix ---
+
+  exposed = cfg.expose != "none";
+  handMade = lib.intersectLists cfg.features (nix.system-features or [ ]);
+in
+{
+  config = lib.mkIf cfg.enable {
+    assertions = [
+      {
+        assertion = cfg.builders != { };
+        message = "services.hatch.builders is empty: there is nothing that could be asked for";
+      }
+      {
+        assertion =
+          !lib.elem cfg.buildUsers.group [
+            cfg.settings.speaker_user
+            "nixbld"
+            "root"
+          ];
+        message = "services.hatch.buildUsers.group: \"${cfg.buildUsers.group}\" is somebody else's; the build users need a group of their own";
+      }
+      {
+        assertion = cfg.expose != "feature" || (config.nix.package.pname or "nix") != "lix";
+        message = "services.hatch.expose: Lix does not do what a pre-build hook tells it; set this to \"always\", and say in allow.features of each builder who may use it";
+      }
+      {
+        assertion = cfg.expose != "feature" || nix.pre-build-hook or null == cfg.hook.command;
+        message = "nix.settings.pre-build-hook is set, and services.hatch.expose = \"feature\" needs it: name your program in services.hatch.hook.chain instead";
+      }
+      {
+        assertion = cfg.expose == "feature" || cfg.hook.chain == null;
+        message = "services.hatch.hook.chain is run only with services.hatch.expose = \"feature\"; without it set nix.settings.pre-build-hook";
+      }
+    ]
+    ++ lib.concatMap (own: map (checkRange own) nixRanges) ownRanges
+    ++ concatBuilders checkBuilder;
+
+    warnings =
+      lib.optional (exposed && nix.sandbox != true) ''
+        services.hatch.expose: builds find the hatch only in the sandbox, and nix.settings.sandbox is not true.
+      ''
+      ++ lib.optional (exposed && handMade != [ ]) ''
+        nix.settings.system-features has ${lib.concatStringsSep ", " handMade}: services.hatch adds them by itself, to extra-system-features. What is set there replaces Nix's own list, with kvm and big-parallel.
+      ''
+      ++ concatBuilders warnOfBuilder;
+  };
+}

@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""A machine with services.hatch, without NixOS: what the module makes of a configuration, evaluated by nix-instantiate.
+
+    system.py CONFIG.nix DIR [PACKAGE=DIR...]   write the files it makes below DIR, for a system that has the packages there
+    system.py --write                           write what the tests compare with: machines/*.golden, docs/options.md
+
+The files are /etc/hatch, nix.conf, what is put over the package's units, accounts (sysusers.d) and tmpfiles.d.
+"""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import textwrap
+
+HERE = pathlib.Path(__file__).resolve().parent
+TOP = HERE.parent.parent
+STORE = "/nix/store/00000000000000000000000000000000-"  # of the packages in stubs.nix
+
+
+def nix_instantiate(*words):
+    """Standard output, or an error with what it said."""
+    # Its warnings about this machine's accounts are not ours.
+    env = dict(os.environ, NIX_CONFIG="build-users-group =", NIX_PATH=os.environ.get("NIX_PATH", ""))
+    run = subprocess.run(["nix-instantiate", *map(str, words)], env=env, capture_output=True, text=True)
+    if run.returncode != 0:
+        raise RuntimeError(run.stderr.strip())
+    return run.stdout
+
+
+def evaluate(expression):
+    return json.loads(nix_instantiate("--eval", "--strict", "--json", "--store", "dummy://", "--expr", expression))
+
+
+def machine(file, packages=None):
+    """See machine.nix. packages: {name: directory}"""
+    own = " ".join(f'{name} = {{ type = "derivation"; name = "{name}"; outPath = "{path}"; }};'
+                   for name, path in (packages or {}).items())
+    return evaluate(f"import {HERE}/machine.nix {{ conf = {file}; packages = {{ {own} }}; }}")
+
+
+def write_files(made, directory):
+    for name, file in made["files"].items():
+        path = pathlib.Path(directory, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        if "link" in file:
+            path.symlink_to(file["link"])
+        else:
+            path.write_text(file["text"])
+
+
+# --- what is written down ---
+
+def golden(made):
+    """All of it in one readable text."""
+    parts = []
+    for name, file in made["files"].items():
+        if "link" in file:
+            parts.append(f"--- {name} -> {file['link']}\n")
+            continue
+        text = file["text"]
+        if name.endswith(".json"):
+            text = json.dumps(json.loads(text), indent=2) + "\n"
+        parts.append(f"--- {name}\n{text}")
+    for what, paths in made["packages"].items():
+        parts.append(f"--- {what} of {', '.join(paths)}\n")
+    for check in made["checks"]:
+        parts.append(f"--- built before\n{check}")
+    for warning in made["warnings"]:
+        parts.append(f"--- warning\n{warning}")
+    return "\n".join(parts).replace(STORE, "/nix/store/HASH-")
+
+
+def machines():
+    return sorted((HERE / "machines").glob("*.nix"))
+
+
+def options():
+    """All options of the module, as for the manual of NixOS."""
+    return evaluate(f"import {HERE}/options.nix")
+
+
+def shown(text):
+    """Markdown of NixOS' manual in plain one; a paragraph or an item is one line there."""
+    plain = re.sub(r"\{(manpage|file|option)\}(`[^`]*`)", r"\2", text.strip())
+    paragraphs = re.split(r"\n(?=- )|\n\n", plain)
+    filled = [textwrap.fill(" ".join(p.split()), 118, subsequent_indent="  " if p.startswith("- ") else "",
+                            break_long_words=False, break_on_hyphens=False) for p in paragraphs]
+    return re.sub(r"(\n- [^\n]*(?:\n  [^\n]*)*)\n(?=\n- )", r"\1", "\n\n".join(filled))
+
+
+def options_page():
+    lines = ["# Options of the NixOS module", "",
+             "Written by `tests/nix/system.py --write` from `nixos/`; a test compares them. The keys of a builder and of the",
+             "settings are explained in `hatch-builder(5)` and `hatchd.json(5)`."]
+    for option in options():
+        lines += ["", f"## `{option['name']}`", "", shown(option["description"] or ""), "", f"- type: {option['type']}"]
+        for what in ("default", "example"):
+            text = option[what]
+            if text is not None and "\n" in text.strip():
+                lines += [f"- {what}:", "", "  ```nix", *(f"  {line}".rstrip() for line in text.strip().split("\n")), "  ```"]
+            elif text is not None:
+                lines.append(f"- {what}: `{text.strip()}`")
+    return "\n".join(lines) + "\n"
+
+
+def write_down():
+    for file in machines():
+        file.with_suffix(".golden").write_text(golden(machine(file)))
+    (TOP / "docs/options.md").write_text(options_page())
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--write"]:
+        write_down()
+    elif len(sys.argv) > 2:
+        made = machine(pathlib.Path(sys.argv[1]).resolve(), dict(word.split("=", 1) for word in sys.argv[3:]))
+        if made["failed"]:
+            sys.exit("\n".join(made["failed"]))
+        write_files(made, sys.argv[2])
+    else:
+        sys.exit(__doc__)
