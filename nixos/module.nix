@@ -29,6 +29,14 @@ let
   files = {
     "hatchd.json" = json.generate "hatchd.json" (written cfg.settings);
   }
+  // lib.optionalAttrs (cfg.expose == "feature") {
+    "hook.json" = json.generate "hatch-hook.json" (written {
+      inherit (cfg) features;
+      paths = shown;
+      inherit (cfg.hook) chain;
+      missing_derivation = cfg.hook.missingDerivation;
+    });
+  }
   // lib.mapAttrs' (name: builder: {
     name = "builders.d/${name}.json";
     value = json.generate "hatch-builder-${name}.json" (written builder);
@@ -48,14 +56,16 @@ let
 
   # The directory, so that a restart of the socket does not cut off builds that run; the client, at the same place on
   # every machine, so that derivations do not change with it.
-  socket = {
-    guest = "/run/hatch";
-    host = "/run/hatch/s";
-  };
-  client = {
-    guest = "/bin/hatch";
-    host = lib.getExe' cfg.clientPackage "hatch";
-  };
+  shown = [
+    {
+      at = "/run/hatch";
+      path = "/run/hatch/s";
+    }
+    {
+      at = "/bin/hatch";
+      path = lib.getExe' cfg.clientPackage "hatch";
+    }
+  ];
 
   # --- accounts ---
 
@@ -117,7 +127,7 @@ in
         "always"
         "none"
       ];
-      default = "always";
+      default = "feature";
       description = ''
         Which builds of Nix see the socket and the client:
 
@@ -159,8 +169,8 @@ in
         ];
         default = "hide";
         description = ''
-          What a build sees whose derivation is not on this machine, as with builds for another machine whose user is trusted here: nothing,
-          or what it would see if it named all features.
+          What a build sees whose derivation is not on this machine, as when a trusted user sends one from another machine: nothing, or
+          what it would see if it named all features.
         '';
       };
     };
@@ -327,19 +337,10 @@ in
     systemd.slices.hatch.sliceConfig = cfg.sliceConfig;
 
     environment.systemPackages = [ cfg.package ];
-    environment.etc =
-      lib.mapAttrs' (name: file: {
-        name = "hatch/${name}";
-        value.source = file;
-      }) files
-      // lib.optionalAttrs (cfg.expose == "feature") {
-        "hatch/hook.json".source = json.generate "hatch-hook.json" {
-          inherit socket client;
-          inherit (cfg) features;
-          inherit (cfg.hook) chain;
-          missing_derivation = cfg.hook.missingDerivation;
-        };
-      };
+    environment.etc = lib.mapAttrs' (name: file: {
+      name = "hatch/${name}";
+      value.source = file;
+    }) files;
 
     users.users = {
       ${cfg.settings.speaker_user} = {
@@ -361,10 +362,7 @@ in
       (lib.mkIf (cfg.expose == "feature") { pre-build-hook = lib.mkOverride 900 cfg.hook.command; })
       # "?" lets a path be absent: without it a socket that is not there would fail every build on the machine.
       (lib.mkIf (cfg.expose == "always") {
-        extra-sandbox-paths = map (path: "${path.guest}=${path.host}?") [
-          socket
-          client
-        ];
+        extra-sandbox-paths = map (place: "${place.at}=${place.path}?") shown;
       })
     ];
   };

@@ -25,6 +25,7 @@ stdenv.mkDerivation (finalAttrs: {
       ../bench
       ../docs
       ../hatch-client
+      ../hatch-pre-build-hook
       ../hatchctl
       ../hatchd
       ../lib

@@ -149,7 +149,7 @@ def test_module_puts_other_names_of_programs_where_packages_are():
     made = system.machine(HERE / "machines/everything.nix", {"hatchd": "/usr", "hatch-client": "/opt/client"})
     check("pre-build-hook = /usr/bin/hatch-pre-build-hook\n" in text_of(made, "etc/nix/nix.conf"), "hook")
     hook = json.loads(text_of(made, "etc/hatch/hook.json"))
-    check_equal(hook["client"], {"guest": "/bin/hatch", "host": "/opt/client/bin/hatch"}, "client")
+    check_equal(hook["paths"][1], {"at": "/bin/hatch", "path": "/opt/client/bin/hatch"}, "client")
 
 
 def test_files_are_written_below_a_directory():
@@ -307,6 +307,13 @@ def test_options_are_exactly_the_keys_of_the_server():
         check_equal(inside, c_table(f"hatchd/config/{file}.c", f"{table}_members"), f"options of {group or 'a builder'}")
 
 
+def test_hook_is_told_exactly_what_it_knows():
+    hook = json.loads(text_of(system.machine(HERE / "machines/everything.nix"), "etc/hatch/hook.json"))
+    check_equal(set(hook), c_table("hatchd/config/exposure.c", "exposure_members"), "keys of hook.json")
+    for path in hook["paths"]:
+        check_equal(set(path), c_table("hatchd/config/exposure.c", "path_members"), "keys of paths")
+
+
 def test_settings_are_exactly_the_keys_of_the_server():
     names = [o["name"].removeprefix("services.hatch.settings.") for o in system.options() if o["name"].startswith("services.hatch.settings.")]
     check_equal({name.split(".")[0] for name in names}, c_table("hatchd/config/config.c", "config_members"), "options of settings")
@@ -343,7 +350,8 @@ def test_a_wrong_definition_is_no_part_of_any_machine():
             ('services.hatch.builders.b.view.hide = [ "/nix/store/x" ];', "builders.d/b.json:1:", "meets /nix/store"),
             ("services.hatch.builders.b.resources.seat = 1;", "builders.d/b.json:1:", "no resource"),
             ('services.hatch.builders.b.uid_map = "range";', "builders.d/b.json:1:", "range_base"),
-            ('services.hatch.settings.quue_max = 1;', "hatchd.json:1:", "quue_max")):
+            ('services.hatch.settings.quue_max = 1;', "hatchd.json:1:", "quue_max"),
+            ('services.hatch.hook.chain = "/a/../b";', "hook.json:1:", "/a/../b")):
         run = run_check(machine(with_options(options)))
         check(run.returncode == 78, f"of {options} hatchd says {run.returncode}: {run.stdout}")
         check(place in run.stdout and word in run.stdout, f"of {options} hatchd said {run.stdout!r}")

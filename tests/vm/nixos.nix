@@ -36,6 +36,7 @@ pkgs.testers.runNixOSTest {
             builder = "greet";
             name = "greeting";
             args = [ "a 'quoted' world" ];
+            requiredSystemFeatures = [ "hatch-greet" ];
           }
         '';
       };
