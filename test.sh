@@ -103,12 +103,12 @@ machine_soak() {
 # on request only.
 machine_oldest() {
         tests/vm/run-machine -b "$release" -l "$logs/machine_oldest.journal" bookworm nspawn \
-                tests/vm/test_readme_example.py tests/vm/test_unit_effects.py
+                tests/vm/test_readme_example.py tests/vm/test_unit_effects.py tests/vm/test_hook.py
 }
 
 machine_newest() {
         tests/vm/run-machine -b "$release" -l "$logs/machine_newest.journal" sid nspawn \
-                tests/vm/test_readme_example.py tests/vm/test_unit_effects.py
+                tests/vm/test_readme_example.py tests/vm/test_unit_effects.py tests/vm/test_hook.py
 }
 
 machine_emulator() {

@@ -50,10 +50,28 @@ VIEWS = "machine:test_views.py:"
 HATCHCTL = "machine:test_hatchctl.py:"
 SECRETS = "machine:test_secrets.py:"
 LIMITS = "machine:test_limits.py:"
+FEATURES = "hatchd/request/features.c"
+HOOK = "machine:test_hook.py:"
 LIMITS_QEMU = "qemu:test_limits.py:"
 
 # name, [(file, what stands there, what stands there instead)], tests that must fail
 ROWS = [
+    # --- who reads a derivation
+    ("files_of_the_reader_of_derivations", [(FEATURES, "for (int fd = 0; fd < 3; fd++)\n\t\t(void)close(fd);", "")],
+     ["unit:features:the_reader_has_nothing_but_its_source_and_its_answer"]),
+    ("user_of_the_reader_of_derivations", [(FEATURES, "r = privilege_become(account, err);", ";")],
+     ["unit:features:the_reader_has_nothing_but_its_source_and_its_answer"]),
+    ("filter_of_the_reader_of_derivations", [(FEATURES, "return r < 0 ? r : filter_tap(err);", "return r;")],
+     ["unit:features:the_reader_has_nothing_but_its_source_and_its_answer"]),
+    ("who_wrote_a_derivation", [(FEATURES, "(st.st_mode & (S_IWGRP | S_IWOTH))", "false")],
+     ["unit:features:only_files_of_roots_are_opened"]),
+    ("a_variable_twice_in_a_derivation", [("lib/derivation/aterm.c", "if (place->data)", "if (false)")],
+     ["unit:derivation:refuses_what_nix_does_not_write"]),
+    ("only_features_are_exposed", [("hatch-pre-build-hook/main.c", "return found > 0 ? is_exposed(exposure, &features)",
+                                    "return found > 0 ? true")],
+     [HOOK + "only_a_derivation_with_the_feature_sees_the_hatch"]),
+    ("a_wrong_hook_json_exposes_nothing", [("hatch-pre-build-hook/main.c", "\tif (build->broken) {", "\tif (false) {")],
+     [HOOK + "a_wrong_configuration_fails_only_builds_that_need_it"]),
     # --- who a process is
     ("setgroups", [(PRIVILEGE, "setgroups(account->n_groups, account->groups) < 0", "false")],
      ["unit:privilege:becomes_the_account_with_exactly_its_groups",

@@ -1,0 +1,138 @@
+"""hatch-pre-build-hook, run by the real nix-daemon: which builds see the hatch, and what becomes of them otherwise."""
+
+import json
+import pathlib
+
+from machine import CONFIG, check, check_equal, check_in
+
+NIX_CONF = pathlib.Path("/etc/nix/nix.conf")
+HOOK = "/usr/sbin/hatch-pre-build-hook"
+SEEN = "echo $(test -e /bin/hatch && echo client) $(test -S /run/hatch/hatch.sock && echo socket) >$out"
+BOTH, NONE = "client socket\n", "\n"
+
+
+def set_up(m, *lines, text=None, **members):
+    """Have Nix run the hook instead of showing the hatch to all; members or text are its configuration."""
+    before = NIX_CONF.read_text()
+    kept = [line for line in before.splitlines() if not line.startswith("extra-sandbox-paths")]
+    NIX_CONF.write_text("\n".join([*kept, "extra-sandbox-paths = /bin/sh=/usr/bin/busybox", f"pre-build-hook = {HOOK}",
+                                   "extra-system-features = hatch-a hatch-b hatch-other",
+                                   "extra-experimental-features = ca-derivations impure-derivations nix-command", *lines, ""]))
+    m.after_test(lambda: (NIX_CONF.write_text(before), restart_nix(m)))
+    restart_nix(m)
+    configure(m, text, **members)
+
+
+def restart_nix(m):
+    """More often than systemd takes for an accident."""
+    m.run(["systemctl", "reset-failed", "nix-daemon.service", "nix-daemon.socket"])
+    m.run(["systemctl", "restart", "nix-daemon"]).ok()
+
+
+def configure(m, text=None, **members):
+    whole = {"features": ["hatch-a", "hatch-b"], **members,
+             "paths": [{"path": "/run/hatch/s", "at": "/run/hatch"}, {"path": "/usr/bin/hatch", "at": "/bin/hatch"}]}
+    path = CONFIG / "hook.json"
+    path.write_text(json.dumps(whole) if text is None else text)
+    m.after_test(lambda: path.unlink(missing_ok=True))
+
+
+def seen_by(m, name="looks", features=(), **attributes):
+    """What a build with these features finds of the hatch."""
+    built = m.nix_build(m.derivation(name, args=["-c", SEEN], requiredSystemFeatures=list(features), **attributes)).ok()
+    return pathlib.Path(built.lines()[-1]).read_text()
+
+
+def test_only_a_derivation_with_the_feature_sees_the_hatch(m):
+    set_up(m)
+    check_equal(seen_by(m), NONE, "without a feature")
+    check_equal(seen_by(m, features=["hatch-a"]), BOTH, "with the feature")
+    check_equal(seen_by(m, features=["hatch-b", "hatch-other"]), BOTH, "with two features")
+    check_equal(seen_by(m, features=["hatch-other"]), NONE, "with a feature of another")
+
+
+def test_a_build_that_is_shown_the_hatch_uses_it(m):
+    set_up(m)
+    m.write_builder("a", 'echo "made for $1" >"$out"')
+    for name, attributes in (("classic", {}), ("structured", {"__structuredAttrs": True})):
+        built = m.nix_build(m.hatch_derivation(name, "a", [name], requiredSystemFeatures=["hatch-a"], **attributes)).ok()
+        check_equal(pathlib.Path(built.lines()[-1]).read_text(), f"made for {name}\n", name)
+
+
+def test_every_kind_of_derivation_is_read(m):
+    set_up(m)
+    # Of a fixed output the content is known; it is made only where both are seen.
+    fixed = {"outputHashMode": "flat", "outputHashAlgo": "sha256",
+             "outputHash": m.run(["nix-hash", "--type", "sha256", "--flat", _file(m, BOTH)]).ok().stdout.strip()}
+    check_equal(seen_by(m, "fixed-output", ["hatch-a"], **fixed), BOTH, "fixed output")
+    check_equal(seen_by(m, "content-addressed", ["hatch-a"], __contentAddressed=True, outputHashMode="recursive",
+                        outputHashAlgo="sha256"), BOTH, "content-addressed")
+
+
+def _file(m, content):
+    path = m.temporary_directory() / "content"
+    path.write_text(content)
+    return path
+
+
+def test_another_hook_goes_on_being_run(m):
+    other = m.temporary_directory() / "other"
+    other.write_text(f"#!/bin/sh\necho extra-sandbox-paths\necho /from-other={HOOK}\n")
+    other.chmod(0o755)
+    # Of a path that anybody can write to nothing is run.
+    place = pathlib.Path("/usr/local/sbin/other-hook")
+    m.run(["install", "-D", "-m", "755", other, place]).ok()
+    m.after_test(place.unlink)
+    set_up(m, chain=str(place))
+    look = SEEN + "; test -e /from-other && echo other >>$out"
+    for features, expected in (([], NONE + "other\n"), (["hatch-a"], BOTH + "other\n")):
+        built = m.nix_build(m.derivation("chained", args=["-c", look], requiredSystemFeatures=features)).ok()
+        check_equal(pathlib.Path(built.lines()[-1]).read_text(), expected, f"with {features}")
+
+    place.write_text("#!/bin/sh\nexit 3\n")
+    built = m.nix_build(m.derivation("chained", args=["-c", look]))
+    check(built.code != 0, "a build went on without the other hook")
+    check_in("failed with exit code 3", built.stderr, "error")
+
+
+def test_a_wrong_configuration_fails_only_builds_that_need_it(m):
+    set_up(m, text='{"features": ["hatch-a"],\n "pats": []}')
+    cursor = m.journal_cursor()
+    check_equal(seen_by(m), NONE, "without a feature")
+    check_equal(seen_by(m, features=["big-parallel"]), NONE, "with a feature of Nix")
+    built = m.nix_build(m.derivation("needs", args=["-c", SEEN], requiredSystemFeatures=["hatch-a"]))
+    check(built.code != 0, "a build went on without the hatch")
+    check_in(f"program '{HOOK}' failed with exit code 78", built.stderr.replace('"', "'"), "error")
+    m.run(["journalctl", "--sync"])
+    said = m.run(["journalctl", "-u", "nix-daemon", "-o", "cat", f"--after-cursor={cursor}"]).ok().stdout
+    check_in('hook.json:2:2: unknown key "pats"', said, "journal")
+    check_in("-needs.drv requires the feature hatch-a, and /etc/hatch/hook.json is wrong", said, "journal")
+    check_in('hook.json:2:2: unknown key "pats"', m.run(["hatchd", "--check"]).stdout, "hatchd --check")
+
+
+def test_a_build_goes_on_where_hatch_is_not_there(m):
+    set_up(m)
+    m.stop_socket()
+    m.after_test(lambda: m.run(["systemd-tmpfiles", "--create", "hatch.conf"]).ok())
+    m.run(["rm", "-r", "/run/hatch/s"]).ok()
+    check_equal(seen_by(m), NONE, "without a feature")
+    check_equal(seen_by(m, features=["hatch-a"]), "client\n", "with the feature")
+    configure(m, text="{}")
+    check_equal(seen_by(m, features=["hatch-a"]), NONE, "with nothing configured")
+
+
+def test_a_build_whose_derivation_is_elsewhere_sees_what_the_configuration_says(m):
+    # A second store stands for the machine that a trusted user sends a build to: it gets no .drv. This machine's own
+    # store has it at the same path, so the hook is told where the other machine would look.
+    remote = pathlib.Path("/var/lib/hatch-test/remote")
+    m.after_test(lambda: (m.run(["chmod", "-R", "u+w", remote]), m.run(["rm", "-rf", remote]).ok()))
+    there = pathlib.Path("/usr/local/sbin/hook-there")
+    there.parent.mkdir(parents=True, exist_ok=True)
+    there.write_text(f'#!/bin/sh\nexec {HOOK} "{remote}$1" "$2"\n')
+    there.chmod(0o755)
+    m.after_test(there.unlink)
+    set_up(m, f"builders = local?root={remote} - - 1 1 hatch-a", "max-jobs = 0", f"pre-build-hook = {there}")
+    for missing, expected in (("hide", NONE), ("expose", BOTH)):
+        configure(m, missing_derivation=missing)
+        check_equal(seen_by(m, features=["hatch-a"]), expected, missing)
+        check(not list(remote.glob("nix/store/*-looks.drv")), "the derivation is there after all")
