@@ -32,6 +32,11 @@
           imports = [ ./nixos/module.nix ];
           nixpkgs.overlays = [ self.overlays.default ];
         };
+        # Also takes the options of nix-sandbox-escape-hatch.
+        compat.imports = [
+          self.nixosModules.hatch
+          ./nixos/compat.nix
+        ];
       };
 
       # Without nixpkgs; `system` must be given, because pure evaluation knows no current one.

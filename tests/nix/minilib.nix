@@ -77,6 +77,14 @@ let
     mapAttrs' = f: set: listToAttrs (map (name: f name set.${name}) (attrNames set));
     mapAttrsToList = f: set: map (name: f name set.${name}) (attrNames set);
     nameValuePair = name: value: { inherit name value; };
+    removeSuffix =
+      suffix: text:
+      let
+        kept = builtins.stringLength text - builtins.stringLength suffix;
+      in
+      if kept >= 0 && builtins.substring kept (-1) text == suffix then builtins.substring 0 kept text else text;
+    toInt = builtins.fromJSON;
+    toList = value: if isList value then value else [ value ];
     optional = condition: value: if condition then [ value ] else [ ];
     optionals = condition: values: if condition then values else [ ];
     optionalAttrs = condition: set: if condition then set else { };
@@ -349,8 +357,10 @@ let
 
   # Every module, and then those that they import, as { options, config, freeformType }.
   collect =
-    arguments: modules:
+    arguments: seen: given:
     let
+      # A file counts once, however often it is imported.
+      modules = lib.unique (filter (module: !isPath module || !elem module seen) given);
       called =
         module:
         if isFunction module then
@@ -371,10 +381,11 @@ let
           freeformType = body.freeformType or null;
         };
     in
-    if modules == [ ] then
+    if given == [ ] then
       [ ]
     else
-      map part bodies ++ collect arguments (concatMap (body: body.imports or [ ]) bodies);
+      map part bodies
+      ++ collect arguments (seen ++ filter isPath modules) (concatMap (body: body.imports or [ ]) bodies);
 
   mergeOptions = foldl' (
     left: right:
@@ -472,7 +483,7 @@ let
             inherit lib config;
             options = filled.option;
           }
-        ) modules
+        ) [ ] modules
       );
       filled = fill loc (mergeOptions (map (part: part.options) parts)) (map (part: part.config) parts);
       freeformType = foldl' (found: part: if part.freeformType == null then found else part.freeformType) null parts;

@@ -29,6 +29,19 @@ let
       { services.hatch.enable = true; }
     ];
   };
+  compat = lib.evalModules {
+    specialArgs = { inherit (stubs) pkgs; };
+    modules = [
+      stubs.nixos
+      flake.nixosModules.compat
+      {
+        services.nix-sandbox-escape-hatch = {
+          enable = true;
+          builders.old.builder = "/bin/old";
+        };
+      }
+    ];
+  };
 in
 {
   names = builtins.attrNames flake;
@@ -41,6 +54,7 @@ in
     builder = "b";
     name = "n";
   };
+  old = builtins.attrNames compat.config.services.hatch.builders;
   sockets = module.config.systemd.sockets;
   test = {
     inherit (test) name testScript;
