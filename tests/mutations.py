@@ -228,6 +228,8 @@ ROWS = [
      ["machine:test_leftovers.py:a_large_leftover_delays_nobody_who_finds_another_slot"]),
     ("guard_of_a_listing", [("hatchd/slot/list.c", "r = lock_wait(guard_fd, LOCK_GUARD_NAME, err);", "r = 0;")],
      ["unit:pool:listing_keeps_nobody_from_a_free_slot"]),
+    ("identifier_of_the_refused", [(MONITOR, "r = name_request(job, err);", "r = job->receipt.id[0] ? name_request(job, err) : 0;")],
+     [HATCHCTL + "a_request_that_was_refused_has_an_identifier_too"]),
     ("trust_in_hooks", [("hatchd/monitor/ask.c", "r = builder_check_hooks(&job->config, &job->builder, err);", "r = 0;")],
      ["machine:test_hooks.py:a_command_that_others_could_have_written_is_refused_and_found_by_check"]),
     ("user_of_hooks", [(STEWARD, "r == 0 && !hook->as_root", "0")],

@@ -8,7 +8,6 @@
 #include <sysexits.h>
 
 #include "hatchd/sandbox/rlimits.h"
-#include "hatchd/slot/scratch.h"
 
 int job_receive_record(struct job *job, struct error *err)
 {
@@ -107,9 +106,6 @@ int phase_policy(struct job *job, struct error *err)
 		r = check_limits(job, err);
 	if (r < 0)
 		return r;
-	r = scratch_choose_name(job->receipt.id);
-	if (r < 0)
-		return error_errno(err, BLAME_HOST, -r, "cannot choose a random name");
 	order = job_make_order(job, ORDER_ACCEPTED);
 	job_send_order(job, &order);
 	return 0;

@@ -140,10 +140,20 @@ static int set_state_dir(struct job *job, struct error *err)
 	return 0;
 }
 
+/* Before anything is known of it: what is refused has a name too. */
+static int name_request(struct job *job, struct error *err)
+{
+	int r = scratch_choose_name(job->receipt.id);
+
+	return r < 0 ? error_errno(err, BLAME_HOST, -r, "cannot choose a random name") : 0;
+}
+
 static int job_start(struct job *job, struct error *err)
 {
 	int r = config_load(job->options->config_dir, job->options->privileged, &job->config, err);
 
+	if (r == 0)
+		r = name_request(job, err);
 	if (r == 0)
 		r = set_state_dir(job, err);
 	if (r == 0 && !job->options->privileged)

@@ -108,8 +108,7 @@ static void add_usage(struct fields *fields, const struct usage *usage)
 
 static void add_who(struct fields *fields, const struct receipt *receipt)
 {
-	if (receipt->id[0])
-		add(fields, "HATCH_REQUEST=%s", receipt->id);
+	add(fields, "HATCH_REQUEST=%s", receipt->id);
 	if (receipt->client_id[0])
 		add(fields, "HATCH_CLIENT_ID=%s", receipt->client_id);
 	if (receipt->builder[0])

@@ -44,6 +44,28 @@ def test_history_tells_how_requests_ended(m):
     check_equal(lines[2].split()[2:7], [bad, name, "alice", "failed", "3"], "cells")
 
 
+def test_a_request_that_was_refused_has_an_identifier_too(m):
+    name = f"refused-{time.time_ns()}"
+    m.write_builder(name, "true", allow={"users": ["root"]})
+    m.write_builder(f"{name}-lacks", "true", view={"read": ["/srv/missing"]})
+    cursor = m.journal_cursor()
+    m.request(name, user="alice")
+    told = m.request(f"{name}-lacks").last
+    m.write_builder(f"{name}-gone", "", command=["/usr/bin/not-there"])
+    m.request(f"{name}-gone")
+    with m.client() as client:
+        client.send({"type": "request", "version": 1, "builder": 7})
+        client.receive_until("error")
+    lines = {line["HATCH_VERDICT"]: line for line in m.journal_wait(cursor, count=4, SYSLOG_IDENTIFIER="hatchd")}
+    check_equal(set(lines), {"refused", "server-failed", "not-found", "bad-request"}, "ends")
+    for verdict, line in lines.items():
+        shown = hatchctl(m, "show", line["HATCH_REQUEST"])["request"]
+        check_equal((shown["verdict"], shown["error"]), (verdict, line["HATCH_ERROR"]), f"what show tells of {verdict}")
+    check_in(f"hatchctl show {lines['server-failed']['HATCH_REQUEST']}", told["hint"], "what the client is told")
+    [row] = hatchctl(m, "history", "--builder", name)["requests"]
+    check_equal((row["request"], row["verdict"]), (lines["refused"]["HATCH_REQUEST"], "refused"), "history")
+
+
 def test_history_filters(m):
     name = f"filtered-{time.time_ns()}"
     m.write_builder(name, 'exit "$1"')
