@@ -64,6 +64,16 @@ static int check_limits(struct job *job, struct error *err)
 	return control_refuse(builder, missing, err);
 }
 
+/* They are those of the service, and of the builder if nobody lowers them. */
+static int check_rlimits(const struct job *job, struct error *err)
+{
+	struct rlimits own;
+	int r = rlimits_read(&own);
+
+	return r < 0 ? error_errno(err, BLAME_HOST, -r, "cannot read a resource limit")
+	             : rlimits_check(&job->builder, &own, err);
+}
+
 /* The definition itself is checked too: a program that is missing is told before anything is made.
  */
 int phase_policy(struct job *job, struct error *err)
@@ -101,7 +111,7 @@ int phase_policy(struct job *job, struct error *err)
 		return r;
 	r = builder_open_network(&job->config, &job->builder, &job->network_fd, err);
 	if (r == 0)
-		r = rlimits_check(&job->builder, err);
+		r = check_rlimits(job, err);
 	if (r == 0)
 		r = check_limits(job, err);
 	if (r < 0)

@@ -8,6 +8,7 @@ import re
 import shutil
 import time
 
+import attack
 import hatchwire
 from machine import BIN, STATE, check, check_equal, check_in
 
@@ -185,9 +186,30 @@ def test_explain_tells_the_mounts_and_the_limits_that_a_builder_has(m):
     check_equal(rows["/var/tmp"]["source"], seen["tmp"], "link")
     for limit in told["sandbox"]["rlimits"]:
         shown = ["unlimited" if limit[key] is None else str(limit[key]) for key in ("soft", "hard")]
-        if limit["name"] != "nproc":  # the service itself has less
-            check_equal(seen["limits"][LIMITS[limit["name"]]], shown, limit["name"])
-    check_equal({limit["name"] for limit in told["sandbox"]["rlimits"]}, set(LIMITS), "limits")
+        check_equal(seen["limits"][LIMITS[limit["name"]]], shown, limit["name"])
+    origins = {limit["name"]: (limit["from"], limit["setting"]) for limit in told["sandbox"]["rlimits"]}
+    check_equal(set(origins), set(LIMITS), "limits")
+    for name, origin in (("nofile", ("definition", None)), ("core", ("hatchd", None)), ("nproc", ("service", "LimitNPROC"))):
+        check_equal(origins[name], origin, f"where {name} comes from")
+
+
+def test_explain_and_check_know_the_limits_of_the_service(m):
+    attack.write_drop_in(m, "[Service]\nLimitNOFILE=500\nLimitFSIZE=64M\n")
+    m.write_builder("within", "ulimit -Sn; ulimit -Hn; ulimit -f", limits={"rlimits": {"fsize": "1M"}})
+    check_equal(m.request("within").stdout.split(), [b"500", b"500", b"2048"], "limits of a builder")
+    rlimits = {limit["name"]: limit for limit in explained(m, "--uid", "root", "within")[1]["sandbox"]["rlimits"]}
+    check_equal(rlimits["nofile"], {"name": "nofile", "soft": 500, "hard": 500, "from": "service", "setting": "LimitNOFILE"}, "nofile")
+    check_equal(rlimits["fsize"], {"name": "fsize", "soft": 1 << 20, "hard": 1 << 20, "from": "definition", "setting": None}, "fsize")
+    path = m.write_builder("above", "true", limits={"rlimits": {"fsize": "65M"}})
+    refused = m.request("above")
+    check_equal(refused.error, "refused", "the answer")
+    code, told = explained(m, "--uid", "root", "above")
+    check_equal((code, told["error"], told["hint"]), (77, refused.last["message"], refused.last["hint"]), "what explain says")
+    check(re.match(rf"{path}:\d+:\d+: .*limits.rlimits.fsize", told["error"]), told["error"])
+    for command in (["hatchd", "--check"], ["hatchctl", "check"]):
+        said = m.run(command)
+        check_equal(said.code, 78, f"exit status of {command}")
+        check_in(told["error"], said.stdout + said.stderr, " ".join(command))
 
 
 def test_explain_decides_as_the_server_does(m):
