@@ -146,9 +146,9 @@ static int print_message(const struct receipt *receipt, struct buffer *buf)
 	if (r == 0)
 		r = buffer_printf(buf, " after %llu ms", (unsigned long long)receipt->total_ms);
 	if (r == 0 && receipt->outputs > 0)
-		r = buffer_printf(buf, ", %llu outputs, delivered: %s",
-		                  (unsigned long long)receipt->outputs,
-		                  delivery_word(receipt->delivery));
+		r = buffer_printf(
+			buf, ", %llu output%s, delivered: %s", (unsigned long long)receipt->outputs,
+			receipt->outputs == 1 ? "" : "s", delivery_word(receipt->delivery));
 	if (r == 0 && receipt->error.text[0])
 		r = buffer_printf(buf, ": %s", receipt->error.text);
 	if (r == 0 && receipt->error.hint[0])

@@ -385,10 +385,17 @@ def test_the_client_shows_who_cancelled(m):
 
 
 def test_cancel_knows_only_what_runs_and_waits(m):
-    for identifier in ("0123456789abcdef", ""):
-        ran = m.run(["hatchctl", "cancel", identifier])
-        check_equal((ran.code, ran.stdout), (69, ""), "exit status and output")
-        check_in("no request with this identifier", ran.stderr)
+    ran = m.run(["hatchctl", "cancel", "0123456789abcdef"])
+    check_equal((ran.code, ran.stdout), (69, ""), "exit status and output")
+    check_in("no request with this identifier", ran.stderr)
+
+
+def test_cancel_and_show_take_only_an_identifier(m):
+    for verb in ("cancel", "show"):
+        for word in ("", "zz", "0123456789ABCDEF", "0123456789abcdef0", "../../../etc/pass"):
+            ran = m.run(["hatchctl", verb, word])
+            check_equal((ran.code, ran.stdout), (64, ""), f"exit status and output of {verb} {word}")
+            check_in("is no identifier of a request", ran.stderr)
 
 
 def test_cancel_never_signals_a_process_that_does_not_hold_the_lock(m):
