@@ -365,7 +365,7 @@ static bool check_image(const struct config *config, const char *name)
 	if (builder_load(config, name, &builder, NULL) != 1 || builder.root.kind != ROOT_IMAGE ||
 	    builder_open_root(config, &builder, &file_fd, &type, NULL) < 0)
 		return true; /* or said already */
-	if (root_open(config, &builder, &root_fd, &err) == 0 &&
+	if (root_open(config, &builder, &root_fd, NULL, &err) == 0 &&
 	    builder_check_command(config, &builder, root_fd, &command_fd, &err) == 0)
 		return true;
 	print_error(NULL, &err);

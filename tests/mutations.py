@@ -29,6 +29,7 @@ ATTRIBUTES = "hatchd/sandbox/view.h"
 PLACE = "hatchd/sandbox/place.c"
 KERNEL = "hatchd/sandbox/kernel.c"
 MONITOR = "hatchd/monitor/monitor.c"
+EQUIP = "hatchd/monitor/equip.c"
 BUILD = "hatchd/monitor/build.c"
 CLEAN = "hatchd/monitor/clean.c"
 OUTPUTS = "hatchd/monitor/outputs.c"
@@ -48,6 +49,7 @@ NETWORK = "machine:test_network.py:"
 IDENTITY_KEYS = "machine:test_identity_keys.py:"
 VIEWS = "machine:test_views.py:"
 HATCHCTL = "machine:test_hatchctl.py:"
+WAITING = "machine:test_waiting.py:"
 SECRETS = "machine:test_secrets.py:"
 LIMITS = "machine:test_limits.py:"
 LIMITS_QEMU = "qemu:test_limits.py:"
@@ -230,7 +232,7 @@ ROWS = [
      ["unit:pool:listing_keeps_nobody_from_a_free_slot"]),
     ("identifier_of_the_refused", [(MONITOR, "r = name_request(job, err);", "r = job->receipt.id[0] ? name_request(job, err) : 0;")],
      [HATCHCTL + "a_request_that_was_refused_has_an_identifier_too"]),
-    ("trust_in_hooks", [("hatchd/monitor/ask.c", "r = builder_check_hooks(&job->config, &job->builder, err);", "r = 0;")],
+    ("trust_in_hooks", [(EQUIP, "return builder_check_hooks(&job->config, &job->builder, err);", "return job->gone ? builder_check_hooks(&job->config, &job->builder, err) : 0;")],
      ["machine:test_hooks.py:a_command_that_others_could_have_written_is_refused_and_found_by_check"]),
     ("user_of_hooks", [(STEWARD, "r == 0 && !hook->as_root", "0")],
      ["machine:test_hooks.py:commands_run_as_the_build_user_unless_the_definition_says_root"]),
@@ -320,7 +322,12 @@ ROWS = [
     ("session", [(INIT, "return setsid() < 0 ? error_errno", "return false ? error_errno")],
      [SANDBOX + "a_builder_is_in_a_session_of_the_sandbox_without_a_terminal"]),
     ("check_of_the_program", [(INIT, "r = verify_program(plan);", "(void)verify_program;")],
-     [LIFETIME + "a_program_that_was_replaced_while_the_request_waited_is_not_run"]),
+     [LIFETIME + "a_program_that_is_replaced_after_it_was_opened_is_not_run"]),
+    ("nothing_held_while_waiting", [(EQUIP, "\n\tequipment_done(&job->equipment);\n\treturn r;", "\n\treturn r;")],
+     [WAITING + "a_request_that_waits_holds_no_secret", "qemu:test_waiting.py:a_request_that_waits_holds_no_loop_device"]),
+    ("what_was_seen_before_the_wait", [(EQUIP, "if (!is_same(&job->seen[i], &job->equipment.marks[i]))", "if (!is_same(&job->seen[i], &job->seen[i]))")],
+     [LIFETIME + "a_program_that_was_replaced_while_the_request_waited_is_not_run",
+      WAITING + "what_was_changed_while_a_request_waited_is_not_used"]),
     # --- a root of the builder's own
     ("end_of_a_tree", [("hatchd/config/trusted-path.c", "if (is_at_root(walk))", "(void)is_at_root;\n\tif (false)")],
      ["unit:config:looks_for_the_command_inside_of_a_root"]),
@@ -413,7 +420,7 @@ ROWS = [
      [VIEWS + "a_layer_with_a_colon_is_refused_with_its_place"]),
     ("size_of_a_tmpfs", [("hatchd/sandbox/empty.c", "snprintf(bytes, sizeof(bytes), \"%\" PRIu64, size);", "snprintf(bytes, sizeof(bytes), \"%\" PRIu64, 64 * size);")],
      [VIEWS + "a_tmpfs_has_its_size_and_is_the_builder_s", VIEWS + "a_top_in_memory_has_its_size"]),
-    ("device_controller", [("hatchd/monitor/build.c", "int r = devices_confine(&job->devices, job->cgroup.dir_fd);", "int r = 0;")],
+    ("device_controller", [("hatchd/monitor/build.c", "int r = devices_confine(&job->equipment.devices, job->cgroup.dir_fd);", "int r = 0;")],
      [VIEWS + "other_nodes_do_not_open_wherever_they_are"]),
     ("end_of_the_list_of_devices", [("hatchd/slot/devices.c", "add_answer(program, false);", "add_answer(program, true);")],
      [VIEWS + "other_nodes_do_not_open_wherever_they_are"]),
@@ -451,7 +458,7 @@ ROWS = [
      ["unit:tap:leaves_a_secret_out_that_comes_in_two_writes", SECRETS + "a_builder_whose_words_are_held_back_is_not_silent"]),
     ("pulse_at_the_speaker", [("hatchd/speaker/talk.c", "\t\tfeel_pulse(talk);\n", "\t\t(void)feel_pulse;\n")],
      [SECRETS + "a_builder_whose_words_are_held_back_is_not_silent"]),
-    ("mask_of_the_log", [(BUILD, "{ .scan = job->credentials.scan,", "{ .scan = NULL,")],
+    ("mask_of_the_log", [(BUILD, "{ .scan = job->equipment.credentials.scan,", "{ .scan = NULL,")],
      [SECRETS + "a_secret_in_the_log_is_masked_in_every_form", SECRETS + "a_secret_that_comes_in_pieces_is_masked"]),
     ("look_at_outputs", [("hatchd/monitor/packer.c", "int r = packing->scan\n", "int r = false\n")],
      [SECRETS + "an_output_that_holds_a_secret_is_refused_and_named", SECRETS + "a_secret_over_the_border_of_a_block_is_found",
@@ -479,7 +486,7 @@ ROWS = [
      [SECRETS + "a_builder_sees_exactly_its_credentials"]),
     ("credentials_that_are_empty", [("hatchd/request/credentials.c", "if (ret->len > 0)", "if (true)")],
      [SECRETS + "a_credential_that_is_missing_or_empty_ends_the_request_before_it_has_a_slot"]),
-    ("credentials_that_the_monitor_forgets", [(BUILD, "credentials_done(&job->credentials); /* who needs them has them */", "")],
+    ("credentials_that_the_monitor_forgets", [(BUILD, "equipment_done(&job->equipment); /* who needs it has it */", "")],
      [SECRETS + "neither_speaker_nor_monitor_has_a_secret_while_the_builder_runs"]),
     ("credentials_of_services", [("hatchd/config/place.c", '"/run/credentials", "it holds', '"/run/credential", "it holds')],
      ["unit:config:takes_values_at_the_limit_and_none_beyond", SECRETS + "no_view_shows_the_credentials_of_services"]),

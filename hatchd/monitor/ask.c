@@ -90,26 +90,7 @@ int phase_policy(struct job *job, struct error *err)
 	                  &job->record, &job->request, err);
 	if (r < 0)
 		return r;
-	r = root_open(&job->config, &job->builder, &job->root_fd, err);
-	if (r < 0)
-		return r;
-	r = builder_check_command(&job->config, &job->builder, job->root_fd, &job->command_fd, err);
-	if (r == -ENOENT)
-		job->code_name = "not-found";
-	if (r == -EACCES)
-		job->code_name = "cannot-run";
-	if (r == 0)
-		r = builder_check_places(&job->builder, err);
-	if (r == 0)
-		r = devices_open(&job->builder, &job->devices, err);
-	if (r == 0)
-		r = builder_check_hooks(&job->config, &job->builder, err);
-	if (r == 0)
-		r = credentials_read(&job->builder, getenv("CREDENTIALS_DIRECTORY"),
-		                     &job->credentials, err);
-	if (r < 0)
-		return r;
-	r = builder_open_network(&job->config, &job->builder, &job->network_fd, err);
+	r = job_check_equipment(job, err);
 	if (r == 0)
 		r = check_rlimits(job, err);
 	if (r == 0)

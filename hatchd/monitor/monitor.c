@@ -24,6 +24,7 @@ static const struct phase request_phases[] = {
 	{ "policy", phase_policy }, /* job->request passed every check */
 	{ "slot",
 	  phase_slot }, /* a build user is ours, and nothing of an earlier request is left */
+	{ "equip", phase_equip },     /* what the definition names of the host is open */
 	{ "prepare", phase_prepare }, /* scratch, cgroup and helpers are there */
 	{ "before", phase_before },   /* the administrator's command ended well */
 	{ "build", phase_build }, /* nothing of the builder runs any more, and we have no rights */
@@ -67,17 +68,13 @@ static void job_done(struct job *job)
 	scratch_done(&job->scratch);
 	build_account_done(&job->account);
 	speaker_done(&job->speaker);
-	credentials_done(&job->credentials);
+	equipment_done(&job->equipment);
 	request_done(&job->request);
 	builder_done(&job->builder);
 	record_done(&job->record);
 	peer_done(&job->peer);
 	self_users_done(&job->self);
 	config_done(&job->config);
-	devices_done(&job->devices);
-	fd_closep(&job->command_fd);
-	fd_closep(&job->network_fd);
-	fd_closep(&job->root_fd);
 	fd_closep(&job->signal_fd);
 }
 
@@ -174,9 +171,7 @@ int monitor_serve(const struct monitor_options *options, int conn_take_fd, const
 		.socket_class = socket_class,
 		.signal_fd = -1,
 		.exit_status = EX_OSERR,
-		.root_fd = -1,
-		.command_fd = -1,
-		.network_fd = -1,
+		.equipment = EQUIPMENT_NONE,
 		.peer = { .pid_fd = -1 },
 		.speaker = { 0, -1, -1, -1, -1, -1, -1 },
 		.pool = { .pool_fd = -1,
