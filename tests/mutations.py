@@ -182,6 +182,8 @@ ROWS = [
      ["unit:filter-builder:refuses_a_builder_to_limit_init", SANDBOX + "init_of_the_sandbox_cannot_be_looked_into"]),
     ("set_id_bits_of_open", [(CALLS, "\t{ SCMP_SYS(openat), 3, O_CREAT },\n", "")],
      ["unit:filter-builder:refuses_a_builder_set_id_files"]),
+    ("set_id_bits_of_openat2", [(CALLS, "{ SCMP_SYS(openat2), ENOSYS, SECCOMP_OWNERS },", "{ SCMP_SYS(openat2), ENOSYS, ~0U },")],
+     ["unit:filter-builder:refuses_a_builder_set_id_files", SANDBOX + "set_id_files_cannot_be_made"]),
     ("set_group_id_bit", [(CALLS, "r = refuse_mode(ctx, &mode_refusals[i], S_ISGID);", "r = 0;")],
      ["unit:filter-builder:refuses_a_builder_set_id_files"]),
     ("foreign_architectures",
