@@ -37,6 +37,7 @@ LANDLOCK = "hatchd/sandbox/landlock.c"
 CONTROL = "hatchd/slot/control.c"
 UNPACK = "lib/tree/unpack.c"
 STEWARD = "hatchd/monitor/steward.c"
+HOOKS = "machine:test_hooks.py:"
 FAILED = "machine:test_failed.py:"
 SECCOMP = "machine:test_seccomp.py:"
 USERNS = "hatchd/sandbox/userns.c"
@@ -235,15 +236,26 @@ ROWS = [
     ("identifier_of_the_refused", [(MONITOR, "r = name_request(job, err);", "r = job->receipt.id[0] ? name_request(job, err) : 0;")],
      [HATCHCTL + "a_request_that_was_refused_has_an_identifier_too"]),
     ("trust_in_hooks", [(EQUIP, "return builder_check_hooks(&job->config, &job->builder, err);", "return job->gone ? builder_check_hooks(&job->config, &job->builder, err) : 0;")],
-     ["machine:test_hooks.py:a_command_that_others_could_have_written_is_refused_and_found_by_check"]),
-    ("user_of_hooks", [(STEWARD, "r == 0 && !hook->as_root", "0")],
-     ["machine:test_hooks.py:commands_run_as_the_build_user_unless_the_definition_says_root"]),
+     [HOOKS + "a_command_that_others_could_have_written_is_refused_and_found_by_check"]),
+    ("user_of_hooks", [(STEWARD, "r == 0 && hook->as_root", "r == 0")],
+     [HOOKS + "commands_run_as_the_build_user_unless_the_definition_says_root"]),
     ("end_of_what_a_hook_started", [(STEWARD, "else if (cgroup_kill(work->plan->own, OWN_KILL_TIMEOUT_MS, &err) < 0)", "else if (kill(pid, SIGKILL) < 0)")],
-     ["machine:test_hooks.py:what_a_command_leaves_running_ends_with_it"]),
+     [HOOKS + "what_a_command_leaves_running_ends_with_it"]),
     ("second_run_of_a_stopped_after", [(STEWARD, "was_stopped(work, STOP_WAVE_MS))", "0)")],
-     ["machine:test_hooks.py:a_stop_while_after_runs_does_not_leave_it_half_done"]),
+     [HOOKS + "a_stop_while_after_runs_does_not_leave_it_half_done"]),
     ("wait_for_the_steward_s_own_stop", [(STEWARD, "was_stopped(work, STOP_WAVE_MS))", "was_stopped(work, 0))")],
-     ["machine:test_hooks.py:after_runs_again_if_it_hears_of_a_stop_before_the_steward_does"]),
+     [HOOKS + "after_runs_again_if_it_hears_of_a_stop_before_the_steward_does"]),
+    ("line_of_the_steward", [(BUILD, "ret[n++] = job->steward.end_fd;", "ret[n++] = job->steward.fd;")],
+     [HOOKS + "nobody_but_the_monitor_speaks_with_the_steward"]),
+    ("rights_of_the_steward", [(STEWARD, "r = privilege_drop_all(err);\n\treturn r < 0 ? r : filter_steward(err);",
+                                "r = 0;\n\treturn r < 0 ? r : filter_steward(err);")],
+     [HOOKS + "neither_the_steward_nor_a_command_that_waits_has_a_right"]),
+    ("filter_of_the_steward", [(STEWARD, "r < 0 ? r : filter_steward(err)", "r")],
+     [HOOKS + "neither_the_steward_nor_a_command_that_waits_has_a_right"]),
+    ("rights_of_commands_of_root", [(STEWARD, "\t\tr = privilege_drop_all(err);\n\telse if", "\t\tr = 0;\n\telse if")],
+     [HOOKS + "neither_the_steward_nor_a_command_that_waits_has_a_right"]),
+    ("stop_while_commands_wait", [(STEWARD, "set_signals(SIG_IGN);", "")],
+     [HOOKS + "after_runs_when_the_service_is_stopped"]),
     # --- what is kept of a failure
     ("size_of_a_bundle", [("hatchd/monitor/collector.c", "limits = { collecting->size, ENTRIES_MAX }", "limits = { UINT64_MAX, ENTRIES_MAX }")],
      [FAILED + "files_are_kept_up_to_their_size"]),

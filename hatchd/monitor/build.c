@@ -223,13 +223,12 @@ size_t job_list_locks(const struct job *job, int ret[SANDBOX_KEPT_MAX])
 	return n;
 }
 
-/* What stays open until init has ended too: locks, and the line to the steward, who thereby sees
- * that it has. */
+/* What stays open until init has ended too: locks, and what the steward sees that by. */
 static size_t list_kept(const struct job *job, int ret[SANDBOX_KEPT_MAX])
 {
 	size_t n = job_list_locks(job, ret);
 
-	ret[n++] = job->steward.fd;
+	ret[n++] = job->steward.end_fd;
 	return n;
 }
 

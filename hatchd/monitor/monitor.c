@@ -191,7 +191,7 @@ int monitor_serve(const struct monitor_options *options, int conn_take_fd, const
 		.bundle = BUNDLE_NONE,
 		.gauge = { 0, -1, -1 },
 		.tap = { 0, -1, -1 },
-		.steward = { .fd = -1 },
+		.steward = STEWARD_NONE,
 		.sweeper_fd = -1,
 		.hooks_cgroup = { .dir_fd = -1, .kill_fd = -1, .events_fd = -1, .parent_fd = -1 },
 		.sandbox = { .pid_fd = -1, .report_fd = -1 },
