@@ -37,6 +37,8 @@ LANDLOCK = "hatchd/sandbox/landlock.c"
 CONTROL = "hatchd/slot/control.c"
 UNPACK = "lib/tree/unpack.c"
 STEWARD = "hatchd/monitor/steward.c"
+SWEEP = "hatchd/monitor/sweep.c"
+LEFTOVERS = "machine:test_leftovers.py:"
 HOOKS = "machine:test_hooks.py:"
 FAILED = "machine:test_failed.py:"
 SECCOMP = "machine:test_seccomp.py:"
@@ -228,9 +230,11 @@ ROWS = [
     ("units_beyond_a_lowered_count", [("hatchd/slot/resource.c", "stock->n_free--;", "stock->n_free -= file[strlen(file) - 1] == '0';")],
      ["unit:pool:more_units_than_there_are_now_count_while_they_are_held"]),
     ("refusal_of_strays", [("hatchd/slot/pool.c", "pool->refuse_strays && stray_find(user->uid, &pid) > 0", "0")],
-     ["machine:test_leftovers.py:a_build_user_with_a_stray_process_is_refused_and_told"]),
+     [LEFTOVERS + "a_build_user_with_a_stray_process_is_refused_and_told"]),
     ("sweep_beside_the_request", [("hatchd/monitor/acquire.c", "job_sweep(job);", "job_sweep(job);\n\tjob_await_sweep(job);")],
-     ["machine:test_leftovers.py:a_large_leftover_delays_nobody_who_finds_another_slot"]),
+     [LEFTOVERS + "a_large_leftover_delays_nobody_who_finds_another_slot"]),
+    ("rights_of_the_sweeper", [(SWEEP, "return job_confine(job, writable, n, err);", "return 0;")],
+     [LEFTOVERS + "who_clears_a_leftover_has_no_right_while_a_builder_runs"]),
     ("guard_of_a_listing", [("hatchd/slot/list.c", "r = lock_wait(guard_fd, LOCK_GUARD_NAME, err);", "r = 0;")],
      ["unit:pool:listing_keeps_nobody_from_a_free_slot"]),
     ("identifier_of_the_refused", [(MONITOR, "r = name_request(job, err);", "r = job->receipt.id[0] ? name_request(job, err) : 0;")],
@@ -424,7 +428,7 @@ ROWS = [
      [VIEWS + "one_layer_without_a_top_is_read_only"]),
     ("flags_of_an_overlay", [("hatchd/sandbox/overlay.c", "ATTR_READ_ONLY : ATTR_DATA,", "ATTR_READ_ONLY : 0,")],
      [VIEWS + "set_id_and_device_flags_hold_for_overlays"]),
-    ("removal_of_tops", [("hatchd/slot/scratch.c", "scratch->tmp_fd, scratch->tops_fd };", "scratch->tmp_fd };")],
+    ("removal_of_tops", [("hatchd/slot/scratch.c", "0700, OWNER_USER, .of_builder = true,\n\t  .of_tops = true },", "0700, OWNER_USER, .of_tops = true },")],
      [VIEWS + "tops_belong_to_one_request_and_are_gone_after_it"]),
     ("layer_at_fault", [("hatchd/sandbox/overlay.c", "if (!can_stack(view, stack, i))", "if (can_stack(view, stack, i) && false)")],
      [VIEWS + "layers_that_are_stacked_too_deep_are_named"]),

@@ -154,20 +154,26 @@ static bool ran_out_of_memory(void *context)
 	return meter_read(&job->meter).oom_kills > 0;
 }
 
-/* From here on nothing needs a right: not to kill, not to return, not to clean up. And nothing is
- * written but where this request left something. */
-static int drop_privileges(struct job *job, struct error *err)
+int job_confine(const struct job *job, const int *writable, size_t n_writable, struct error *err)
 {
-	const int writable[] = { job->pool.pool_fd, job->pool.scratch_fd, job->cgroup.parent_fd,
-		                 job->bundle.failed_fd };
 	int r;
 
 	if (!job->options->privileged)
 		return 0;
 	r = privilege_drop_all(err);
 	if (r == 0)
-		r = landlock_write_beneath(writable, ARRAY_SIZE(writable), err);
+		r = landlock_write_beneath(writable, n_writable, err);
 	return r < 0 ? r : filter_monitor(err);
+}
+
+/* From here on nothing needs a right: not to kill, not to return, not to clean up. And nothing is
+ * written but where this request left something. */
+static int drop_privileges(struct job *job, struct error *err)
+{
+	const int writable[] = { job->pool.pool_fd, job->pool.scratch_fd, job->cgroup.parent_fd,
+		                 job->bundle.failed_fd };
+
+	return job_confine(job, writable, ARRAY_SIZE(writable), err);
 }
 
 /*

@@ -187,6 +187,14 @@ int job_make_hooks_cgroup(struct job *job, struct error *err);
 /* job_run_after - "after", if the steward was started, and its end. Needs no privilege */
 void job_run_after(struct job *job);
 
+/*
+ * job_confine - from here on no capability, nothing written but beneath these directories (-1 is
+ * skipped), and none of the calls that root has no business with (build.c)
+ *
+ * For ever. Unprivileged there is nothing to give up, and nothing is done.
+ */
+int job_confine(const struct job *job, const int *writable, size_t n_writable, struct error *err);
+
 /* job_list_locks - what is locked for the request: slot, resources (build.c) */
 size_t job_list_locks(const struct job *job, int ret[SANDBOX_KEPT_MAX]);
 
@@ -210,16 +218,12 @@ void job_keep_bundle(struct job *job, char ret[CHANNEL_NAME_MAX + 1]);
  * what is open */
 int job_kill_sandbox(struct job *job, struct error *err);
 
-/* job_sweep - have what killed instances left cleared, meanwhile, if there is any (sweep.c) */
+/* job_sweep - have what killed instances left cleared, meanwhile, if there is any; returns once
+ * whoever does it has no rights any more (sweep.c) */
 void job_sweep(struct job *job);
 
 /* job_await_sweep - until that is done, or the service is stopped */
 void job_await_sweep(struct job *job);
-
-/* job_clear_leftover - what an instance that died left: its processes, then its files, then its
- * cgroup; for pool_sweep() */
-int job_clear_leftover(void *context, const struct build_user *user, int scratch_fd,
-                       const struct slot_record *record, struct error *err);
 
 /* job_clean - unmake everything, in the reverse order. If something cannot be removed the lock
  * keeps its name, and the next instance tries again */
