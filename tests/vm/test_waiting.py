@@ -210,6 +210,23 @@ def test_what_was_changed_while_a_request_waited_is_not_used(m):
     check_equal(m.request("needs").stdout, b"new\n", "who asks again")
 
 
+def test_a_network_namespace_that_was_made_anew_while_a_request_waited_is_not_entered(m):
+    if " /run/netns " not in pathlib.Path("/proc/self/mountinfo").read_text():
+        # ip-netns(8) makes it a mount, and leaves it.
+        m.after_test(lambda: m.run(["umount", "--lazy", "/run/netns"]).ok())
+    m.run(["ip", "netns", "add", "anew"]).ok()
+    m.after_test(lambda: m.run(["ip", "netns", "delete", "anew"]).ok())
+    m.write_builder("needs", "echo ran", network={"namespace": "/run/netns/anew"})
+
+    def make_anew():
+        m.run(["ip", "netns", "delete", "anew"]).ok()
+        m.run(["ip", "netns", "add", "anew"]).ok()
+
+    result, line = Queue(m).wait("needs", make_anew)
+    check_told(result, line, "/run/netns/anew was changed while the request waited")
+    check_equal(m.request("needs").stdout, b"ran\n", "who asks again")
+
+
 def test_what_is_in_a_tree_may_change_while_a_request_waits(m):
     tree = make_tree(m)
     m.write_builder("needs", "", command=["/bin/sh", "-c", "echo /new*", "sh"], root={"tree": str(tree)})
