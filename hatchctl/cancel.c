@@ -115,11 +115,13 @@ static int end_request(const struct options *options, const struct pool_entry *e
 
 int run_cancel(const struct options *options)
 {
-	cleanup_requests struct requests requests;
+	cleanup_requests struct requests requests = { 0 };
 	const char *id = options->words[0];
 	const struct pool_entry *entry;
-	int r = requests_read(options, &requests);
+	int r = expect_id(id);
 
+	if (r == 0)
+		r = requests_read(options, &requests);
 	if (r != 0)
 		return r;
 	entry = requests_find(&requests, id);

@@ -14,6 +14,10 @@ int run_check(const struct options *options)
 	struct config_check found = config_check_all(options->config_dir, !options->unprivileged,
 	                                             &report);
 
+	if (!options->unprivileged && !found.unit_known)
+		log_line(LOG_NOTICE,
+		         "credentials and rlimits of the service are not checked: systemd does not "
+		         "tell of hatchd@.service");
 	if (found.n_errors > 0) {
 		log_line(LOG_ERR, "%s: %zu error%s", options->config_dir, found.n_errors,
 		         found.n_errors == 1 ? "" : "s");

@@ -21,6 +21,7 @@ struct answer {
 	struct builder builder;
 	struct rulings rulings;
 	struct request request;
+	struct unit unit;                  /* that would run it */
 	char missing[CONTROL_MISSING_MAX]; /* limits that nothing holds here */
 	struct error err;                  /* text empty: allowed */
 };
@@ -28,6 +29,7 @@ struct answer {
 static void answer_done(struct answer *answer)
 {
 	request_done(&answer->request);
+	unit_done(&answer->unit);
 	rulings_done(&answer->rulings);
 	builder_done(&answer->builder);
 	config_done(&answer->config);
@@ -150,8 +152,13 @@ static int print_answer(const struct options *options, const struct question *qu
 	write_peer(json, question);
 	write_decision(json, answer, !options->json);
 	if (!answer->err.text[0])
-		r = sheet_write(json, &answer->config, &answer->request, !options->unprivileged,
-		                answer->missing, err);
+		r = sheet_write(json,
+		                &(struct sheet){ .config = &answer->config,
+		                                 .request = &answer->request,
+		                                 .unit = &answer->unit,
+		                                 .privileged = !options->unprivileged,
+		                                 .missing = answer->missing },
+		                err);
 	if (r < 0)
 		return r;
 	r = options->json ? json_print(json) : json_print_outline(json);
@@ -170,6 +177,16 @@ static void find_missing(const struct limits *limits, bool privileged,
 		control_missing(limits, -1, missing);
 }
 
+static int check_credentials(struct answer *answer)
+{
+	const struct builder *builder = &answer->builder;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < builder->n_credentials; i++)
+		r = unit_check_credential(&answer->unit, builder, i, NULL, &answer->err);
+	return r;
+}
+
 /* What the request needs of the host, as the phase "policy" looks for it. Errors are the answer. */
 static void check_host(struct answer *answer)
 {
@@ -183,7 +200,11 @@ static void check_host(struct answer *answer)
 	if (r == 0)
 		r = builder_check_hooks(config, builder, &answer->err);
 	if (r == 0)
+		r = check_credentials(answer);
+	if (r == 0)
 		r = builder_open_network(config, builder, &network_fd, &answer->err);
+	if (r == 0)
+		r = rlimits_check(builder, unit_limits(&answer->unit), &answer->err);
 	if (r == 0)
 		(void)control_refuse(builder, answer->missing, &answer->err);
 }
@@ -202,6 +223,9 @@ static int judge(const struct options *options, const struct question *question,
 	r = request_explain(&answer->config, found ? &answer->builder : NULL, &question->peer,
 	                    question->socket_class, &question->record, &answer->rulings,
 	                    &answer->request, &answer->err);
+	/* A server that systemd does not start has what its starter has: nobody knows. */
+	if (r == 0 && pool)
+		unit_load(&answer->unit);
 	if (r == 0) {
 		find_missing(&answer->builder.limits, pool, answer->missing);
 		check_host(answer);

@@ -130,6 +130,15 @@ int fail_usage(const char *fmt, ...)
 	return EX_USAGE;
 }
 
+int expect_id(const char *word)
+{
+	enum { ID_LEN = 16 };
+
+	if (strlen(word) == ID_LEN && strspn(word, "0123456789abcdef") == ID_LEN)
+		return 0;
+	return fail_usage("%s is no identifier of a request; expected 16 hexadecimal digits", word);
+}
+
 int end_printing(int r)
 {
 	if (r == 0)
@@ -239,13 +248,14 @@ int main(int argc, char **argv)
 
 	_Static_assert(ARRAY_SIZE(rows) <= 64, "one bit for each option");
 	log_open("hatchctl", false);
-	if (parse_options(argc, argv, &options, &used) == 0) {
-		verb = find_verb(optind < argc ? argv[optind] : NULL);
-		if (verb && takes(verb, &options, used))
-			return verb->run(&options);
-		if (!verb && optind < argc)
-			(void)fail_usage("there is no verb %s", argv[optind]);
+	if (parse_options(argc, argv, &options, &used) < 0)
+		return EX_USAGE; /* getopt_long(3) has said why */
+	if (optind == argc) {
+		print_usage(stderr);
+		return EX_USAGE;
 	}
-	print_usage(stderr);
-	return EX_USAGE;
+	verb = find_verb(argv[optind]);
+	if (!verb)
+		return fail_usage("there is no verb %s; see hatchctl --help", argv[optind]);
+	return takes(verb, &options, used) ? verb->run(&options) : EX_USAGE;
 }

@@ -250,22 +250,39 @@ static void write_limits(struct json *json, const struct request *request, const
 	json_close(json);
 }
 
-static void write_rlimits(struct json *json, const struct limits *limits)
+static void write_bound(struct json *json, const char *key, uint64_t bound)
 {
-	struct rlimit_given given;
+	if (bound == UINT64_MAX)
+		json_null(json, key);
+	else
+		json_number(json, key, bound);
+}
+
+static void write_origin(struct json *json, const struct rlimit_row *row, enum rlimit_origin origin)
+{
+	static const char *const words[] = {
+		[RLIMIT_OF_DEFINITION] = "definition",
+		[RLIMIT_OF_HATCHD] = "hatchd",
+		[RLIMIT_OF_SERVICE] = "service",
+	};
+
+	json_text(json, "from", words[origin]);
+	json_text(json, "setting", origin == RLIMIT_OF_SERVICE ? row->setting : NULL);
+}
+
+static void write_rlimits(struct json *json, const struct limits *limits, const struct unit *unit)
+{
+	const struct rlimit_row *row;
 
 	json_open_list(json, "rlimits");
-	for (size_t i = 0; rlimits_given(limits, i, &given); i++) {
+	for (size_t i = 0; (row = rlimits_row(i)); i++) {
+		struct rlimit_given given = rlimits_given(row, limits, unit_limits(unit));
+
 		json_open_object(json, NULL);
-		json_text(json, "name", given.name);
-		if (given.soft == UINT64_MAX)
-			json_null(json, "soft");
-		else
-			json_number(json, "soft", given.soft);
-		if (given.hard == UINT64_MAX)
-			json_null(json, "hard");
-		else
-			json_number(json, "hard", given.hard);
+		json_text(json, "name", row->name);
+		write_bound(json, "soft", given.soft);
+		write_bound(json, "hard", given.hard);
+		write_origin(json, row, given.origin);
 		json_close(json);
 	}
 	json_close(json);
@@ -279,12 +296,33 @@ static void write_resources(struct json *json, const struct builder *builder)
 	json_close(json);
 }
 
-static void write_credentials(struct json *json, const struct builder *builder)
+static int write_credential(struct json *json, const struct unit *unit,
+                            const struct builder *builder, size_t i, struct error *err)
 {
+	const struct unit_credential *found = NULL;
+	int r = unit_check_credential(unit, builder, i, &found, err);
+
+	json_open_object(json, NULL);
+	json_text(json, "name", builder->credentials[i]);
+	json_text(json, "setting", found ? found->setting : NULL);
+	json_text(json, "source", found ? found->path : NULL);
+	json_close(json);
+	return r;
+}
+
+static int write_credentials(struct json *json, const struct unit *unit,
+                             const struct builder *builder, struct error *err)
+{
+	int r = 0;
+
 	json_open_object(json, "credentials");
-	json_texts(json, "names", builder->credentials, builder->n_credentials);
+	json_open_list(json, "list");
+	for (size_t i = 0; r == 0 && i < builder->n_credentials; i++)
+		r = write_credential(json, unit, builder, i, err);
+	json_close(json);
 	json_truth(json, "scan", builder->credentials_scan);
 	json_close(json);
+	return r;
 }
 
 static void write_hook(struct json *json, const char *key, const struct hook *hook)
@@ -332,23 +370,26 @@ static void write_command(struct json *json, const struct request *request)
 	write_words(json, "command", request->argv);
 }
 
-static int write_sandbox(struct json *json, const struct sandbox_plan *plan,
-                         const struct account *outside, const char *missing, struct error *err)
+static int write_sandbox(struct json *json, const struct sheet *sheet,
+                         const struct sandbox_plan *plan, const struct account *outside,
+                         struct error *err)
 {
 	const struct request *request = plan->request;
 	const struct builder *builder = request->builder;
 	int r;
 
 	json_open_object(json, "sandbox");
+	json_text(json, "service", sheet->unit->known ? "hatchd@.service" : NULL);
 	write_account(json, request->config, builder, plan->user_name, outside);
 	write_root(json, builder);
 	r = write_view(json, request, err);
 	write_network(json, &builder->network);
 	write_seccomp(json, &builder->seccomp);
-	write_limits(json, request, missing);
-	write_rlimits(json, &builder->limits);
+	write_limits(json, request, sheet->missing);
+	write_rlimits(json, &builder->limits, sheet->unit);
 	write_resources(json, builder);
-	write_credentials(json, builder);
+	if (r == 0)
+		r = write_credentials(json, sheet->unit, builder, err);
 	write_hook(json, "before", &builder->before);
 	write_hook(json, "after", &builder->after);
 	write_kept(json, builder);
@@ -358,28 +399,29 @@ static int write_sandbox(struct json *json, const struct sandbox_plan *plan,
 	return r;
 }
 
-int sheet_write(struct json *json, struct config *config, const struct request *request,
-                bool privileged, const char *missing, struct error *err)
+int sheet_write(struct json *json, const struct sheet *sheet, struct error *err)
 {
 	cleanup_(self_users_done) struct self_users self = { 0 };
 	cleanup_build_account struct build_account account = BUILD_ACCOUNT_NONE;
-	const struct build_user *user = config->users;
+	const struct build_user *user = sheet->config->users;
+	const struct request *request = sheet->request;
 	struct account inside;
-	int r = privileged ? 0 : self_users_make(&self, err);
+	int r = sheet->privileged ? 0 : self_users_make(&self, err);
 
-	if (!privileged)
+	if (!sheet->privileged)
 		user = self.users;
 	if (r == 0)
-		r = build_account_make(config, user, request->builder, privileged, &account, err);
+		r = build_account_make(sheet->config, user, request->builder, sheet->privileged,
+		                       &account, err);
 	if (r < 0)
 		return r;
 	inside = account.account;
 	inside.root = request->builder->uid_map != UID_MAP_SELF;
 	write_command(json, request);
-	return write_sandbox(json,
+	return write_sandbox(json, sheet,
 	                     &(struct sandbox_plan){ .request = request,
 	                                             .account = &inside,
 	                                             .user_name = user->name,
 	                                             .request_id = some_request_id },
-	                     &account.account, missing, err);
+	                     &account.account, err);
 }

@@ -10,15 +10,8 @@
 #include "lib/base/cleanup.h"
 
 enum {
-	ID_LEN = 16,
 	RECEIPT_MAX = 1024 * 1024,
 };
-
-/* It becomes a name of a file. */
-static bool is_id(const char *text)
-{
-	return strlen(text) == ID_LEN && strspn(text, "0123456789abcdef") == ID_LEN;
-}
 
 /* The journal forgets; then what was kept still has the fields of its line. Returns 1, 0 there is
  * nothing, or a negative errno. */
@@ -89,11 +82,10 @@ int run_show(const struct options *options)
 {
 	const char *id = options->words[0];
 	struct error err = { 0 };
-	int r;
+	int r = expect_id(id);
 
-	if (!is_id(id))
-		return fail_usage(
-			"%s is no identifier of a request; expected 16 hexadecimal digits", id);
+	if (r != 0)
+		return r;
 	if (options->log && options->json)
 		return fail_usage("--log and --json; expected one of them");
 	r = show(options, id, &err);

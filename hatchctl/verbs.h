@@ -56,5 +56,9 @@ void say_error(void *data, const struct error *err);
 /* fail_usage - the same for what is wrong with the command line; returns the exit status */
 int fail_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* expect_id - 0 if the word can be a request's identifier, and so also a file's name; else the exit
+ * status, having said so */
+int expect_id(const char *word);
+
 /* end_printing - the exit status for what json_print() or table_print() returned */
 int end_printing(int r);

@@ -31,7 +31,6 @@
 #include "hatchd/slot/devices.h"
 #include "hatchd/slot/quota.h"
 #include "lib/base/cleanup.h"
-#include "unit-credentials.h"
 
 enum {
 	SO_PASSRIGHTS_ = 83, /* Linux 6.16 */
@@ -366,7 +365,7 @@ static bool check_image(const struct config *config, const char *name)
 	if (builder_load(config, name, &builder, NULL) != 1 || builder.root.kind != ROOT_IMAGE ||
 	    builder_open_root(config, &builder, &file_fd, &type, NULL) < 0)
 		return true; /* or said already */
-	if (root_open(config, &builder, &root_fd, &err) == 0 &&
+	if (root_open(config, &builder, &root_fd, NULL, &err) == 0 &&
 	    builder_check_command(config, &builder, root_fd, &command_fd, &err) == 0)
 		return true;
 	print_error(NULL, &err);
@@ -387,24 +386,17 @@ static size_t check_images(const char *config_dir)
 	return n_errors;
 }
 
-static int find_credential(void *data, const char *name, struct error *err)
-{
-	return unit_credentials_find(data, name, err);
-}
-
 static size_t check_configuration(const char *config_dir, bool privileged, unsigned scope)
 {
-	cleanup_(unit_credentials_done) struct unit_credentials credentials = { 0 };
-	/* Of a service that is not systemd's nobody knows what it will have. */
-	bool known = privileged && (scope & CHECK_HOST) && unit_credentials_load(&credentials) == 0;
-	const struct config_report report = { print_error, &credentials,
-		                              known ? find_credential : NULL,
-		                              .layers = scope & CHECK_LAYERS,
+	const struct config_report report = { print_error, .layers = scope & CHECK_LAYERS,
 		                              .offline = !(scope & CHECK_HOST) };
 	struct config_check found = config_check_all(config_dir, privileged, &report);
 
 	if (privileged && (scope & CHECK_HOST))
 		found.n_errors += check_images(config_dir);
+	if (privileged && (scope & CHECK_HOST) && !found.unit_known)
+		printf("config: credentials and rlimits of the service are not checked: systemd "
+		       "does not tell of hatchd@.service\n");
 	printf("config: %s: definitions: %zu, errors: %zu\n", config_dir, found.n_builders,
 	       found.n_errors);
 	return found.n_errors;

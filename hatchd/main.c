@@ -33,7 +33,7 @@ static bool opt_check, opt_layers, opt_offline;
 static void print_help(void)
 {
 	puts("hatchd [--unprivileged] [--config DIR] [--state DIR]\n"
-	     "hatchd --check [--layers | --offline] [--config DIR]\n"
+	     "hatchd --check [--layers | --offline] [--unprivileged] [--config DIR]\n"
 	     "\n"
 	     "Serves one request over the connection that systemd passes (Accept=yes).\n"
 	     "\n"

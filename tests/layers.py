@@ -24,7 +24,7 @@ MAY_INCLUDE = {
 # Of hatchd, the administrator's tool may see only how configuration is read, requests are judged, and who runs.
 HATCHCTL_OF_HATCHD = {"config/", "request/"}
 HATCHCTL_HEADERS_OF_HATCHD = {"hatchd/slot/list.h", "hatchd/slot/claim.h", "hatchd/slot/build-user.h", "hatchd/slot/control.h",
-                              "hatchd/sandbox/sandbox.h", "hatchd/sandbox/rlimits.h", "hatchd/slot/quota.h"}
+                              "hatchd/sandbox/sandbox.h", "hatchd/sandbox/rlimits.h", "hatchd/slot/quota.h", "hatchd/unit.h"}
 
 # And the hook: how a configuration is read, and how a derivation is read by a process without rights.
 HOOK_HEADERS_OF_HATCHD = {"hatchd/config/exposure.h", "hatchd/request/features.h"}
@@ -34,7 +34,7 @@ HOMES = {
     "nettle/": {"lib/base/digest.h", "lib/base/digest.c", "lib/base/encoding.c"},
     "jansson.h": {"lib/wire/message.c", "lib/derivation/json.c", "hatchd/config/document.c"},
     "archive": {"lib/tree/pack.c", "lib/tree/unpack.c"},
-    "systemd/": {"hatchd/main.c", "hatchd/monitor/receipt.c", "hatchd/check.c", "hatchd/unit-credentials.c", "hatchctl/journal.c"},
+    "systemd/": {"hatchd/main.c", "hatchd/monitor/receipt.c", "hatchd/check.c", "hatchd/unit.c", "hatchctl/journal.c"},
     "seccomp.h": {"hatchd/sandbox/filter.c", "hatchd/sandbox/filter-builder.c"},
     "cjson/": {"hatchctl/json.c"},
 }

@@ -29,6 +29,7 @@ ATTRIBUTES = "hatchd/sandbox/view.h"
 PLACE = "hatchd/sandbox/place.c"
 KERNEL = "hatchd/sandbox/kernel.c"
 MONITOR = "hatchd/monitor/monitor.c"
+EQUIP = "hatchd/monitor/equip.c"
 BUILD = "hatchd/monitor/build.c"
 CLEAN = "hatchd/monitor/clean.c"
 OUTPUTS = "hatchd/monitor/outputs.c"
@@ -36,6 +37,9 @@ LANDLOCK = "hatchd/sandbox/landlock.c"
 CONTROL = "hatchd/slot/control.c"
 UNPACK = "lib/tree/unpack.c"
 STEWARD = "hatchd/monitor/steward.c"
+SWEEP = "hatchd/monitor/sweep.c"
+LEFTOVERS = "machine:test_leftovers.py:"
+HOOKS = "machine:test_hooks.py:"
 FAILED = "machine:test_failed.py:"
 SECCOMP = "machine:test_seccomp.py:"
 USERNS = "hatchd/sandbox/userns.c"
@@ -48,6 +52,7 @@ NETWORK = "machine:test_network.py:"
 IDENTITY_KEYS = "machine:test_identity_keys.py:"
 VIEWS = "machine:test_views.py:"
 HATCHCTL = "machine:test_hatchctl.py:"
+WAITING = "machine:test_waiting.py:"
 SECRETS = "machine:test_secrets.py:"
 LIMITS = "machine:test_limits.py:"
 FEATURES = "hatchd/request/features.c"
@@ -198,6 +203,8 @@ ROWS = [
      ["unit:filter-builder:refuses_a_builder_to_limit_init", SANDBOX + "init_of_the_sandbox_cannot_be_looked_into"]),
     ("set_id_bits_of_open", [(CALLS, "\t{ SCMP_SYS(openat), 3, O_CREAT },\n", "")],
      ["unit:filter-builder:refuses_a_builder_set_id_files"]),
+    ("set_id_bits_of_openat2", [(CALLS, "{ SCMP_SYS(openat2), ENOSYS, SECCOMP_OWNERS },", "{ SCMP_SYS(openat2), ENOSYS, ~0U },")],
+     ["unit:filter-builder:refuses_a_builder_set_id_files", SANDBOX + "set_id_files_cannot_be_made"]),
     ("set_group_id_bit", [(CALLS, "r = refuse_mode(ctx, &mode_refusals[i], S_ISGID);", "r = 0;")],
      ["unit:filter-builder:refuses_a_builder_set_id_files"]),
     ("foreign_architectures",
@@ -241,21 +248,36 @@ ROWS = [
     ("units_beyond_a_lowered_count", [("hatchd/slot/resource.c", "stock->n_free--;", "stock->n_free -= file[strlen(file) - 1] == '0';")],
      ["unit:pool:more_units_than_there_are_now_count_while_they_are_held"]),
     ("refusal_of_strays", [("hatchd/slot/pool.c", "pool->refuse_strays && stray_find(user->uid, &pid) > 0", "0")],
-     ["machine:test_leftovers.py:a_build_user_with_a_stray_process_is_refused_and_told"]),
+     [LEFTOVERS + "a_build_user_with_a_stray_process_is_refused_and_told"]),
     ("sweep_beside_the_request", [("hatchd/monitor/acquire.c", "job_sweep(job);", "job_sweep(job);\n\tjob_await_sweep(job);")],
-     ["machine:test_leftovers.py:a_large_leftover_delays_nobody_who_finds_another_slot"]),
+     [LEFTOVERS + "a_large_leftover_delays_nobody_who_finds_another_slot"]),
+    ("rights_of_the_sweeper", [(SWEEP, "return job_confine(job, writable, n, err);", "return 0;")],
+     [LEFTOVERS + "who_clears_a_leftover_has_no_right_while_a_builder_runs"]),
     ("guard_of_a_listing", [("hatchd/slot/list.c", "r = lock_wait(guard_fd, LOCK_GUARD_NAME, err);", "r = 0;")],
      ["unit:pool:listing_keeps_nobody_from_a_free_slot"]),
-    ("trust_in_hooks", [("hatchd/monitor/ask.c", "r = builder_check_hooks(&job->config, &job->builder, err);", "r = 0;")],
-     ["machine:test_hooks.py:a_command_that_others_could_have_written_is_refused_and_found_by_check"]),
-    ("user_of_hooks", [(STEWARD, "r == 0 && !hook->as_root", "0")],
-     ["machine:test_hooks.py:commands_run_as_the_build_user_unless_the_definition_says_root"]),
+    ("identifier_of_the_refused", [(MONITOR, "r = name_request(job, err);", "r = job->receipt.id[0] ? name_request(job, err) : 0;")],
+     [HATCHCTL + "a_request_that_was_refused_has_an_identifier_too"]),
+    ("trust_in_hooks", [(EQUIP, "return builder_check_hooks(&job->config, &job->builder, err);", "return job->gone ? builder_check_hooks(&job->config, &job->builder, err) : 0;")],
+     [HOOKS + "a_command_that_others_could_have_written_is_refused_and_found_by_check"]),
+    ("user_of_hooks", [(STEWARD, "r == 0 && hook->as_root", "r == 0")],
+     [HOOKS + "commands_run_as_the_build_user_unless_the_definition_says_root"]),
     ("end_of_what_a_hook_started", [(STEWARD, "else if (cgroup_kill(work->plan->own, OWN_KILL_TIMEOUT_MS, &err) < 0)", "else if (kill(pid, SIGKILL) < 0)")],
-     ["machine:test_hooks.py:what_a_command_leaves_running_ends_with_it"]),
+     [HOOKS + "what_a_command_leaves_running_ends_with_it"]),
     ("second_run_of_a_stopped_after", [(STEWARD, "was_stopped(work, STOP_WAVE_MS))", "0)")],
-     ["machine:test_hooks.py:a_stop_while_after_runs_does_not_leave_it_half_done"]),
+     [HOOKS + "a_stop_while_after_runs_does_not_leave_it_half_done"]),
     ("wait_for_the_steward_s_own_stop", [(STEWARD, "was_stopped(work, STOP_WAVE_MS))", "was_stopped(work, 0))")],
-     ["machine:test_hooks.py:after_runs_again_if_it_hears_of_a_stop_before_the_steward_does"]),
+     [HOOKS + "after_runs_again_if_it_hears_of_a_stop_before_the_steward_does"]),
+    ("line_of_the_steward", [(BUILD, "ret[n++] = job->steward.end_fd;", "ret[n++] = job->steward.fd;")],
+     [HOOKS + "nobody_but_the_monitor_speaks_with_the_steward"]),
+    ("rights_of_the_steward", [(STEWARD, "r = privilege_drop_all(err);\n\treturn r < 0 ? r : filter_steward(err);",
+                                "r = 0;\n\treturn r < 0 ? r : filter_steward(err);")],
+     [HOOKS + "neither_the_steward_nor_a_command_that_waits_has_a_right"]),
+    ("filter_of_the_steward", [(STEWARD, "r < 0 ? r : filter_steward(err)", "r")],
+     [HOOKS + "neither_the_steward_nor_a_command_that_waits_has_a_right"]),
+    ("rights_of_commands_of_root", [(STEWARD, "\t\tr = privilege_drop_all(err);\n\telse if", "\t\tr = 0;\n\telse if")],
+     [HOOKS + "neither_the_steward_nor_a_command_that_waits_has_a_right"]),
+    ("stop_while_commands_wait", [(STEWARD, "set_signals(SIG_IGN);", "")],
+     [HOOKS + "after_runs_when_the_service_is_stopped"]),
     # --- what is kept of a failure
     ("size_of_a_bundle", [("hatchd/monitor/collector.c", "limits = { collecting->size, ENTRIES_MAX }", "limits = { UINT64_MAX, ENTRIES_MAX }")],
      [FAILED + "files_are_kept_up_to_their_size"]),
@@ -313,7 +335,11 @@ ROWS = [
      [LIMITS + "a_limit_that_the_host_cannot_hold_is_refused_before_a_slot_is_taken"]),
     ("delegation_before_processes_are_moved", [(CONTROL, "!control_is_asked(limits) || !is_delegated(cgroup->parent_fd)", "!control_is_asked(limits)")],
      ["unit:control:applies_nothing_where_nothing_was_delegated"]),
-    ("refusal_of_limits_above_our_own", [("hatchd/monitor/ask.c", "r = rlimits_check(&job->builder, err);", "r = 0;")],
+    ("limits_of_the_service_in_explain", [("hatchctl/explain.c", "r = rlimits_check(builder, unit_limits(&answer->unit), &answer->err);", "r = 0;")],
+     [HATCHCTL + "explain_and_check_know_the_limits_of_the_service"]),
+    ("limits_of_the_service_in_check", [("hatchd/config/check.c", "if (rlimits_check(builder, unit_limits(checking->unit), &err) < 0)", "if (false)")],
+     [HATCHCTL + "explain_and_check_know_the_limits_of_the_service"]),
+    ("refusal_of_limits_above_our_own", [("hatchd/monitor/ask.c", "r = check_rlimits(job, err);", "(void)check_rlimits;")],
      [LIMITS + "a_resource_limit_above_that_of_the_service_is_refused"]),
     ("size_of_a_scratch_in_memory", [("hatchd/slot/scratch.c", "{ \"size\", size },", "{ \"mode\", \"0700\" },")],
      [LIMITS + "a_scratch_in_memory_holds_as_much_as_its_definition_says"]),
@@ -332,7 +358,12 @@ ROWS = [
     ("session", [(INIT, "return setsid() < 0 ? error_errno", "return false ? error_errno")],
      [SANDBOX + "a_builder_is_in_a_session_of_the_sandbox_without_a_terminal"]),
     ("check_of_the_program", [(INIT, "r = verify_program(plan);", "(void)verify_program;")],
-     [LIFETIME + "a_program_that_was_replaced_while_the_request_waited_is_not_run"]),
+     [LIFETIME + "a_program_that_is_replaced_after_it_was_opened_is_not_run"]),
+    ("nothing_held_while_waiting", [(EQUIP, "\n\tequipment_done(&job->equipment);\n\treturn r;", "\n\treturn r;")],
+     [WAITING + "a_request_that_waits_holds_no_secret", "qemu:test_waiting.py:a_request_that_waits_holds_no_loop_device"]),
+    ("what_was_seen_before_the_wait", [(EQUIP, "if (!is_same(&job->seen[i], &job->equipment.marks[i]))", "if (!is_same(&job->seen[i], &job->seen[i]))")],
+     [LIFETIME + "a_program_that_was_replaced_while_the_request_waited_is_not_run",
+      WAITING + "what_was_changed_while_a_request_waited_is_not_used"]),
     # --- a root of the builder's own
     ("end_of_a_tree", [("hatchd/config/trusted-path.c", "if (is_at_root(walk))", "(void)is_at_root;\n\tif (false)")],
      ["unit:config:looks_for_the_command_inside_of_a_root"]),
@@ -396,9 +427,9 @@ ROWS = [
      [VIEWS + "what_is_hidden_cannot_be_read_listed_or_written"]),
     ("flags_of_what_hides", [("hatchd/sandbox/empty.c", "ATTR_HIDDEN = ATTR_READ_ONLY | MOUNT_ATTR_NOEXEC", "ATTR_HIDDEN = ATTR_DATA | MOUNT_ATTR_NOEXEC")],
      [VIEWS + "what_is_hidden_is_read_only"]),
-    ("missing_to_hide", [("hatchd/sandbox/empty.c", "if (row->optional && (target_fd", "if ((target_fd")],
+    ("missing_to_hide", [("hatchd/sandbox/empty.c", "if (row->optional && view_is_missing(target_fd))", "if (view_is_missing(target_fd))")],
      [VIEWS + "hiding_what_is_not_there_is_an_error"]),
-    ("unseen_to_hide", [("hatchd/sandbox/empty.c", "row->optional && (target_fd == -ENOENT || target_fd == -ENOTDIR)", "row->optional && target_fd < 0")],
+    ("unseen_to_hide", [("hatchd/sandbox/empty.c", "row->optional && view_is_missing(target_fd)", "row->optional && target_fd < 0")],
      [ROOT + "what_a_bundle_masks_and_cannot_be_looked_at_ends_the_request"]),
     ("stage_of_mounts", [(VIEW, "fill_root, view_leave_stage,", "fill_root,")],
      [VIEWS + "what_is_hidden_cannot_be_read_listed_or_written"]),
@@ -417,7 +448,7 @@ ROWS = [
      [VIEWS + "one_layer_without_a_top_is_read_only"]),
     ("flags_of_an_overlay", [("hatchd/sandbox/overlay.c", "ATTR_READ_ONLY : ATTR_DATA,", "ATTR_READ_ONLY : 0,")],
      [VIEWS + "set_id_and_device_flags_hold_for_overlays"]),
-    ("removal_of_tops", [("hatchd/slot/scratch.c", "scratch->tmp_fd, scratch->tops_fd };", "scratch->tmp_fd };")],
+    ("removal_of_tops", [("hatchd/slot/scratch.c", "0700, OWNER_USER, .of_builder = true,\n\t  .of_tops = true },", "0700, OWNER_USER, .of_tops = true },")],
      [VIEWS + "tops_belong_to_one_request_and_are_gone_after_it"]),
     ("layer_at_fault", [("hatchd/sandbox/overlay.c", "if (!can_stack(view, stack, i))", "if (can_stack(view, stack, i) && false)")],
      [VIEWS + "layers_that_are_stacked_too_deep_are_named"]),
@@ -427,7 +458,7 @@ ROWS = [
      [VIEWS + "a_layer_with_a_colon_is_refused_with_its_place"]),
     ("size_of_a_tmpfs", [("hatchd/sandbox/empty.c", "snprintf(bytes, sizeof(bytes), \"%\" PRIu64, size);", "snprintf(bytes, sizeof(bytes), \"%\" PRIu64, 64 * size);")],
      [VIEWS + "a_tmpfs_has_its_size_and_is_the_builder_s", VIEWS + "a_top_in_memory_has_its_size"]),
-    ("device_controller", [("hatchd/monitor/build.c", "int r = devices_confine(&job->devices, job->cgroup.dir_fd);", "int r = 0;")],
+    ("device_controller", [("hatchd/monitor/build.c", "int r = devices_confine(&job->equipment.devices, job->cgroup.dir_fd);", "int r = 0;")],
      [VIEWS + "other_nodes_do_not_open_wherever_they_are"]),
     ("end_of_the_list_of_devices", [("hatchd/slot/devices.c", "add_answer(program, false);", "add_answer(program, true);")],
      [VIEWS + "other_nodes_do_not_open_wherever_they_are"]),
@@ -449,6 +480,8 @@ ROWS = [
      [VIEWS + "a_home_elsewhere_and_the_kernel_s_files_elsewhere_are_hidden"]),
     ("sockets_in_the_host_s_tree", [("hatchd/sandbox/host.c", "\t\thide_sockets,\n", "")],
      [VIEWS + "no_socket_of_the_host_can_be_connected_to"]),
+    ("unseen_sockets_in_the_host_s_tree", [("hatchd/sandbox/host.c", "if (view_is_missing(fd))", "if (fd < 0)")],
+     [VIEWS + "a_socket_of_the_host_that_cannot_be_looked_at_ends_the_request"]),
     ("comparison_of_layers", [("hatchd/config/layers.c", "a->st_size == b->st_size && same_bytes(a_fd, b_fd, name)", "a->st_size == b->st_size"),
                               ("hatchd/config/layers.c", "static bool same_bytes(", "__attribute__((unused)) static bool same_bytes(")],
      [VIEWS + "what_layers_hold_in_different_forms_is_listed_on_request"]),
@@ -463,7 +496,7 @@ ROWS = [
      ["unit:tap:leaves_a_secret_out_that_comes_in_two_writes", SECRETS + "a_builder_whose_words_are_held_back_is_not_silent"]),
     ("pulse_at_the_speaker", [("hatchd/speaker/talk.c", "\t\tfeel_pulse(talk);\n", "\t\t(void)feel_pulse;\n")],
      [SECRETS + "a_builder_whose_words_are_held_back_is_not_silent"]),
-    ("mask_of_the_log", [(BUILD, "{ .scan = job->credentials.scan,", "{ .scan = NULL,")],
+    ("mask_of_the_log", [(BUILD, "{ .scan = job->equipment.credentials.scan,", "{ .scan = NULL,")],
      [SECRETS + "a_secret_in_the_log_is_masked_in_every_form", SECRETS + "a_secret_that_comes_in_pieces_is_masked"]),
     ("look_at_outputs", [("hatchd/monitor/packer.c", "int r = packing->scan\n", "int r = false\n")],
      [SECRETS + "an_output_that_holds_a_secret_is_refused_and_named", SECRETS + "a_secret_over_the_border_of_a_block_is_found",
@@ -491,7 +524,7 @@ ROWS = [
      [SECRETS + "a_builder_sees_exactly_its_credentials"]),
     ("credentials_that_are_empty", [("hatchd/request/credentials.c", "if (ret->len > 0)", "if (true)")],
      [SECRETS + "a_credential_that_is_missing_or_empty_ends_the_request_before_it_has_a_slot"]),
-    ("credentials_that_the_monitor_forgets", [(BUILD, "credentials_done(&job->credentials); /* who needs them has them */", "")],
+    ("credentials_that_the_monitor_forgets", [(BUILD, "equipment_done(&job->equipment); /* who needs it has it */", "")],
      [SECRETS + "neither_speaker_nor_monitor_has_a_secret_while_the_builder_runs"]),
     ("credentials_of_services", [("hatchd/config/place.c", '"/run/credentials", "it holds', '"/run/credential", "it holds')],
      ["unit:config:takes_values_at_the_limit_and_none_beyond", SECRETS + "no_view_shows_the_credentials_of_services"]),

@@ -1,9 +1,14 @@
 # Does a kernel boot? The sandbox has no /dev/kvm; the builder has that one device and nothing else.
 let
   kernel = builtins.toFile "kernel" "stands for a kernel\n";
+  # An initial file system whose /init prints "boot-test: passed" and powers off.
+  initrd = builtins.toFile "initrd" "stands for an initial file system\n";
 in
 import ../../nixos/run-hatch.nix {
   builder = "kvm";
   name = "kernel-boots";
-  args = [ kernel ];
+  args = [
+    kernel
+    initrd
+  ];
 }

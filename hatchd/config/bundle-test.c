@@ -389,7 +389,7 @@ static int load(const char *name)
 
 	base.owner_uid = place_owner;
 	(void)snprintf(definition, sizeof(definition),
-	               "{\"command\": [\"/x\"], \"root\": {\"bundle\": \"%s\"}}", at(name));
+	               "{\"command\": [\"/x\"],\n \"root\": {\"bundle\": \"%s\"}}", at(name));
 	must(builder_parse(&base, "b", definition, strlen(definition), NULL, &b, &err) == 0, name);
 	r = bundle_load(&base, NULL, &b, &err);
 	return r < 0 ? r : builder_open_root(&base, &b, &fd, &type, &err);
@@ -406,9 +406,21 @@ static void believes_only_a_file_that_root_could_have_written(void)
 	check(load("good") == 0);
 	must(chmod(at("good/config.json"), 0666) == 0, "chmod");
 	check(load("good") == -EPERM);
+}
+
+static void says_where_the_definition_names_a_bundle_whose_file_cannot_be_read(void)
+{
+	static const char place[] = "/etc/hatch/builders.d/b.json:2:11: the root of builder `b`: ";
+
 	make_dir("bare", 0755);
-	check(load("bare") == -ENOENT && strstr(err.text, "it has no config.json"));
-	check(load("nowhere") == -ENOENT);
+	check(load("bare") == -ENOENT &&
+	      strstr(err.text, "bare is no bundle: it has no config.json"));
+	check(strncmp(err.text, place, strlen(place)) == 0);
+	check(load("nowhere") == -ENOENT && strncmp(err.text, place, strlen(place)) == 0);
+	make_dir("open", 0755);
+	make_file("open/config.json", 0666, "{}");
+	check(load("open") == -EPERM && strstr(err.text, "can be written by everybody"));
+	check(strncmp(err.text, place, strlen(place)) == 0 && strstr(err.hint, "chmod"));
 }
 
 static void the_tree_is_inside_of_the_bundle(void)
@@ -437,6 +449,7 @@ static const struct unit_case cases[] = {
 	CASE(mounts_become_places_of_the_view),
 	CASE(only_what_is_said_outright_may_be_written),
 	CASE(believes_only_a_file_that_root_could_have_written),
+	CASE(says_where_the_definition_names_a_bundle_whose_file_cannot_be_read),
 	CASE(the_tree_is_inside_of_the_bundle),
 };
 

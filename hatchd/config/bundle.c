@@ -639,6 +639,15 @@ int bundle_parse(const struct config *config, const char *file, const char *text
 	return in.first;
 }
 
+/* What keeps its file from being read, at the place of the definition that names the bundle. */
+static int fail_bundle(struct reading *in, const struct builder *builder, const struct error *why)
+{
+	struct error err;
+
+	(void)builder_fail(builder, "root.bundle", POSITION_OF_KEY, "root", why, &err);
+	return reading_keep_error(in, &err);
+}
+
 int bundle_load(const struct config *config, const struct config_report *report,
                 struct builder *builder, struct error *err)
 {
@@ -646,7 +655,7 @@ int bundle_load(const struct config *config, const struct config_report *report,
 	struct reading in = { .doc = &(struct document){ .name = builder->root.bundle },
 		              .report = report,
 		              .err = err };
-	struct error text_err;
+	struct error why;
 	size_t len;
 	int r;
 
@@ -654,13 +663,11 @@ int bundle_load(const struct config *config, const struct config_report *report,
 		path = NULL;
 		return reading_no_memory(&in);
 	}
-	r = config_read_text(path, config->owner_uid, &text, &len, &text_err);
-	if (r < 0)
-		return reading_keep_error(&in, &text_err);
+	r = config_read_text(path, config->owner_uid, &text, &len, &why);
 	if (r == 0)
-		return reading_fail(&in, NULL, ENOENT,
-		                    "this is no bundle: it has no config.json; expected one (root "
-		                    "of builder `%s`, %s)",
-		                    builder->name, builder->file);
-	return bundle_parse(config, path, text, len, report, builder, err);
+		r = error_set(&why, BLAME_HOST, ENOENT,
+		              "%s is no bundle: it has no config.json; expected one",
+		              builder->root.bundle);
+	return r < 0 ? fail_bundle(&in, builder, &why)
+	             : bundle_parse(config, path, text, len, report, builder, err);
 }

@@ -8,6 +8,7 @@
 #include <sys/xattr.h>
 
 #include "exposure.h"
+#include "hatchd/unit.h"
 #include "layers.h"
 #include "lib/base/fd.h"
 #include "range.h"
@@ -17,6 +18,7 @@
 struct checking {
 	struct config_check found;
 	const struct config_report *report;
+	const struct unit *unit;
 };
 
 static void count(void *data, const struct error *err)
@@ -26,13 +28,6 @@ static void count(void *data, const struct error *err)
 	checking->found.n_errors++;
 	if (checking->report)
 		checking->report->error(checking->report->data, err);
-}
-
-static int ask_credential(void *data, const char *name, struct error *err)
-{
-	const struct config_report *report = ((struct checking *)data)->report;
-
-	return report && report->credential ? report->credential(report->data, name, err) : 0;
 }
 
 static void check_state(const struct config *config, struct checking *checking)
@@ -114,6 +109,18 @@ static void check_network(const struct config *config, const struct builder *bui
 		count(checking, &err);
 }
 
+/* What the service that runs requests would not have. */
+static void check_unit(const struct builder *builder, struct checking *checking)
+{
+	struct error err;
+
+	for (size_t i = 0; i < builder->n_credentials; i++)
+		if (unit_check_credential(checking->unit, builder, i, NULL, &err) < 0)
+			count(checking, &err);
+	if (rlimits_check(builder, unit_limits(checking->unit), &err) < 0)
+		count(checking, &err);
+}
+
 /* Takes as long as reading them does: only for who asks. */
 static void check_layers(const struct builder *builder, struct checking *checking)
 {
@@ -136,7 +143,7 @@ static void check_places(const struct config *config, const struct builder *buil
 
 static void check_builder(const struct config *config, const char *name, struct checking *checking)
 {
-	const struct config_report report = { count, checking, ask_credential };
+	const struct config_report report = { count, checking };
 	cleanup_builder struct builder builder = { 0 };
 	struct error err;
 
@@ -148,13 +155,14 @@ static void check_builder(const struct config *config, const char *name, struct 
 	if (builder_check_hooks(config, &builder, &err) < 0)
 		count(checking, &err);
 	check_places(config, &builder, checking);
+	check_unit(&builder, checking);
 	check_network(config, &builder, checking);
 	check_layers(&builder, checking);
 }
 
 static void check_builders(const struct config *config, struct checking *checking)
 {
-	const struct config_report report = { count, checking, ask_credential };
+	const struct config_report report = { count, checking };
 	cleanup_(strv_freep) char **names = NULL;
 
 	(void)config_list_builders_reporting(config, &report, &names, NULL);
@@ -183,11 +191,16 @@ static void check_exposure(const struct config *config, struct checking *checkin
 
 struct config_check config_check_all(const char *dir, bool pool, const struct config_report *report)
 {
-	struct checking checking = { .report = report };
-	const struct config_report counting = { count, &checking, ask_credential,
+	cleanup_unit struct unit unit = { 0 };
+	struct checking checking = { .report = report, .unit = &unit };
+	const struct config_report counting = { count, &checking,
 		                                .offline = report && report->offline };
 	cleanup_config struct config config = { 0 };
 
+	/* Of a service that is not systemd's nobody knows what it will have. */
+	if (pool && !counting.offline)
+		unit_load(&unit);
+	checking.found.unit_known = unit.known;
 	if (config_load_reporting(dir, pool, &counting, &config, NULL) < 0)
 		return checking.found;
 	if (!config.offline) {

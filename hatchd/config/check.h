@@ -10,14 +10,14 @@
 struct config_check {
 	size_t n_builders; /* definitions read, right or wrong */
 	size_t n_errors;
+	bool unit_known; /* else nothing is said of what hatchd@.service would have */
 };
 
 /*
  * config_check_all - read everything below dir as requests would, and say all that is wrong
  *
  * dir, pool  as for config_load()
- * report     gets each error, in the order of the files, and tells what is known of credentials;
- *            may be NULL
+ * report     gets each error, in the order of the files; may be NULL
  * Returns    what was found. Without a readable hatchd.json no builder is looked at, because what
  *            they may hold depends on it
  */

@@ -61,7 +61,11 @@ static int find_group(const struct config *config, const char *name, gid_t *ret,
 	return config->offline ? find_offline(name, ret) : account_find_group(name, ret, err);
 }
 
-int make_uid(struct reading *in, const struct value *item, void *ret)
+/* An id as it is, or the name of an account that find() knows. what: of such an account */
+static int make_id(struct reading *in, const struct value *item, const char *what,
+                   int (*find)(const struct config *config, const char *name, uint32_t *ret,
+                               struct error *err),
+                   uint32_t *ret)
 {
 	char shown[SHOW_LEN];
 	struct error err;
@@ -72,33 +76,22 @@ int make_uid(struct reading *in, const struct value *item, void *ret)
 	r = expect_name(in, item);
 	if (r < 0)
 		return r;
-	r = find_user(in->config, item->string, ret, &err);
+	r = find(in->config, item->string, ret, &err);
 	if (r < 0)
 		return reading_keep_error(in, &err);
 	if (r == 0)
 		return reading_fail(in, item, ENOENT,
-		                    "there is no user \"%s\"; expected a user of this machine",
-		                    show(item->string, shown));
+		                    "there is no %s \"%s\"; expected a %s of this machine", what,
+		                    show(item->string, shown), what);
 	return 0;
+}
+
+int make_uid(struct reading *in, const struct value *item, void *ret)
+{
+	return make_id(in, item, "user", find_user, ret);
 }
 
 int make_gid(struct reading *in, const struct value *item, void *ret)
 {
-	char shown[SHOW_LEN];
-	struct error err;
-	int r;
-
-	if (item->kind == VALUE_INTEGER)
-		return read_id(in, item, ret);
-	r = expect_name(in, item);
-	if (r < 0)
-		return r;
-	r = find_group(in->config, item->string, ret, &err);
-	if (r < 0)
-		return reading_keep_error(in, &err);
-	if (r == 0)
-		return reading_fail(in, item, ENOENT,
-		                    "there is no group \"%s\"; expected a group of this machine",
-		                    show(item->string, shown));
-	return 0;
+	return make_id(in, item, "group", find_group, ret);
 }

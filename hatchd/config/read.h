@@ -17,10 +17,6 @@ enum {
 struct config_report {
 	void (*error)(void *data, const struct error *err);
 	void *data;
-
-	/* What is known of a credential of the unit that serves requests: 0, or a negative errno
-	 * with err set if it is not there or empty. NULL: nothing is known */
-	int (*credential)(void *data, const char *name, struct error *err);
 	bool layers; /* of config_check_all(): also compare the layers of overlays */
 
 	/* The configuration is not this machine's: nothing of the machine is asked, neither its

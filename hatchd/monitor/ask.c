@@ -8,7 +8,6 @@
 #include <sysexits.h>
 
 #include "hatchd/sandbox/rlimits.h"
-#include "hatchd/slot/scratch.h"
 
 int job_receive_record(struct job *job, struct error *err)
 {
@@ -65,6 +64,16 @@ static int check_limits(struct job *job, struct error *err)
 	return control_refuse(builder, missing, err);
 }
 
+/* They are those of the service, and of the builder if nobody lowers them. */
+static int check_rlimits(const struct job *job, struct error *err)
+{
+	struct rlimits own;
+	int r = rlimits_read(&own);
+
+	return r < 0 ? error_errno(err, BLAME_HOST, -r, "cannot read a resource limit")
+	             : rlimits_check(&job->builder, &own, err);
+}
+
 /* The definition itself is checked too: a program that is missing is told before anything is made.
  */
 int phase_policy(struct job *job, struct error *err)
@@ -81,35 +90,13 @@ int phase_policy(struct job *job, struct error *err)
 	                  &job->record, &job->request, err);
 	if (r < 0)
 		return r;
-	r = root_open(&job->config, &job->builder, &job->root_fd, err);
-	if (r < 0)
-		return r;
-	r = builder_check_command(&job->config, &job->builder, job->root_fd, &job->command_fd, err);
-	if (r == -ENOENT)
-		job->code_name = "not-found";
-	if (r == -EACCES)
-		job->code_name = "cannot-run";
+	r = job_check_equipment(job, err);
 	if (r == 0)
-		r = builder_check_places(&job->builder, err);
-	if (r == 0)
-		r = devices_open(&job->builder, &job->devices, err);
-	if (r == 0)
-		r = builder_check_hooks(&job->config, &job->builder, err);
-	if (r == 0)
-		r = credentials_read(&job->builder, getenv("CREDENTIALS_DIRECTORY"),
-		                     &job->credentials, err);
-	if (r < 0)
-		return r;
-	r = builder_open_network(&job->config, &job->builder, &job->network_fd, err);
-	if (r == 0)
-		r = rlimits_check(&job->builder, err);
+		r = check_rlimits(job, err);
 	if (r == 0)
 		r = check_limits(job, err);
 	if (r < 0)
 		return r;
-	r = scratch_choose_name(job->receipt.id);
-	if (r < 0)
-		return error_errno(err, BLAME_HOST, -r, "cannot choose a random name");
 	order = job_make_order(job, ORDER_ACCEPTED);
 	job_send_order(job, &order);
 	return 0;

@@ -49,7 +49,7 @@ static int announce(struct job *job, struct error *err)
 /* A kernel without the means is reported by hatchd --check; one that has them must not fail. */
 static int confine_devices(struct job *job, struct error *err)
 {
-	int r = devices_confine(&job->devices, job->cgroup.dir_fd);
+	int r = devices_confine(&job->equipment.devices, job->cgroup.dir_fd);
 
 	if (r == 0 || !devices_can_confine())
 		return 0;
@@ -75,7 +75,7 @@ static int make_cgroup(struct job *job, struct error *err)
  * its ends. */
 static int start_tap(struct job *job, struct error *err)
 {
-	const struct tap_plan plan = { .scan = job->credentials.scan,
+	const struct tap_plan plan = { .scan = job->equipment.credentials.scan,
 		                       .tail_fd = job->bundle.log_fd };
 
 	if (!plan.scan && plan.tail_fd < 0)
@@ -104,7 +104,7 @@ static int start_helpers(struct job *job, struct error *err)
 	const struct build_account *account = &job->account;
 	enum scratch_way way = job->scratch_plan.way;
 	int r = packer_start(&job->request, &job->scratch, &account->packer, job->speaker.tree_fd,
-	                     job->credentials.scan, &job->packer, err);
+	                     job->equipment.credentials.scan, &job->packer, err);
 
 	fd_closep(&job->speaker.tree_fd);
 	if (r == 0 && way == SCRATCH_WATCHER)
@@ -154,20 +154,26 @@ static bool ran_out_of_memory(void *context)
 	return meter_read(&job->meter).oom_kills > 0;
 }
 
-/* From here on nothing needs a right: not to kill, not to return, not to clean up. And nothing is
- * written but where this request left something. */
-static int drop_privileges(struct job *job, struct error *err)
+int job_confine(const struct job *job, const int *writable, size_t n_writable, struct error *err)
 {
-	const int writable[] = { job->pool.pool_fd, job->pool.scratch_fd, job->cgroup.parent_fd,
-		                 job->bundle.failed_fd };
 	int r;
 
 	if (!job->options->privileged)
 		return 0;
 	r = privilege_drop_all(err);
 	if (r == 0)
-		r = landlock_write_beneath(writable, ARRAY_SIZE(writable), err);
+		r = landlock_write_beneath(writable, n_writable, err);
 	return r < 0 ? r : filter_monitor(err);
+}
+
+/* From here on nothing needs a right: not to kill, not to return, not to clean up. And nothing is
+ * written but where this request left something. */
+static int drop_privileges(struct job *job, struct error *err)
+{
+	const int writable[] = { job->pool.pool_fd, job->pool.scratch_fd, job->cgroup.parent_fd,
+		                 job->bundle.failed_fd };
+
+	return job_confine(job, writable, ARRAY_SIZE(writable), err);
 }
 
 /*
@@ -223,13 +229,12 @@ size_t job_list_locks(const struct job *job, int ret[SANDBOX_KEPT_MAX])
 	return n;
 }
 
-/* What stays open until init has ended too: locks, and the line to the steward, who thereby sees
- * that it has. */
+/* What stays open until init has ended too: locks, and what the steward sees that by. */
 static size_t list_kept(const struct job *job, int ret[SANDBOX_KEPT_MAX])
 {
 	size_t n = job_list_locks(job, ret);
 
-	ret[n++] = job->steward.fd;
+	ret[n++] = job->steward.end_fd;
 	return n;
 }
 
@@ -260,18 +265,18 @@ int phase_build(struct job *job, struct error *err)
 		.user_name = job->receipt.user,
 		.request_id = job->receipt.id,
 		.scratch = &job->scratch,
-		.credentials = &job->credentials,
+		.credentials = &job->equipment.credentials,
 		.layers_ns_fd = layers.user_fd,
-		.devices = &job->devices,
-		.root_fd = job->root_fd,
-		.command_fd = job->command_fd,
+		.devices = &job->equipment.devices,
+		.root_fd = job->equipment.root_fd,
+		.command_fd = job->equipment.command_fd,
 		.stdout_fd = job->speaker.stdout_fd,
 		.stderr_fd = job->speaker.stderr_fd,
 		.kept_fds = kept_fds,
 		.n_kept_fds = list_kept(job, kept_fds),
 		.describe_fd = job->bundle.sandbox_fd,
 		.cgroup_fd = job->cgroup.dir_fd,
-		.network_fd = job->network_fd,
+		.network_fd = job->equipment.network_fd,
 	};
 
 	if (r == 0)
@@ -281,9 +286,7 @@ int phase_build(struct job *job, struct error *err)
 		r = drop_privileges(job, err);
 	if (r == 0)
 		r = sandbox_run(&job->sandbox, err);
-	fd_closep(&job->root_fd);
-	fd_closep(&job->command_fd);
-	credentials_done(&job->credentials); /* who needs them has them */
+	equipment_done(&job->equipment); /* who needs it has it */
 	fd_closep(&job->speaker.stdout_fd);
 	fd_closep(&job->speaker.stderr_fd);
 	fd_closep(&job->speaker.pulse_fd);

@@ -1,4 +1,4 @@
-/* Unmaking: after a request, and after one whose instance died. */
+/* Unmaking, after a request. What an instance left that died is swept (sweep.c). */
 #include "job.h"
 
 #include <errno.h>
@@ -9,10 +9,7 @@
 
 #include "lib/base/log.h"
 
-enum {
-	KILL_TIMEOUT_MS = 10000,
-	LEFTOVER_KILL_TIMEOUT_MS = 2000, /* each request tries again */
-};
+enum { KILL_TIMEOUT_MS = 10000 };
 
 static void reap(pid_t *pid)
 {
@@ -48,60 +45,6 @@ int job_kill_sandbox(struct job *job, struct error *err)
 	reap(&job->sandbox.pid);
 	reap(&job->sandbox.pasta);
 	return 0;
-}
-
-static int clear_cgroup(const char *path, struct error *err)
-{
-	cleanup_cgroup struct cgroup cgroup = {
-		.dir_fd = -1, .kill_fd = -1, .events_fd = -1, .parent_fd = -1
-	};
-	int r = cgroup_open(path, &cgroup, err);
-
-	if (r <= 0)
-		return r;
-	r = cgroup_kill(&cgroup, LEFTOVER_KILL_TIMEOUT_MS, err);
-	return r < 0 ? r : cgroup_remove(&cgroup, err);
-}
-
-/* The builder's, and that of the commands around it, which stands beside it. */
-static int clear_cgroups(const struct slot_record *record, struct error *err)
-{
-	char path[CGROUP_PATH_MAX + HOOKS_CGROUP_NAME_MAX], name[HOOKS_CGROUP_NAME_MAX];
-	int r;
-
-	if (!record->cgroup[0])
-		return 0;
-	r = clear_cgroup(record->cgroup, err);
-	job_hooks_cgroup_name(record->scratch, name);
-	(void)snprintf(path, sizeof(path), "%.*s/%s",
-	               (int)(strrchr(record->cgroup, '/') - record->cgroup), record->cgroup, name);
-	return r < 0 ? r : clear_cgroup(path, err);
-}
-
-int job_clear_leftover(void *context, const struct build_user *user, int scratch_fd,
-                       const struct slot_record *record, struct error *err)
-{
-	const struct job *job = context;
-	cleanup_build_account struct build_account account = {
-		.account = { .uid = user->uid,
-		             .gid = user->gid,
-		             .change = job->options->privileged },
-		.ns = USER_NS_NONE,
-	};
-	const struct account *cleaner = &account.account;
-	int r;
-
-	receipt_expect(CLEAN_EXPECT_SEC);
-	r = clear_cgroups(record, err);
-	if (r == 0 && record->range_first) {
-		r = build_account_enter_left(&account, record->range_first, err);
-		cleaner = &account.cleaner;
-	}
-	if (r == 0 && record->scratch[0])
-		r = scratch_clear_leftover(scratch_fd, record->scratch, cleaner, err);
-	if (r == 0)
-		log_line(LOG_NOTICE, "cleared what a killed request of %s left", user->name);
-	return r;
 }
 
 /*

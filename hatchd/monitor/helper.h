@@ -18,6 +18,12 @@ struct helper {
 	int result_fd; /* a struct helper_result comes back; readable at its end */
 };
 
+/* A struct helper without a process. */
+#define HELPER_NONE                          \
+	{                                    \
+		.go_fd = -1, .result_fd = -1 \
+	}
+
 struct helper_result {
 	bool ok;
 	struct error error;

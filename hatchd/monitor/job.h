@@ -6,6 +6,8 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <sys/types.h>
+#include <time.h>
 
 #include "bundle.h"
 #include "collector.h"
@@ -40,6 +42,31 @@ enum {
 	DRAIN_LIMIT_MS = 5000,  /* for a client to take the rest of a log that a limit ended */
 };
 
+/* What tells an object of the host from another that has its path later; all zero: there is none.
+ */
+struct mark {
+	ino_t inode;
+	off_t size;
+	struct timespec written;
+};
+
+enum { MARK_ROOT, MARK_COMMAND, MARK_NETWORK, N_MARKS };
+
+/* What of the host a request uses, besides its slot (equip.c). */
+struct equipment {
+	int root_fd, command_fd;
+	int network_fd; /* a network namespace that the definition names; -1: none */
+	struct devices devices;
+	struct credentials credentials;
+	struct mark marks[N_MARKS];
+};
+
+/* A struct equipment without anything. */
+#define EQUIPMENT_NONE                                            \
+	{                                                         \
+		.root_fd = -1, .command_fd = -1, .network_fd = -1 \
+	}
+
 struct job {
 	const struct monitor_options *options;
 	const char *socket_class;
@@ -51,10 +78,8 @@ struct job {
 	struct record record;
 	struct builder builder;
 	struct request request;
-	int root_fd, command_fd;
-	struct devices devices;
-	struct credentials credentials;
-	int network_fd; /* a network namespace that the definition names; -1: none */
+	struct equipment equipment;
+	struct mark seen[N_MARKS]; /* of its objects, in the phase "policy" */
 
 	struct self_users self; /* unprivileged mode: the pool of one's own */
 	struct pool pool;
@@ -90,6 +115,7 @@ struct job {
 
 int phase_policy(struct job *job, struct error *err);
 int phase_slot(struct job *job, struct error *err);
+int phase_equip(struct job *job, struct error *err);
 int phase_prepare(struct job *job, struct error *err);
 int phase_before(struct job *job, struct error *err);
 int phase_build(struct job *job, struct error *err);
@@ -100,6 +126,15 @@ int phase_ping(struct job *job, struct error *err);
 /* job_receive_record - what the client asks for, as the speaker sealed it. Errors: BLAME_PEER what
  * it broke, BLAME_HOST -EPIPE the speaker is at fault */
 int job_receive_record(struct job *job, struct error *err);
+
+/* --- what of the host is used (equip.c) --- */
+
+/* job_check_equipment - could the request be equipped now? Nothing stays open; what was found is
+ * marked in job->seen. Errors: BLAME_HOST, what the definition names and the host has not */
+int job_check_equipment(struct job *job, struct error *err);
+
+/* equipment_done - let go of everything: who needs it has it, or nobody does; secrets are wiped */
+void equipment_done(struct equipment *equipment);
 
 /* --- talking to the speaker (tell.c) --- */
 
@@ -152,6 +187,14 @@ int job_make_hooks_cgroup(struct job *job, struct error *err);
 /* job_run_after - "after", if the steward was started, and its end. Needs no privilege */
 void job_run_after(struct job *job);
 
+/*
+ * job_confine - from here on no capability, nothing written but beneath these directories (-1 is
+ * skipped), and none of the calls that root has no business with (build.c)
+ *
+ * For ever. Unprivileged there is nothing to give up, and nothing is done.
+ */
+int job_confine(const struct job *job, const int *writable, size_t n_writable, struct error *err);
+
 /* job_list_locks - what is locked for the request: slot, resources (build.c) */
 size_t job_list_locks(const struct job *job, int ret[SANDBOX_KEPT_MAX]);
 
@@ -175,16 +218,12 @@ void job_keep_bundle(struct job *job, char ret[CHANNEL_NAME_MAX + 1]);
  * what is open */
 int job_kill_sandbox(struct job *job, struct error *err);
 
-/* job_sweep - have what killed instances left cleared, meanwhile, if there is any (sweep.c) */
+/* job_sweep - have what killed instances left cleared, meanwhile, if there is any; returns once
+ * whoever does it has no rights any more (sweep.c) */
 void job_sweep(struct job *job);
 
 /* job_await_sweep - until that is done, or the service is stopped */
 void job_await_sweep(struct job *job);
-
-/* job_clear_leftover - what an instance that died left: its processes, then its files, then its
- * cgroup; for pool_sweep() */
-int job_clear_leftover(void *context, const struct build_user *user, int scratch_fd,
-                       const struct slot_record *record, struct error *err);
 
 /* job_clean - unmake everything, in the reverse order. If something cannot be removed the lock
  * keeps its name, and the next instance tries again */

@@ -31,7 +31,7 @@ static int start_collector(struct job *job, struct error *err)
 		bundle_drop_files(&job->bundle, NULL);
 		return 0;
 	}
-	return collector_start(&job->request, &job->scratch, job->credentials.scan,
+	return collector_start(&job->request, &job->scratch, job->equipment.credentials.scan,
 	                       job->config.failed.size, &job->account.packer, job->bundle.files_fd,
 	                       &job->collector, err);
 }

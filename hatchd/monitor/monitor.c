@@ -24,6 +24,7 @@ static const struct phase request_phases[] = {
 	{ "policy", phase_policy }, /* job->request passed every check */
 	{ "slot",
 	  phase_slot }, /* a build user is ours, and nothing of an earlier request is left */
+	{ "equip", phase_equip },     /* what the definition names of the host is open */
 	{ "prepare", phase_prepare }, /* scratch, cgroup and helpers are there */
 	{ "before", phase_before },   /* the administrator's command ended well */
 	{ "build", phase_build }, /* nothing of the builder runs any more, and we have no rights */
@@ -67,17 +68,13 @@ static void job_done(struct job *job)
 	scratch_done(&job->scratch);
 	build_account_done(&job->account);
 	speaker_done(&job->speaker);
-	credentials_done(&job->credentials);
+	equipment_done(&job->equipment);
 	request_done(&job->request);
 	builder_done(&job->builder);
 	record_done(&job->record);
 	peer_done(&job->peer);
 	self_users_done(&job->self);
 	config_done(&job->config);
-	devices_done(&job->devices);
-	fd_closep(&job->command_fd);
-	fd_closep(&job->network_fd);
-	fd_closep(&job->root_fd);
 	fd_closep(&job->signal_fd);
 }
 
@@ -140,10 +137,20 @@ static int set_state_dir(struct job *job, struct error *err)
 	return 0;
 }
 
+/* Before anything is known of it: what is refused has a name too. */
+static int name_request(struct job *job, struct error *err)
+{
+	int r = scratch_choose_name(job->receipt.id);
+
+	return r < 0 ? error_errno(err, BLAME_HOST, -r, "cannot choose a random name") : 0;
+}
+
 static int job_start(struct job *job, struct error *err)
 {
 	int r = config_load(job->options->config_dir, job->options->privileged, &job->config, err);
 
+	if (r == 0)
+		r = name_request(job, err);
 	if (r == 0)
 		r = set_state_dir(job, err);
 	if (r == 0 && !job->options->privileged)
@@ -164,9 +171,7 @@ int monitor_serve(const struct monitor_options *options, int conn_take_fd, const
 		.socket_class = socket_class,
 		.signal_fd = -1,
 		.exit_status = EX_OSERR,
-		.root_fd = -1,
-		.command_fd = -1,
-		.network_fd = -1,
+		.equipment = EQUIPMENT_NONE,
 		.peer = { .pid_fd = -1 },
 		.speaker = { 0, -1, -1, -1, -1, -1, -1 },
 		.pool = { .pool_fd = -1,
@@ -178,17 +183,17 @@ int monitor_serve(const struct monitor_options *options, int conn_take_fd, const
 		.slot = { .lock_fd = -1 },
 		.account = BUILD_ACCOUNT_NONE,
 		.scratch = SCRATCH_NONE,
-		.cgroup = { .dir_fd = -1, .kill_fd = -1, .events_fd = -1, .parent_fd = -1 },
+		.cgroup = CGROUP_NONE,
 		.meter = NO_METER,
-		.packer = { 0, -1, -1 },
-		.cleaner = { 0, -1, -1 },
-		.collector = { 0, -1, -1 },
+		.packer = HELPER_NONE,
+		.cleaner = HELPER_NONE,
+		.collector = HELPER_NONE,
 		.bundle = BUNDLE_NONE,
-		.gauge = { 0, -1, -1 },
-		.tap = { 0, -1, -1 },
-		.steward = { .fd = -1 },
+		.gauge = HELPER_NONE,
+		.tap = HELPER_NONE,
+		.steward = STEWARD_NONE,
 		.sweeper_fd = -1,
-		.hooks_cgroup = { .dir_fd = -1, .kill_fd = -1, .events_fd = -1, .parent_fd = -1 },
+		.hooks_cgroup = CGROUP_NONE,
 		.sandbox = { .pid_fd = -1, .report_fd = -1 },
 		.receipt = { .phase = "start",
 		             .verdict = "done",

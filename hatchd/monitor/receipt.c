@@ -108,8 +108,7 @@ static void add_usage(struct fields *fields, const struct usage *usage)
 
 static void add_who(struct fields *fields, const struct receipt *receipt)
 {
-	if (receipt->id[0])
-		add(fields, "HATCH_REQUEST=%s", receipt->id);
+	add(fields, "HATCH_REQUEST=%s", receipt->id);
 	if (receipt->client_id[0])
 		add(fields, "HATCH_CLIENT_ID=%s", receipt->client_id);
 	if (receipt->builder[0])
@@ -147,9 +146,9 @@ static int print_message(const struct receipt *receipt, struct buffer *buf)
 	if (r == 0)
 		r = buffer_printf(buf, " after %llu ms", (unsigned long long)receipt->total_ms);
 	if (r == 0 && receipt->outputs > 0)
-		r = buffer_printf(buf, ", %llu outputs, delivered: %s",
-		                  (unsigned long long)receipt->outputs,
-		                  delivery_word(receipt->delivery));
+		r = buffer_printf(
+			buf, ", %llu output%s, delivered: %s", (unsigned long long)receipt->outputs,
+			receipt->outputs == 1 ? "" : "s", delivery_word(receipt->delivery));
 	if (r == 0 && receipt->error.text[0])
 		r = buffer_printf(buf, ": %s", receipt->error.text);
 	if (r == 0 && receipt->error.hint[0])

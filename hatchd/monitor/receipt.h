@@ -17,7 +17,7 @@
 enum { RECEIPT_RESOURCES_MAX = 600 };
 
 struct receipt {
-	char id[CHANNEL_NAME_MAX + 1];
+	char id[CHANNEL_NAME_MAX + 1];        /* never empty */
 	char client_id[CHANNEL_NAME_MAX + 1]; /* request_id of the client */
 	char builder[CHANNEL_NAME_MAX + 1];
 	const struct peer *peer; /* borrowed; NULL: unknown */

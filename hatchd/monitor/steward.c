@@ -1,7 +1,8 @@
 /*
- * What the steward does, and how the monitor speaks with it. Commands run on the host: in a cgroup
- * of their own, by which everything that they started is killed when they have ended, and in a
- * session of their own. What they write goes where the steward's messages go, to the journal.
+ * What the steward does, how the monitor speaks with it, and the processes of its commands, which
+ * are forked before they are needed. Commands run on the host: in a cgroup of their own, by which
+ * everything that they started is killed when they have ended, and in a session of their own. What
+ * they write goes where the steward's messages go, to the journal.
  */
 #include "steward.h"
 
@@ -19,6 +20,7 @@
 #include <unistd.h>
 
 #include "hatchd/clock.h"
+#include "hatchd/sandbox/filter.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/fd.h"
 #include "lib/base/log.h"
@@ -30,55 +32,196 @@ enum {
 	AFTER_RUNS_MAX = 3,  /* it tells those too that begin while it looks for whom to tell */
 };
 
-/* --- in the process of a command --- */
-
-static void reset_signals(void)
-{
-	sigset_t none;
-
-	(void)signal(SIGPIPE, SIG_DFL);
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-static int enter_cgroup(const struct cgroup *cgroup, struct error *err)
-{
-	int r = cgroup->dir_fd < 0 ? 0 : fd_write_file(cgroup->dir_fd, "cgroup.procs", "0");
-
-	return r < 0 ? error_errno(err, BLAME_HOST, -r, "cannot enter the cgroup") : 0;
-}
-
-__attribute__((noreturn)) static void run_program(const struct steward_plan *plan,
-                                                  const struct hook *hook, char *const *env)
-{
-	struct error err = { 0 };
-	int r = enter_cgroup(plan->own, &err);
-
-	(void)setsid();
-	if (r == 0 && !hook->as_root)
-		r = privilege_become(plan->account, &err);
-	if (r == 0 && (dup2(STDERR_FILENO, STDOUT_FILENO) < 0 || chdir("/") < 0))
-		r = error_errno(&err, BLAME_HOST, errno, "cannot prepare");
-	(void)umask(022);
-	if (r == 0) {
-		reset_signals();
-		(void)execve(hook->command[0], hook->command, env);
-		(void)error_errno(&err, BLAME_HOST, errno, "cannot execute");
-	}
-	log_line(LOG_ERR, "%s: %s", hook->command[0], err.text);
-	_exit(127);
-}
-
-/* --- in the steward --- */
+/* A process that waits to become a command. */
+struct command {
+	pid_t pid; /* 0: none, or no more */
+	int pid_fd;
+	int go_fd; /* for its order; at the end of this it ends itself */
+};
 
 struct work {
 	const struct steward_plan *plan;
-	int fd; /* to the monitor */
+	int fd;       /* to the monitor */
+	int end_fd;   /* the writing end of steward->end_fd; -1: none */
+	int procs_fd; /* of the commands' cgroup; -1: none */
+	struct command before, after[AFTER_RUNS_MAX];
 	struct steward_order order;
 	bool stopped; /* the service manager has told us of a stop */
 };
 
-/* 1 an order, 0 the monitor is gone and init too. */
+/* --- in the process of a command --- */
+
+static void set_signals(void (*handler)(int))
+{
+	sigset_t none;
+
+	for (int sig = 1; sig < NSIG; sig++)
+		(void)signal(sig, handler); /* fails for KILL, STOP and libc's own two */
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* From here on it has no other rights than the command will. */
+static int become_command(const struct steward_plan *plan, const struct hook *hook, int go_fd,
+                          int ready_fd, struct error *err)
+{
+	int keep[] = { go_fd, ready_fd };
+	int r = fds_close_except(keep, ARRAY_SIZE(keep), err);
+
+	if (r == 0 && hook->as_root)
+		r = privilege_drop_all(err);
+	else if (r == 0)
+		r = privilege_become(plan->account, err);
+	return r;
+}
+
+/* What the command gets; "after" also how the request ended. */
+static void make_environment(const struct steward_plan *plan, const struct steward_order *order,
+                             char *env[STEWARD_ENV_MAX + 3], char result[64], char exit_code[32])
+{
+	size_t n = 0;
+
+	for (; n < STEWARD_ENV_MAX && plan->env[n]; n++)
+		env[n] = plan->env[n];
+	if (order->word == STEWARD_AFTER) {
+		(void)snprintf(result, 64, "HATCH_RESULT=%s", order->result);
+		env[n++] = result;
+	}
+	if (order->word == STEWARD_AFTER && order->exit_code >= 0) {
+		(void)snprintf(exit_code, 32, "HATCH_EXIT=%d", order->exit_code);
+		env[n++] = exit_code;
+	}
+	env[n] = NULL;
+}
+
+static void run_program(const struct steward_plan *plan, const struct hook *hook,
+                        const struct steward_order *order, struct error *err)
+{
+	char *env[STEWARD_ENV_MAX + 3], result[64], exit_code[32];
+
+	make_environment(plan, order, env, result, exit_code);
+	(void)umask(022);
+	if (dup2(STDERR_FILENO, STDOUT_FILENO) < 0 || chdir("/") < 0) {
+		(void)error_errno(err, BLAME_HOST, errno, "cannot prepare");
+		return;
+	}
+	set_signals(SIG_DFL);
+	(void)execve(hook->command[0], hook->command, env);
+	(void)error_errno(err, BLAME_HOST, errno, "cannot execute");
+}
+
+/* Until it is the command a stop of the service is nothing to it. */
+__attribute__((noreturn)) static void command_main(const struct steward_plan *plan,
+                                                   const struct hook *hook, int go_fd, int ready_fd)
+{
+	struct steward_order order;
+	struct error err = { 0 };
+	int r;
+
+	set_signals(SIG_IGN);
+	(void)setsid();
+	r = become_command(plan, hook, go_fd, ready_fd, &err);
+	(void)close(ready_fd);
+	if (fd_read_full(go_fd, &order, sizeof(order)) != 1)
+		_exit(0);
+	if (r == 0)
+		run_program(plan, hook, &order, &err);
+	log_line(LOG_ERR, "%s: %s", hook->command[0], err.text);
+	_exit(127);
+}
+
+/* --- in the steward, while there are rights --- */
+
+static int start_command(const struct work *work, const struct hook *hook, int ready_fd,
+                         struct command *ret, struct error *err)
+{
+	int go[2];
+	pid_t pid;
+
+	if (pipe2(go, O_CLOEXEC) < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot make a pipe");
+	pid = fork();
+	if (pid == 0)
+		command_main(work->plan, hook, go[0], ready_fd);
+	(void)close(go[0]);
+	*ret = (struct command){ pid > 0 ? pid : 0, -1, go[1] };
+	if (pid > 0)
+		ret->pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (ret->pid_fd < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot fork for a command");
+	return 0;
+}
+
+/* One that was used is no command any more: there is one for each time that "after" may run. */
+static int start_commands(struct work *work, int ready_fd, struct error *err)
+{
+	const struct builder *builder = work->plan->builder;
+	int r = 0;
+
+	if (builder->before.command)
+		r = start_command(work, &builder->before, ready_fd, &work->before, err);
+	for (size_t i = 0; r == 0 && builder->after.command && i < AFTER_RUNS_MAX; i++)
+		r = start_command(work, &builder->after, ready_fd, &work->after[i], err);
+	return r;
+}
+
+/* The commands have closed their ends once they have become who they are to be. */
+static int make_commands(struct work *work, struct error *err)
+{
+	cleanup_fd int ours = -1;
+	int ready[2], r;
+	char byte;
+
+	if (pipe2(ready, O_CLOEXEC) < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot make a pipe");
+	ours = ready[0];
+	r = start_commands(work, ready[1], err);
+	(void)close(ready[1]);
+	if (r == 0)
+		(void)fd_read_some(ours, &byte, 1);
+	return r;
+}
+
+/* What it does from here on needs no right, and little more than to read, to write and to wait. */
+static int confine(const struct work *work, struct error *err)
+{
+	int r;
+
+	if (!work->plan->account->change)
+		return 0;
+	r = privilege_drop_all(err);
+	return r < 0 ? r : filter_steward(err);
+}
+
+static int prepare(struct work *work, struct error *err)
+{
+	const struct steward_plan *plan = work->plan;
+	int keep[BUILDER_UNITS_MAX + 16], r;
+	size_t n_keep = 0;
+
+	keep[n_keep++] = work->fd;
+	keep[n_keep++] = work->end_fd;
+	for (size_t i = 0; i < plan->n_held_fds; i++)
+		keep[n_keep++] = plan->held_fds[i];
+	keep[n_keep++] = plan->own->dir_fd;
+	keep[n_keep++] = plan->own->kill_fd;
+	keep[n_keep++] = plan->own->events_fd;
+	keep[n_keep++] = plan->work->kill_fd;
+	keep[n_keep++] = plan->work->events_fd;
+	r = fds_close_except(keep, n_keep, err);
+	if (r == 0 && plan->own->dir_fd >= 0) {
+		work->procs_fd = openat(plan->own->dir_fd, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+		if (work->procs_fd < 0)
+			r = error_errno(err, BLAME_HOST, errno, "cannot open cgroup.procs");
+	}
+	if (r == 0)
+		r = make_commands(work, err);
+	return r < 0 ? r : confine(work, err);
+}
+
+/* --- in the steward --- */
+
+/* 1 an order, 0 the monitor is gone. */
 static int receive_order(struct work *work)
 {
 	int r = fd_receive(work->fd, &work->order, sizeof(work->order));
@@ -99,6 +242,20 @@ static void answer(const struct work *work, int result, const struct error *err)
 	(void)send(work->fd, &said, sizeof(said), MSG_NOSIGNAL);
 }
 
+/* It may begin: in its cgroup, and told what was ordered. */
+static int begin_program(const struct work *work, const struct command *command, struct error *err)
+{
+	char text[16];
+	int len = snprintf(text, sizeof(text), "%d", command->pid), r = 0;
+
+	if (work->procs_fd >= 0)
+		r = fd_write_full(work->procs_fd, text, (size_t)len);
+	if (r < 0)
+		return error_errno(err, BLAME_HOST, -r, "cannot put a command into its cgroup");
+	r = fd_write_full(command->go_fd, &work->order, sizeof(work->order));
+	return r < 0 ? error_errno(err, BLAME_HOST, -r, "cannot start a command") : 0;
+}
+
 /* Everything that a command started. */
 static void kill_own(const struct work *work, pid_t pid)
 {
@@ -110,19 +267,33 @@ static void kill_own(const struct work *work, pid_t pid)
 		log_line(LOG_ERR, "%s", err.text);
 }
 
+/* One that waits still ends by itself. Returns its status */
+static int end_command(struct command *command)
+{
+	int status = 0;
+
+	if (command->pid == 0)
+		return 0;
+	fd_closep(&command->go_fd);
+	while (waitpid(command->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	fd_closep(&command->pid_fd);
+	command->pid = 0;
+	return status;
+}
+
 /*
  * Until the command has ended. Returns 1 and its status, 0 if its time was up, or -ECANCELED if it
  * may be ended by an order and one came. Nothing of it is left.
  */
-static int await_program(const struct work *work, pid_t pid, uint64_t time_sec, bool may_end,
-                         int *ret_status)
+static int await_program(const struct work *work, struct command *command, uint64_t time_sec,
+                         bool may_end, int *ret_status)
 {
-	cleanup_fd int pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
 	int64_t deadline_ms = clock_now_ms() + (int64_t)time_sec * 1000, left_ms;
 	int r = 0;
 
 	while (r == 0 && (left_ms = deadline_ms - clock_now_ms()) > 0) {
-		struct pollfd p[] = { { .fd = pid_fd, .events = POLLIN },
+		struct pollfd p[] = { { .fd = command->pid_fd, .events = POLLIN },
 			              { .fd = may_end ? work->fd : -1, .events = POLLIN } };
 
 		if (poll(p, ARRAY_SIZE(p), left_ms > 60000 ? 60000 : (int)left_ms) < 0 &&
@@ -133,9 +304,8 @@ static int await_program(const struct work *work, pid_t pid, uint64_t time_sec, 
 		else if (p[1].revents)
 			r = -ECANCELED;
 	}
-	kill_own(work, pid);
-	while (waitpid(pid, ret_status, 0) < 0 && errno == EINTR)
-		;
+	kill_own(work, command->pid);
+	*ret_status = end_command(command);
 	return r;
 }
 
@@ -160,17 +330,14 @@ static int judge_program(const struct work *work, const struct hook *hook, const
 }
 
 static int run_hook(const struct work *work, const struct hook *hook, const char *key,
-                    char *const *env, bool may_end, int *ret_status, struct error *err)
+                    struct command *command, bool may_end, int *ret_status, struct error *err)
 {
-	int ended;
-	pid_t pid = fork();
+	int r = begin_program(work, command, err);
 
-	if (pid < 0)
-		return error_errno(err, BLAME_HOST, errno, "cannot fork for `%s`", key);
-	if (pid == 0)
-		run_program(work->plan, hook, env);
-	ended = await_program(work, pid, hook->time_sec, may_end, ret_status);
-	return judge_program(work, hook, key, ended, *ret_status, err);
+	if (r < 0)
+		return r;
+	r = await_program(work, command, hook->time_sec, may_end, ret_status);
+	return judge_program(work, hook, key, r, *ret_status, err);
 }
 
 /* Has the service been stopped, or is it within the time? */
@@ -186,23 +353,6 @@ static bool was_stopped(struct work *work, int timeout_ms)
 	return work->stopped;
 }
 
-/* What "after" gets beside the rest. */
-static void add_result(const struct work *work, char *env[STEWARD_ENV_MAX + 3], char result[64],
-                       char exit_code[32])
-{
-	size_t n = 0;
-
-	for (; n < STEWARD_ENV_MAX && work->plan->env[n]; n++)
-		env[n] = work->plan->env[n];
-	(void)snprintf(result, 64, "HATCH_RESULT=%s", work->order.result);
-	env[n++] = result;
-	if (work->order.exit_code >= 0) {
-		(void)snprintf(exit_code, 32, "HATCH_EXIT=%d", work->order.exit_code);
-		env[n++] = exit_code;
-	}
-	env[n] = NULL;
-}
-
 /*
  * A stop of the service tells every process of it once, by SIGTERM, in any order. A command that
  * was ended by that, and not by its own, is run again: it must not stop half-way.
@@ -210,12 +360,10 @@ static void add_result(const struct work *work, char *env[STEWARD_ENV_MAX + 3], 
 static int run_after(struct work *work, struct error *err)
 {
 	const struct hook *hook = &work->plan->builder->after;
-	char *env[STEWARD_ENV_MAX + 3], result[64], exit_code[32];
 	int status = 0, r = 0;
 
-	add_result(work, env, result, exit_code);
-	for (int run = 0; run < AFTER_RUNS_MAX; run++) {
-		r = run_hook(work, hook, "after", env, false, &status, err);
+	for (size_t run = 0; run < AFTER_RUNS_MAX; run++) {
+		r = run_hook(work, hook, "after", &work->after[run], false, &status, err);
 		if (r == 0 || !WIFSIGNALED(status) || WTERMSIG(status) != SIGTERM ||
 		    !was_stopped(work, STOP_WAVE_MS))
 			break;
@@ -223,13 +371,24 @@ static int run_after(struct work *work, struct error *err)
 	return r;
 }
 
-/* The monitor was killed, and init with it. */
+/* Without a cgroup the builder ends with init, and that with the monitor. Nothing can come through
+ * this pipe: it has an error once nobody has its other end. */
+static void await_init(const struct work *work)
+{
+	struct pollfd p = { .fd = work->end_fd };
+
+	while (poll(&p, 1, -1) < 0 && errno == EINTR)
+		;
+}
+
+/* The monitor was killed. */
 static void end_work(struct work *work)
 {
 	struct error err;
 
-	if (work->plan->work->kill_fd >= 0 &&
-	    cgroup_kill(work->plan->work, WORK_KILL_TIMEOUT_MS, &err) < 0)
+	if (work->end_fd >= 0)
+		await_init(work);
+	else if (cgroup_kill(work->plan->work, WORK_KILL_TIMEOUT_MS, &err) < 0)
 		log_line(LOG_ERR, "%s", err.text);
 	work->order = (struct steward_order){ STEWARD_AFTER, "killed", -1 };
 	/* Now the service manager tells who is left to stop; only then begins what must not. */
@@ -245,7 +404,7 @@ static void steward_run(struct work *work)
 
 	while (receive_order(work) == 1 && work->order.word == STEWARD_BEFORE) {
 		r = builder->before.command ? run_hook(work, &builder->before, "before",
-		                                       work->plan->env, true, &status, &err)
+		                                       &work->before, true, &status, &err)
 		                            : 0;
 		if (r != -ECANCELED)
 			answer(work, r, &err);
@@ -258,51 +417,57 @@ static void steward_run(struct work *work)
 	answer(work, r, &err);
 }
 
-__attribute__((noreturn)) static void steward_main(const struct steward_plan *plan, int fd)
+__attribute__((noreturn)) static void steward_main(const struct steward_plan *plan, int fd,
+                                                   int end_fd)
 {
-	struct work work = { .plan = plan, .fd = fd };
-	int keep[BUILDER_UNITS_MAX + 16], status = 0;
-	size_t n_keep = 0;
+	struct work work = { .plan = plan, .fd = fd, .end_fd = end_fd, .procs_fd = -1 };
 	struct error err = { 0 };
+	int r = prepare(&work, &err);
 
-	keep[n_keep++] = fd;
-	for (size_t i = 0; i < plan->n_held_fds; i++)
-		keep[n_keep++] = plan->held_fds[i];
-	keep[n_keep++] = plan->own->dir_fd;
-	keep[n_keep++] = plan->own->kill_fd;
-	keep[n_keep++] = plan->own->events_fd;
-	keep[n_keep++] = plan->work->kill_fd;
-	keep[n_keep++] = plan->work->events_fd;
-	if (fds_close_except(keep, n_keep, &err) < 0) {
-		answer(&work, -1, &err);
-		status = 1;
-	} else {
+	answer(&work, r, &err);
+	if (r == 0)
 		steward_run(&work);
-	}
-	_exit(status);
+	/* Before the locks are free: the build user's are to be gone by then. */
+	(void)end_command(&work.before);
+	for (size_t i = 0; i < AFTER_RUNS_MAX; i++)
+		(void)end_command(&work.after[i]);
+	_exit(r < 0);
 }
 
 /* --- in the monitor --- */
 
+/* Where nothing else tells of init's end. */
+static int make_end_pipe(const struct steward_plan *plan, int ret[2], struct error *err)
+{
+	ret[0] = ret[1] = -1;
+	if (plan->work->kill_fd >= 0 || pipe2(ret, O_CLOEXEC) == 0)
+		return 0;
+	return error_errno(err, BLAME_HOST, errno, "cannot make a pipe");
+}
+
 int steward_start(const struct steward_plan *plan, struct steward *ret, struct error *err)
 {
-	int fds[2];
+	int pair[2], end[2], r = make_end_pipe(plan, end, err);
+	cleanup_fd int end_ours = end[0], end_its = end[1], ours = -1, its = -1;
 	pid_t pid;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
-		return error_errno(err, BLAME_HOST, errno, "cannot make a socket pair");
-	pid = fork();
-	if (pid == 0)
-		steward_main(plan, fds[1]);
-	(void)close(fds[1]);
-	if (pid < 0) {
-		int r = error_errno(err, BLAME_HOST, errno, "cannot fork");
-
-		(void)close(fds[0]);
+	if (r < 0)
 		return r;
-	}
-	*ret = (struct steward){ pid, fds[0] };
-	return 0;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot make a socket pair");
+	ours = pair[0];
+	its = pair[1];
+	pid = fork();
+	if (pid < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot fork");
+	if (pid == 0)
+		steward_main(plan, its, end_its);
+	fd_closep(&its);
+	*ret = (struct steward){ pid, take_fd(&ours), take_fd(&end_ours) };
+	r = steward_hear(ret, err);
+	if (r < 0)
+		steward_done(ret);
+	return r;
 }
 
 int steward_tell(const struct steward *steward, const struct steward_order *order,
@@ -328,6 +493,7 @@ int steward_hear(const struct steward *steward, struct error *err)
 void steward_done(struct steward *steward)
 {
 	fd_closep(&steward->fd);
+	fd_closep(&steward->end_fd);
 	while (steward->pid > 0 && waitpid(steward->pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	steward->pid = 0;

@@ -1,7 +1,10 @@
 /*
- * The steward: the process that runs "before" and "after" of a definition. It is forked while the
- * monitor still has rights, and it does not die with it: if the monitor is killed, it runs "after"
- * all the same, when the builder is dead. Until it ends it holds the locks of slot and resources.
+ * The steward: the process that orders "before" and "after" of a definition. It does not die with
+ * the monitor: if that is killed, it has "after" run all the same, when the builder is dead. Until
+ * it ends it holds the locks of slot and resources.
+ *
+ * It has no right itself. While there are rights it forks a process for each command that it may
+ * have to run; each becomes who the command is to run as, and waits.
  */
 #pragma once
 
@@ -22,13 +25,21 @@ struct steward_plan {
 	const int *held_fds;           /* locks */
 	size_t n_held_fds;
 	const struct cgroup *own;  /* of the commands; dir_fd -1: none, in unprivileged mode */
-	const struct cgroup *work; /* the builder's */
+	const struct cgroup *work; /* the builder's; kill_fd -1: none */
 };
 
 struct steward {
-	pid_t pid; /* 0: none */
-	int fd;    /* to it; init keeps a copy, so the steward sees its end when both are dead */
+	pid_t pid;  /* 0: none */
+	int fd;     /* to it; nobody but the monitor has it */
+	int end_fd; /* where no cgroup ends the builder: for init to keep, so that the steward sees
+	               its end. The reading end of a pipe that nothing is written to; -1: none */
 };
+
+/* A struct steward without a process. */
+#define STEWARD_NONE                   \
+	{                              \
+		.fd = -1, .end_fd = -1 \
+	}
 
 enum steward_word {
 	STEWARD_BEFORE = 1,
@@ -47,7 +58,10 @@ struct steward_answer {
 	struct error error;
 };
 
-/* steward_start - fork it. Errors  BLAME_HOST, what the kernel says */
+/*
+ * steward_start - fork it, and wait until neither it nor its commands have a right that they do not
+ * keep. Errors  BLAME_HOST, what the kernel says
+ */
 int steward_start(const struct steward_plan *plan, struct steward *ret, struct error *err);
 
 /* steward_tell - give it an order, without waiting; its answer makes steward->fd readable */

@@ -141,9 +141,8 @@ void job_tell_failure(struct job *job, const struct error *err)
 		(void)snprintf(order.hint, sizeof(order.hint), "%s", error_peer_hint(err));
 	else
 		(void)snprintf(order.hint, sizeof(order.hint),
-		               "its administrator finds the reason with: journalctl "
-		               "HATCH_PEER_UID=%u -n 1",
-		               job->peer.uid);
+		               "its administrator finds the reason with: hatchctl show %s",
+		               job->receipt.id);
 	/* No log can follow: so the speaker sees the end of both streams before it speaks. */
 	fd_closep(&job->speaker.stdout_fd);
 	fd_closep(&job->speaker.stderr_fd);

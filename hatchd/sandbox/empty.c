@@ -65,8 +65,7 @@ int view_add_hide(struct view *view, const struct view_row *row, struct error *e
 	cleanup_fd int mount_fd = -1;
 	struct stat st;
 
-	/* Only what is not there needs no hiding: what cannot be opened now may be seen later. */
-	if (row->optional && (target_fd == -ENOENT || target_fd == -ENOTDIR))
+	if (row->optional && view_is_missing(target_fd))
 		return 0;
 	if (target_fd < 0 || fstat(target_fd, &st) < 0) {
 		(void)error_errno(err, BLAME_HOST, target_fd < 0 ? -target_fd : errno,

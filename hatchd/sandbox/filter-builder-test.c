@@ -265,7 +265,7 @@ static void refuses_a_builder_to_limit_init(void)
 	check_calls(load_default, calls, ARRAY_SIZE(calls));
 }
 
-/* OP7: each call that takes a mode, each set-id bit */
+/* OP7: each call that takes a mode, each set-id bit; and the one whose mode no filter sees */
 static void refuses_a_builder_set_id_files(void)
 {
 	static const mode_t bits[] = { S_ISUID, S_ISGID, S_ISUID | S_ISGID };
@@ -281,6 +281,7 @@ static void refuses_a_builder_set_id_files(void)
 			  SYS_openat,
 			  { -1, BAD_POINTER, O_CREAT | O_RDWR, mode },
 			  EPERM },
+			{ "openat2", SYS_openat2, { -1, BAD_POINTER, BAD_POINTER, 24 }, ENOSYS },
 			{ "openat of a nameless file",
 			  SYS_openat,
 			  { -1, BAD_POINTER, O_TMPFILE | O_RDWR, mode },
@@ -400,6 +401,7 @@ static void groups_widen_the_default(void)
 		{ "setns", SYS_setns, { -1, 0 }, EBADF },
 		{ "chroot", SYS_chroot, { BAD_POINTER }, EFAULT },
 		{ "chmod u+s", SYS_fchmod, { -1, 04755 }, EPERM },
+		{ "openat2", SYS_openat2, { -1, BAD_POINTER, BAD_POINTER, 24 }, ENOSYS },
 		{ "keyctl", SYS_keyctl, { 9999 }, EPERM },
 		{ "open_by_handle_at", SYS_open_by_handle_at, { -1, BAD_POINTER, 0 }, EPERM },
 	};

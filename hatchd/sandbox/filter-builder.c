@@ -74,7 +74,6 @@ static const int known_calls[] = {
 	/* files by name */
 	SCMP_SYS(open),
 	SCMP_SYS(openat),
-	SCMP_SYS(openat2),
 	SCMP_SYS(creat),
 	SCMP_SYS(name_to_handle_at),
 	SCMP_SYS(stat),
@@ -468,6 +467,9 @@ static const struct refusal refusals[] = {
 	{ SCMP_SYS(io_uring_setup), ENOSYS, SECCOMP_IO_URING },
 	{ SCMP_SYS(io_uring_enter), ENOSYS, SECCOMP_IO_URING },
 	{ SCMP_SYS(io_uring_register), ENOSYS, SECCOMP_IO_URING },
+	/* its mode, and so set-id bits, are in memory, too; systemd's RestrictSUIDSGID= does the
+	 * same, and libraries then use openat */
+	{ SCMP_SYS(openat2), ENOSYS, SECCOMP_OWNERS },
 
 	/* keyrings outlive processes and are shared by all of one user */
 	{ SCMP_SYS(keyctl), EPERM },

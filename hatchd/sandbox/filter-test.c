@@ -109,6 +109,32 @@ static void kills_a_tap_that_does_more_than_pass_on(void)
 	check_calls(filter_tap, calls, ARRAY_SIZE(calls));
 }
 
+/* It is root's, and lives while a builder does: nothing but to wait, and to say what it waited for
+ */
+static void kills_a_steward_that_does_more_than_wait(void)
+{
+	static const struct call calls[] = {
+		{ "openat", SYS_openat, { AT_FDCWD, BAD_POINTER, O_RDONLY }, -SIGSYS },
+		{ "unlinkat", SYS_unlinkat, { -1, BAD_POINTER, 0 }, -SIGSYS },
+		{ "socket", SYS_socket, { AF_UNIX, SOCK_STREAM, 0 }, -SIGSYS },
+		{ "recvmsg", SYS_recvmsg, { -1, BAD_POINTER, 0 }, -SIGSYS },
+		{ "clone", SYS_clone, { SIGCHLD }, -SIGSYS },
+		{ "clone3", SYS_clone3, { BAD_POINTER, 0 }, -SIGSYS },
+		{ "execve", SYS_execve, { BAD_POINTER, 0, 0 }, -SIGSYS },
+		{ "setresuid", SYS_setresuid, { -1, -1, -1 }, -SIGSYS },
+		{ "kill", SYS_kill, { 0, 0 }, -SIGSYS },
+		{ "pidfd_send_signal", SYS_pidfd_send_signal, { -1, 0, 0, 0 }, -SIGSYS },
+		{ "ptrace", SYS_ptrace, { 0, 0 }, -SIGSYS },
+		{ "sendto", SYS_sendto, { -1, 0, 0, 0, 0, 0 }, EBADF },
+		{ "recvfrom", SYS_recvfrom, { -1, 0, 0, 0, 0, 0 }, EBADF },
+		{ "pread64", SYS_pread64, { -1, 0, 0, 0 }, EBADF },
+		{ "wait4", SYS_wait4, { -1, 0, 0, 0 }, ECHILD },
+		{ "rt_sigtimedwait", SYS_rt_sigtimedwait, { BAD_POINTER, 0, 0, 8 }, EFAULT },
+	};
+
+	check_calls(filter_steward, calls, ARRAY_SIZE(calls));
+}
+
 /* uid 0 without a capability: a user namespace would give it some, other processes lend theirs */
 static void refuses_a_monitor_what_root_has_without_capabilities(void)
 {
@@ -134,6 +160,7 @@ static const struct unit_case cases[] = {
 	CASE(kills_a_speaker_that_does_more_than_talk),
 	CASE(kills_a_packer_that_does_more_than_read),
 	CASE(kills_a_tap_that_does_more_than_pass_on),
+	CASE(kills_a_steward_that_does_more_than_wait),
 	CASE(refuses_a_monitor_what_root_has_without_capabilities),
 };
 

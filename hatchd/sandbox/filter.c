@@ -78,6 +78,12 @@ static const int gauge_calls[] = {
 	SCMP_SYS(getdents64), SCMP_SYS(fstatfs), SCMP_SYS(lseek),
 };
 
+/* Its commands are there already; it ends them by a cgroup.kill that is open. */
+static const int steward_calls[] = {
+	SCMP_SYS(sendto),          SCMP_SYS(recvfrom), SCMP_SYS(pread64),
+	SCMP_SYS(rt_sigtimedwait), SCMP_SYS(wait4),
+};
+
 static int allow_all(scmp_filter_ctx ctx, const int *calls, size_t n_calls)
 {
 	for (size_t i = 0; i < n_calls; i++) {
@@ -162,6 +168,11 @@ int filter_packer(struct error *err)
 int filter_gauge(struct error *err)
 {
 	return filter_allowlist(gauge_calls, ARRAY_SIZE(gauge_calls), err);
+}
+
+int filter_steward(struct error *err)
+{
+	return filter_allowlist(steward_calls, ARRAY_SIZE(steward_calls), err);
 }
 
 /* With no capability uid 0 still owns what is root's. What the monitor has no business with: */

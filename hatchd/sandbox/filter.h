@@ -25,6 +25,10 @@ int filter_packer(struct error *err);
 /* filter_gauge - what looking at the sizes of files needs; anything else kills */
 int filter_gauge(struct error *err);
 
+/* filter_steward - speaking over what is open, waiting for processes and signals; nothing that
+ * opens, makes a process or signals one; anything else kills */
+int filter_steward(struct error *err);
+
 /* filter_monitor - for the time when a builder runs: no programs, no attributes, no links, no
  * mounts, no other processes */
 int filter_monitor(struct error *err);

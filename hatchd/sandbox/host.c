@@ -147,7 +147,18 @@ static int hide_socket(struct view *view, const char *path, struct error *err)
 	cleanup_fd int fd = view_open(view->root_fd, path + 1, 0);
 	struct stat st;
 
-	return fd >= 0 && fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) ? hide(view, path, err) : 0;
+	if (view_is_missing(fd))
+		return 0;
+	if (fd >= 0 && fstat(fd, &st) == 0)
+		return S_ISSOCK(st.st_mode) ? hide(view, path, err) : 0;
+	(void)error_errno(
+		err, BLAME_HOST, fd < 0 ? -fd : errno,
+		"cannot look at %s of the host, which may be a socket that the builder %s "
+		"must not see",
+		path, view->plan->request->builder->name);
+	return error_hint(
+		err, "end who listens there (try: ss -xlp), or use \"base\": \"minimal\" in %s",
+		view->plan->request->builder->file);
 }
 
 /* Those that a service listens on now, in the host's network: a socket that can be seen can be

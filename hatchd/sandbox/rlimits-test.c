@@ -57,30 +57,67 @@ static void sets_what_a_definition_says(void)
 	check(in_child(&limits, RLIMIT_CORE).rlim_max == 0);
 }
 
-static void refuses_what_this_process_could_not_pass_on(void)
+static void refuses_what_the_service_could_not_pass_on(void)
 {
 	struct builder builder = { .name = (char *)"b", .file = (char *)"/etc/b.json" };
 	struct error err = { 0 };
-	struct rlimit files;
+	struct rlimits own;
+	struct rlimit *files = &own.of[RLIMIT_NOFILE];
 
-	check(getrlimit(RLIMIT_NOFILE, &files) == 0);
-	check(rlimits_check(&builder, &err) == 0);
-	builder.limits.rlimits[RLIMIT_NOFILE] = (struct rlimit_setting){ files.rlim_max,
-		                                                         files.rlim_max, true };
-	check(rlimits_check(&builder, &err) == 0);
+	check(rlimits_read(&own) == 0);
+	check(rlimits_check(&builder, &own, &err) == 0);
+	builder.limits.rlimits[RLIMIT_NOFILE] = (struct rlimit_setting){ files->rlim_max,
+		                                                         files->rlim_max, true };
+	check(rlimits_check(&builder, &own, &err) == 0);
 	builder.limits.rlimits[RLIMIT_NOFILE].hard++;
-	check(rlimits_check(&builder, &err) == -EPERM);
+	check(rlimits_check(&builder, &own, &err) == -EPERM);
 	check(err.blame == BLAME_POLICY && strstr(err.text, "limits.rlimits.nofile") != NULL);
 	check(strstr(err.text, "/etc/b.json") != NULL && strstr(err.hint, "LimitNOFILE=") != NULL);
+	/* Not known: nothing to complain about. */
+	check(rlimits_check(&builder, NULL, &err) == 0);
 	/* Not set by the definition: not its fault. */
 	builder.limits.rlimits[RLIMIT_NOFILE].set = false;
-	check(rlimits_check(&builder, &err) == 0);
+	check(rlimits_check(&builder, &own, &err) == 0);
+}
+
+static const struct rlimit_row *find_row(const char *name)
+{
+	const struct rlimit_row *row;
+
+	for (size_t i = 0; (row = rlimits_row(i)); i++)
+		if (strcmp(row->name, name) == 0)
+			return row;
+	abort();
+}
+
+static void tells_who_said_what_a_builder_is_given(void)
+{
+	const struct rlimit_row *row = find_row("nofile");
+	struct limits limits = { 0 };
+	struct rlimits service;
+	struct rlimit_given given;
+
+	for (size_t i = 0; i < ARRAY_SIZE(service.of); i++)
+		service.of[i] = (struct rlimit){ RLIM_INFINITY, RLIM_INFINITY };
+	given = rlimits_given(row, &limits, &service);
+	check(given.soft == 1024 && given.hard == 524288 && given.origin == RLIMIT_OF_HATCHD);
+	service.of[RLIMIT_NOFILE].rlim_max = 524287;
+	given = rlimits_given(row, &limits, &service);
+	check(given.soft == 1024 && given.hard == 524287 && given.origin == RLIMIT_OF_SERVICE);
+	service.of[RLIMIT_NOFILE].rlim_max = 1000;
+	given = rlimits_given(row, &limits, &service);
+	check(given.soft == 1000 && given.hard == 1000 && given.origin == RLIMIT_OF_SERVICE);
+	check(rlimits_given(row, &limits, NULL).hard == 524288);
+	limits.rlimits[RLIMIT_NOFILE] = (struct rlimit_setting){ 10, 20, true };
+	given = rlimits_given(row, &limits, &service);
+	check(given.soft == 10 && given.hard == 20 && given.origin == RLIMIT_OF_DEFINITION);
 }
 
 static const struct unit_case cases[] = {
 	CASE(sets_its_own_table_without_a_definition),
 	CASE(sets_what_a_definition_says),
-	CASE(refuses_what_this_process_could_not_pass_on),
+	CASE(refuses_what_the_service_could_not_pass_on),
+	CASE(tells_who_said_what_a_builder_is_given),
 };
 
 UNIT_MAIN(cases)

@@ -3,87 +3,93 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <sys/resource.h>
+#include <stdio.h>
 
 #include "lib/base/cleanup.h"
 
 _Static_assert(RLIM_INFINITY == UINT64_MAX, "\"unlimited\" of a definition is the kernel's");
 
-static const struct rlimit_row {
-	const char *key;     /* of limits.rlimits */
-	const char *setting; /* of the unit, systemd.exec(5); NULL: no definition can set it */
-	int resource;
-	rlim_t soft, hard;
-} rows[] = {
-	{ "as", "LimitAS=", RLIMIT_AS, RLIM_INFINITY, RLIM_INFINITY },
-	{ "core", "LimitCORE=", RLIMIT_CORE, 0, 0 },
-	{ "cpu", "LimitCPU=", RLIMIT_CPU, RLIM_INFINITY, RLIM_INFINITY },
-	{ "data", "LimitDATA=", RLIMIT_DATA, RLIM_INFINITY, RLIM_INFINITY },
-	{ "fsize", "LimitFSIZE=", RLIMIT_FSIZE, RLIM_INFINITY, RLIM_INFINITY },
-	{ "memlock", "LimitMEMLOCK=", RLIMIT_MEMLOCK, 64 << 10, 64 << 10 },
-	{ "msgqueue", "LimitMSGQUEUE=", RLIMIT_MSGQUEUE, 0, 0 },
-	{ "nofile", "LimitNOFILE=", RLIMIT_NOFILE, 1024, 524288 },
-	{ "nproc", "LimitNPROC=", RLIMIT_NPROC, RLIM_INFINITY, RLIM_INFINITY },
-	{ "sigpending", "LimitSIGPENDING=", RLIMIT_SIGPENDING, 4096, 4096 },
-	{ "stack", "LimitSTACK=", RLIMIT_STACK, 8 << 20, RLIM_INFINITY },
-	{ "nice", NULL, RLIMIT_NICE, 0, 0 },
-	{ "rtprio", NULL, RLIMIT_RTPRIO, 0, 0 },
+static const struct rlimit_row rows[] = {
+	{ "as", "LimitAS", RLIMIT_AS, RLIM_INFINITY, RLIM_INFINITY },
+	{ "core", "LimitCORE", RLIMIT_CORE, 0, 0 },
+	{ "cpu", "LimitCPU", RLIMIT_CPU, RLIM_INFINITY, RLIM_INFINITY },
+	{ "data", "LimitDATA", RLIMIT_DATA, RLIM_INFINITY, RLIM_INFINITY },
+	{ "fsize", "LimitFSIZE", RLIMIT_FSIZE, RLIM_INFINITY, RLIM_INFINITY },
+	{ "memlock", "LimitMEMLOCK", RLIMIT_MEMLOCK, 64 << 10, 64 << 10 },
+	{ "msgqueue", "LimitMSGQUEUE", RLIMIT_MSGQUEUE, 0, 0 },
+	{ "nofile", "LimitNOFILE", RLIMIT_NOFILE, 1024, 524288 },
+	{ "nproc", "LimitNPROC", RLIMIT_NPROC, RLIM_INFINITY, RLIM_INFINITY },
+	{ "sigpending", "LimitSIGPENDING", RLIMIT_SIGPENDING, 4096, 4096 },
+	{ "stack", "LimitSTACK", RLIMIT_STACK, 8 << 20, RLIM_INFINITY },
+	/* These no definition can set. */
+	{ "nice", "LimitNICE", RLIMIT_NICE, 0, 0 },
+	{ "rtprio", "LimitRTPRIO", RLIMIT_RTPRIO, 0, 0 },
 };
 
-int rlimits_check(const struct builder *builder, struct error *err)
+const struct rlimit_row *rlimits_row(size_t i)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		const struct rlimit_setting *setting = &builder->limits.rlimits[rows[i].resource];
-		struct rlimit now;
+	return i < ARRAY_SIZE(rows) ? &rows[i] : NULL;
+}
 
-		if (!setting->set)
-			continue;
-		if (getrlimit((__rlimit_resource_t)rows[i].resource, &now) < 0)
-			return error_errno(err, BLAME_HOST, errno, "cannot read a resource limit");
-		if (setting->hard <= now.rlim_max)
-			continue;
-		(void)error_set(err, BLAME_POLICY, EPERM,
-		                "limits.rlimits.%s of the builder %s (%s) is above the %" PRIu64
-		                " that hatchd itself may have",
-		                rows[i].key, builder->name, builder->file, (uint64_t)now.rlim_max);
-		return error_hint(err, "lower it, or set %s in a drop-in of hatchd@.service",
-		                  rows[i].setting);
+int rlimits_read(struct rlimits *ret)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(ret->of); i++)
+		if (getrlimit((__rlimit_resource_t)i, &ret->of[i]) < 0)
+			return -errno;
+	return 0;
+}
+
+static int fail(const struct builder *builder, const struct rlimit_row *row, uint64_t most,
+                struct error *err)
+{
+	char key[64];
+	struct error why;
+
+	(void)snprintf(key, sizeof(key), "limits.rlimits.%s", row->name);
+	(void)error_set(&why, BLAME_POLICY, EPERM,
+	                "it is above the %" PRIu64 " that hatchd itself may have", most);
+	(void)error_hint(&why, "lower it, or set %s= in a drop-in of hatchd@.service",
+	                 row->setting);
+	(void)builder_fail(builder, key, POSITION_OF_KEY, key, &why, err);
+	err->blame = BLAME_POLICY;
+	return -EPERM;
+}
+
+int rlimits_check(const struct builder *builder, const struct rlimits *service, struct error *err)
+{
+	for (size_t i = 0; service && i < ARRAY_SIZE(rows); i++) {
+		const struct rlimit_setting *said = &builder->limits.rlimits[rows[i].resource];
+		rlim_t most = service->of[rows[i].resource].rlim_max;
+
+		if (said->set && said->hard > most)
+			return fail(builder, &rows[i], most, err);
 	}
 	return 0;
 }
 
-bool rlimits_given(const struct limits *limits, size_t row, struct rlimit_given *ret)
+struct rlimit_given rlimits_given(const struct rlimit_row *row, const struct limits *limits,
+                                  const struct rlimits *service)
 {
-	const struct rlimit_setting *setting;
+	const struct rlimit_setting *said = &limits->rlimits[row->resource];
+	uint64_t most = service ? service->of[row->resource].rlim_max : UINT64_MAX;
+	uint64_t hard = row->hard < most ? row->hard : most;
 
-	if (row >= ARRAY_SIZE(rows))
-		return false;
-	setting = &limits->rlimits[rows[row].resource];
-	*ret = (struct rlimit_given){ .name = rows[row].key,
-		                      .soft = setting->set ? setting->soft : rows[row].soft,
-		                      .hard = setting->set ? setting->hard : rows[row].hard };
-	return true;
-}
-
-static int set_limit(__rlimit_resource_t resource, const struct rlimit_given *given)
-{
-	struct rlimit now, want = { given->soft, given->hard };
-
-	if (getrlimit(resource, &now) < 0)
-		return -errno;
-	if (want.rlim_max > now.rlim_max)
-		want.rlim_max = now.rlim_max;
-	if (want.rlim_cur > want.rlim_max)
-		want.rlim_cur = want.rlim_max;
-	return setrlimit(resource, &want) < 0 ? -errno : 0;
+	if (said->set)
+		return (struct rlimit_given){ said->soft, said->hard, RLIMIT_OF_DEFINITION };
+	return (struct rlimit_given){ row->soft < hard ? row->soft : hard, hard,
+		                      hard < row->hard ? RLIMIT_OF_SERVICE : RLIMIT_OF_HATCHD };
 }
 
 int rlimits_set(const struct limits *limits)
 {
-	struct rlimit_given given;
-	int r = 0;
+	struct rlimits service;
+	int r = rlimits_read(&service);
 
-	for (size_t i = 0; r == 0 && rlimits_given(limits, i, &given); i++)
-		r = set_limit((__rlimit_resource_t)rows[i].resource, &given);
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(rows); i++) {
+		struct rlimit_given given = rlimits_given(&rows[i], limits, &service);
+		struct rlimit want = { given.soft, given.hard };
+
+		r = setrlimit((__rlimit_resource_t)rows[i].resource, &want) < 0 ? -errno : 0;
+	}
 	return r;
 }

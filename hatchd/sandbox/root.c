@@ -63,7 +63,7 @@ static int mount_image(const struct builder *builder, int file_fd, const char *t
 }
 
 int root_open(const struct config *config, const struct builder *builder, int *ret_fd,
-              struct error *err)
+              struct stat *ret, struct error *err)
 {
 	cleanup_fd int fd = -1;
 	const char *type;
@@ -71,6 +71,8 @@ int root_open(const struct config *config, const struct builder *builder, int *r
 
 	if (r < 0 || fd < 0)
 		return r;
+	if (ret && fstat(fd, ret) < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot look at %s", builder->root.path);
 	if (type) {
 		r = mount_image(builder, fd, type, err);
 		if (r < 0)

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "hatchd/request/credentials.h"
@@ -82,10 +83,12 @@ int sandbox_terminate(const struct sandbox *sandbox);
  * who has the descriptor sees it, and gone with the last who has it; root.c
  *
  * ret_fd  not set for ROOT_SYSTEM
+ * ret     what fstat(2) says of the tree, or of the image's file; may be NULL; not set for
+ *         ROOT_SYSTEM
  * Errors  BLAME_HOST: as of builder_open_root() and builder_check_root(), and what the kernel says
  */
 int root_open(const struct config *config, const struct builder *builder, int *ret_fd,
-              struct error *err);
+              struct stat *ret, struct error *err);
 
 /* view_enter - make the view and pivot into it; view.c. In the new mount namespace, with
  * capabilities over it */

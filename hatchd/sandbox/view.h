@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <stdbool.h>
@@ -42,6 +43,13 @@ static inline bool view_has_own_root(const struct view *view)
  * rights to the host. Returns an O_PATH descriptor or -errno
  */
 int view_open(int root_fd, const char *path, uint64_t flags);
+
+/* view_is_missing - of what view_open() returned: is nothing there? What cannot be opened for any
+ * other reason now may be seen later */
+static inline bool view_is_missing(int fd)
+{
+	return fd == -ENOENT || fd == -ENOTDIR;
+}
 
 /* view_make_directory - make it and its parents; what is there already may be part of a bind. 0 or
  * -errno */

@@ -26,12 +26,7 @@ enum {
 	DEPTH_MAX = 64, /* of groups below ours, and of our recursion */
 };
 
-static const struct cgroup no_cgroup = {
-	.dir_fd = -1,
-	.kill_fd = -1,
-	.events_fd = -1,
-	.parent_fd = -1,
-};
+static const struct cgroup no_cgroup = CGROUP_NONE;
 
 void cgroup_done(struct cgroup *cgroup)
 {

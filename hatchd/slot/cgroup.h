@@ -19,6 +19,12 @@ struct cgroup {
 
 #define cleanup_cgroup cleanup_(cgroup_done)
 
+/* A struct cgroup without anything open. */
+#define CGROUP_NONE                                                           \
+	{                                                                     \
+		.dir_fd = -1, .kill_fd = -1, .events_fd = -1, .parent_fd = -1 \
+	}
+
 /* cgroup_own_path - the cgroup v2 group of this process as an absolute path below the mount of
  * cgroup2 */
 int cgroup_own_path(char ret[CGROUP_PATH_MAX], struct error *err);

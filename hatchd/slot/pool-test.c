@@ -712,22 +712,35 @@ struct cleared {
 	size_t n_calls;
 	const struct build_user *user;
 	struct slot_record record;
-	int scratch_fd;
 	int result;
 };
 
-static int note_clear(void *context, const struct build_user *user, int scratch_fd,
-                      const struct slot_record *record, struct error *err)
+static int clear_left(struct pool *pool, const struct build_user *user, struct cleared *cleared,
+                      struct error *err)
 {
-	struct cleared *cleared = context;
+	cleanup_(slot_abandon) struct slot slot = { .lock_fd = -1 };
+	int r = pool_take_left(pool, user, &slot, &cleared->record, err);
 
+	if (r <= 0)
+		return r;
 	cleared->n_calls++;
 	cleared->user = user;
-	cleared->record = *record;
-	cleared->scratch_fd = scratch_fd;
 	if (cleared->result < 0)
 		return error_set(err, BLAME_HOST, -cleared->result, "cannot clear %s", user->name);
-	return 0;
+	return slot_write_record(&slot, &(struct slot_record){ 0 }, err);
+}
+
+/* As the sweeper goes through them: the first error counts, the others are tried all the same. */
+static int sweep(struct pool *pool, struct cleared *cleared, struct error *err)
+{
+	int first = 0;
+
+	for (size_t i = 0; i < pool->n_users; i++) {
+		int r = clear_left(pool, &pool->users[i], cleared, first == 0 ? err : NULL);
+
+		first = first < 0 ? first : r;
+	}
+	return first;
 }
 
 static void a_killed_holders_slot_is_swept_before_it_is_used_again(void)
@@ -742,24 +755,24 @@ static void a_killed_holders_slot_is_swept_before_it_is_used_again(void)
 
 	check(hear(&child, 5000) == 'h');
 	/* While it lives, nothing of it is touched. */
-	check(pool_sweep(&pool, note_clear, &cleared, &err) == 0 && cleared.n_calls == 0);
+	check(sweep(&pool, &cleared, &err) == 0 && cleared.n_calls == 0);
 	kill_child(&child);
 	check(try_slot(&pool, &slot, &n_ahead) == 0);
 	check(lock_size("hatch1") > 0);
 
 	/* What could not be cleared stays recorded, and the slot stays out of use. */
-	check(pool_sweep(&pool, note_clear, &cleared, &err) == -EIO && cleared.n_calls == 1);
+	check(sweep(&pool, &cleared, &err) == -EIO && cleared.n_calls == 1);
 	check(strcmp(err.text, "cannot clear hatch1") == 0);
 	check(try_slot(&pool, &slot, &n_ahead) == 0);
 	cleared.result = 0;
-	check(pool_sweep(&pool, note_clear, &cleared, &err) == 0 && cleared.n_calls == 2);
-	check(cleared.user == &users[0] && cleared.scratch_fd == pool.scratch_fd);
+	check(sweep(&pool, &cleared, &err) == 0 && cleared.n_calls == 2);
+	check(cleared.user == &users[0]);
 	check(strcmp(cleared.record.scratch, record.scratch) == 0);
 	check(strcmp(cleared.record.cgroup, record.cgroup) == 0);
 	check(lock_size("hatch1") == 0);
 	check(try_slot(&pool, &slot, &n_ahead) == 1);
 	slot_done(&slot);
-	check(pool_sweep(&pool, note_clear, &cleared, &err) == 0 && cleared.n_calls == 2);
+	check(sweep(&pool, &cleared, &err) == 0 && cleared.n_calls == 2);
 	pool_done(&pool);
 }
 
@@ -775,11 +788,11 @@ static void a_unit_of_a_killed_holder_is_free_when_its_slot_is_cleared(void)
 	check(slot_write_record(&slot, &record, NULL) == 0);
 	slot_abandon(&slot);
 	check(strcmp(try_needs(&pool, 0, 1, &none), "board") == 0);
-	check(pool_sweep(&pool, note_clear, &cleared, NULL) == -EIO);
+	check(sweep(&pool, &cleared, NULL) == -EIO);
 	check(strcmp(try_needs(&pool, 0, 1, &none), "board") == 0);
 	check(strcmp(try_needs(&pool, 2, 0, &other), "") == 0); /* the others are there */
 	cleared.result = 0;
-	check(pool_sweep(&pool, note_clear, &cleared, NULL) == 0);
+	check(sweep(&pool, &cleared, NULL) == 0);
 	check(strcmp(try_needs(&pool, 0, 1, &slot), "") == 0);
 	slot_done(&slot);
 	slot_done(&other);
@@ -801,7 +814,7 @@ static void a_swept_slot_wakes_who_waits(void)
 	check(try_slot(&waiting, &slot, &n_ahead) == 0);
 	change = (struct pollfd){ .fd = waiting.change_fd, .events = POLLIN };
 	check(poll(&change, 1, 0) == 0);
-	check(pool_sweep(&pool, note_clear, &cleared, NULL) == 0 && cleared.n_calls == 1);
+	check(sweep(&pool, &cleared, NULL) == 0 && cleared.n_calls == 1);
 	check(poll(&change, 1, 0) == 1);
 	check(try_slot(&waiting, &slot, &n_ahead) == 1);
 	slot_done(&slot);
@@ -822,7 +835,7 @@ static void an_abandoned_slot_keeps_its_record(void)
 	slot_abandon(&slot);
 	check(slot.lock_fd == -1);
 	check(try_slot(&pool, &slot, &n_ahead) == 0);
-	check(pool_sweep(&pool, note_clear, &cleared, NULL) == 0 && cleared.n_calls == 1);
+	check(sweep(&pool, &cleared, NULL) == 0 && cleared.n_calls == 1);
 	check(try_slot(&pool, &slot, &n_ahead) == 1);
 	slot_done(&slot);
 	pool_done(&pool);
@@ -844,7 +857,7 @@ static void one_slot_that_cannot_be_swept_does_not_stop_the_others(void)
 	check(pwrite(slots[0].lock_fd, "rubbish", 7, 0) == 7);
 	slot_abandon(&slots[0]);
 	slot_abandon(&slots[1]);
-	check(pool_sweep(&pool, note_clear, &cleared, &err) == -EBADMSG);
+	check(sweep(&pool, &cleared, &err) == -EBADMSG);
 	check(strstr(err.text, "hatch1"));
 	check(cleared.n_calls == 1 && cleared.user == &users[1]);
 	check(lock_size("hatch1") > 0 && lock_size("hatch2") == 0);
@@ -889,7 +902,7 @@ static void reads_records_strictly(void)
 		check(try_slot(&pool, &slot, &n_ahead) == 1);
 		check(fd_write_full(slot.lock_fd, rows[i].text, strlen(rows[i].text)) == 0);
 		slot_abandon(&slot);
-		r = pool_sweep(&pool, note_clear, &cleared, NULL);
+		r = sweep(&pool, &cleared, NULL);
 		check(r == (rows[i].ok ? 0 : -EBADMSG));
 		check(cleared.n_calls == rows[i].ok);
 		check(strcmp(cleared.record.scratch, rows[i].scratch) == 0);
@@ -913,7 +926,7 @@ static void writes_records_of_every_length(void)
 	check(try_slot(&pool, &slot, &n_ahead) == 1);
 	check(slot_write_record(&slot, &longest, NULL) == 0);
 	slot_abandon(&slot);
-	check(pool_sweep(&pool, note_clear, &cleared, NULL) == 0);
+	check(sweep(&pool, &cleared, NULL) == 0);
 	check(strcmp(cleared.record.cgroup, longest.cgroup) == 0);
 
 	/* A shorter one over it, and then none. */
@@ -1192,8 +1205,7 @@ static bool pool_is_clean(void)
 	uint64_t n_ahead = 0;
 	size_t n_taken = 0;
 
-	if (pool_sweep(&pool, note_clear, &cleared, NULL) < 0 ||
-	    pool_join(&pool, QUEUE_MAX, NULL) < 0)
+	if (sweep(&pool, &cleared, NULL) < 0 || pool_join(&pool, QUEUE_MAX, NULL) < 0)
 		return false;
 	set_needs(&pool, 2, 1); /* all there are */
 	while (n_taken < ARRAY_SIZE(users) && try_slot(&pool, &slots[n_taken], &n_ahead) > 0) {

@@ -476,54 +476,25 @@ int pool_has_left(struct pool *pool, struct error *err)
 	return 0;
 }
 
-static int take_left_slot(const struct pool *pool, const struct build_user *user, struct slot *ret,
-                          struct error *err)
+int pool_take_left(const struct pool *pool, const struct build_user *user, struct slot *ret,
+                   struct slot_record *ret_record, struct error *err)
 {
+	/* If anything fails, what is recorded must stay so. */
+	cleanup_(slot_abandon) struct slot slot = { .lock_fd = -1 };
 	cleanup_fd int guard_fd = -1;
 	int r = says_something(pool, user, err);
 
 	if (r <= 0)
 		return r;
 	r = queue_guard(pool, &guard_fd, err);
-	return r < 0 ? r : take_slot(pool, user, true, ret, err);
-}
-
-static int sweep_slot(const struct pool *pool, const struct build_user *user,
-                      int (*clear)(void *context, const struct build_user *user, int scratch_fd,
-                                   const struct slot_record *record, struct error *err),
-                      void *context, struct error *err)
-{
-	/* If anything fails, what is recorded must stay so. */
-	cleanup_(slot_abandon) struct slot slot = { .lock_fd = -1 };
-	struct slot_record record;
-	int r;
-
-	r = take_left_slot(pool, user, &slot, err);
+	if (r == 0)
+		r = take_slot(pool, user, true, &slot, err);
 	if (r <= 0)
 		return r;
-	r = read_record(&slot, &record, err);
+	r = read_record(&slot, ret_record, err);
 	if (r < 0)
 		return r;
-	r = clear(context, user, pool->scratch_fd, &record, err);
-	if (r < 0)
-		return r;
-	return forget_record(&slot, err);
-}
-
-int pool_sweep(struct pool *pool,
-               int (*clear)(void *context, const struct build_user *user, int scratch_fd,
-                            const struct slot_record *record, struct error *err),
-               void *context, struct error *err)
-{
-	int first = 0;
-
-	for (size_t i = 0; i < pool->n_users; i++) {
-		struct error later;
-		int r = sweep_slot(pool, &pool->users[i], clear, context,
-		                   first == 0 ? err : &later);
-
-		if (first == 0)
-			first = r;
-	}
-	return first;
+	*ret = slot;
+	slot = (struct slot){ .lock_fd = -1 };
+	return 1;
 }

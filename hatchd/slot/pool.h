@@ -100,14 +100,12 @@ int slot_write_record(const struct slot *slot, const struct slot_record *record,
 int pool_has_left(struct pool *pool, struct error *err);
 
 /*
- * pool_sweep - find slots whose holder died without cleaning up, and have them cleared
+ * pool_take_left - take the slot of a user whose holder died without cleaning up
  *
- * For each lock that is free but has content: lock, clear(), and only if that returned 0 forget the
- * content. Also called for a slot just taken whose content is not empty: pool_try() hands out only
- * empty ones and leaves the others to the sweep. Errors   the first failure of clear() or of the
- * file system; the others are tried all the same
+ * pool_try() hands out only slots that say nothing, and leaves the others to this. What the record
+ * names is to be cleared, and forgotten with an empty slot_write_record(); with slot_abandon() it
+ * is left to the next.
+ * Returns  1, *ret and what its holder had made; 0, there is none; or a negative errno
  */
-int pool_sweep(struct pool *pool,
-               int (*clear)(void *context, const struct build_user *user, int scratch_fd,
-                            const struct slot_record *record, struct error *err),
-               void *context, struct error *err);
+int pool_take_left(const struct pool *pool, const struct build_user *user, struct slot *ret,
+                   struct slot_record *ret_record, struct error *err);

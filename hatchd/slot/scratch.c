@@ -10,7 +10,6 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "hatchd/sandbox/mount.h"
@@ -38,20 +37,19 @@ static const struct part {
 	size_t fd_offset;
 	mode_t mode;
 	enum owner owner;
+	bool of_builder; /* who may have written into it */
 	bool of_tops;
 } parts[] = {
-	{ "upper", offsetof(struct scratch, upper_fd), 01775, OWNER_GROUP },
+	{ "upper", offsetof(struct scratch, upper_fd), 01775, OWNER_GROUP, .of_builder = true },
 	{ "work", offsetof(struct scratch, work_fd), 0700, OWNER_US },
-	{ "outputs", offsetof(struct scratch, outputs_fd), 01775, OWNER_GROUP },
-	{ "build", offsetof(struct scratch, build_fd), 0700, OWNER_USER },
-	{ "tmp", offsetof(struct scratch, tmp_fd), 01777, OWNER_US },
+	{ "outputs", offsetof(struct scratch, outputs_fd), 01775, OWNER_GROUP, .of_builder = true },
+	{ "build", offsetof(struct scratch, build_fd), 0700, OWNER_USER, .of_builder = true },
+	{ "tmp", offsetof(struct scratch, tmp_fd), 01777, OWNER_US, .of_builder = true },
 	{ "root", offsetof(struct scratch, root_fd), 0700, OWNER_US },
-	{ "tops", offsetof(struct scratch, tops_fd), 0700, OWNER_USER, true },
-	{ "works", offsetof(struct scratch, works_fd), 0700, OWNER_US, true },
+	{ "tops", offsetof(struct scratch, tops_fd), 0700, OWNER_USER, .of_builder = true,
+	  .of_tops = true },
+	{ "works", offsetof(struct scratch, works_fd), 0700, OWNER_US, .of_tops = true },
 };
-
-/* What the build user may have written into. */
-static const char *const builder_parts[] = { "upper", "outputs", "build", "tmp", "tops" };
 
 static int *part_fd(struct scratch *scratch, const struct part *part)
 {
@@ -144,6 +142,23 @@ int scratch_create(int parent_fd, const char *name, const struct account *accoun
 	return 0;
 }
 
+bool scratch_open_left(int parent_fd, const char *name, struct scratch *ret)
+{
+	struct scratch scratch = SCRATCH_NONE;
+
+	scratch.parent_fd = parent_fd;
+	memcpy(scratch.name, name, sizeof(scratch.name));
+	scratch.dir_fd = open_directory(parent_fd, name);
+	if (scratch.dir_fd < 0)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+		if (parts[i].of_builder)
+			*part_fd(&scratch, &parts[i]) = open_directory(scratch.dir_fd,
+			                                               parts[i].name);
+	*ret = scratch;
+	return true;
+}
+
 void scratch_done(struct scratch *scratch)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
@@ -152,14 +167,13 @@ void scratch_done(struct scratch *scratch)
 	fd_closep(&scratch->place_fd);
 }
 
-int scratch_clear(const struct scratch *scratch, struct error *err)
+int scratch_clear(struct scratch *scratch, struct error *err)
 {
-	const int fds[] = { scratch->upper_fd, scratch->outputs_fd, scratch->build_fd,
-		            scratch->tmp_fd, scratch->tops_fd };
 	int result = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
-		int r = fds[i] < 0 ? 0 : tree_remove_children(fds[i], err);
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		int fd = *part_fd(scratch, &parts[i]);
+		int r = fd < 0 || !parts[i].of_builder ? 0 : tree_remove_children(fd, err);
 
 		result = result < 0 ? result : r;
 	}
@@ -171,47 +185,8 @@ int scratch_remove(int parent_fd, const char *name, struct error *err)
 	cleanup_fd int dir_fd = open_directory(parent_fd, name);
 
 	/* What is not empty or not there is for tree_remove() to judge. */
-	for (size_t i = 0; dir_fd >= 0 && i < ARRAY_SIZE(builder_parts); i++)
-		(void)unlinkat(dir_fd, builder_parts[i], AT_REMOVEDIR);
+	for (size_t i = 0; dir_fd >= 0 && i < ARRAY_SIZE(parts); i++)
+		if (parts[i].of_builder)
+			(void)unlinkat(dir_fd, parts[i].name, AT_REMOVEDIR);
 	return tree_remove(parent_fd, name, err);
-}
-
-/* The child of scratch_clear_leftover(): opens the parts with its parent's rights, then has none.
- */
-static int clear_as_builder(int dir_fd, const struct account *account)
-{
-	int fds[ARRAY_SIZE(builder_parts)], result = 0;
-	struct error err = { 0 };
-
-	for (size_t i = 0; i < ARRAY_SIZE(builder_parts); i++)
-		fds[i] = open_directory(dir_fd, builder_parts[i]);
-	if (privilege_become(account, &err) < 0)
-		return -1;
-	for (size_t i = 0; i < ARRAY_SIZE(builder_parts); i++)
-		if (fds[i] >= 0 && tree_remove_children(fds[i], &err) < 0)
-			result = -1;
-	return result;
-}
-
-int scratch_clear_leftover(int parent_fd, const char *name, const struct account *account,
-                           struct error *err)
-{
-	cleanup_fd int dir_fd = open_directory(parent_fd, name);
-	int status;
-	pid_t pid;
-
-	if (dir_fd < 0 && errno == ENOENT)
-		return 0;
-	if (dir_fd < 0)
-		return error_errno(err, BLAME_HOST, errno, "cannot open the leftover scratch %s",
-		                   name);
-	pid = fork();
-	if (pid < 0)
-		return error_errno(err, BLAME_HOST, errno, "cannot fork");
-	if (pid == 0)
-		_exit(clear_as_builder(dir_fd, account) < 0);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	/* If the child failed, the rest says so: it removes what is left, or names it. */
-	return scratch_remove(parent_fd, name, err);
 }

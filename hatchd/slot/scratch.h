@@ -62,6 +62,15 @@ int scratch_create(int parent_fd, const char *name, const struct account *accoun
 /* scratch_is_full - has the builder no room left, as far as a file system holds the limit? */
 bool scratch_is_full(const struct scratch *scratch);
 
+/*
+ * scratch_open_left - open of the scratch of an instance that died what scratch_clear() takes
+ *
+ * Needs CAP_DAC_OVERRIDE, for what is the build user's alone. What cannot be opened is left to
+ * scratch_remove(), to remove or to name.
+ * Returns  true, and *ret to be released; false, there is none
+ */
+bool scratch_open_left(int parent_fd, const char *name, struct scratch *ret);
+
 /* scratch_done - close the descriptors; the directory stays */
 void scratch_done(struct scratch *scratch);
 
@@ -71,7 +80,7 @@ void scratch_done(struct scratch *scratch);
  *
  * Called in a process that has become the build user.
  */
-int scratch_clear(const struct scratch *scratch, struct error *err);
+int scratch_clear(struct scratch *scratch, struct error *err);
 
 /*
  * scratch_remove - remove what is left of parent_fd/name after scratch_clear()
@@ -80,10 +89,3 @@ int scratch_clear(const struct scratch *scratch, struct error *err);
  * Errors  BLAME_HOST, naming what stays; the caller keeps the name for the next instance
  */
 int scratch_remove(int parent_fd, const char *name, struct error *err);
-
-/*
- * scratch_clear_leftover - remove the scratch of an instance that died: a child becomes the build
- * user and does what scratch_clear() does, then the rest is removed
- */
-int scratch_clear_leftover(int parent_fd, const char *name, const struct account *account,
-                           struct error *err);

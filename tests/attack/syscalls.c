@@ -3,6 +3,7 @@
 #include "attack.h"
 
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
@@ -110,12 +111,13 @@ static void expect_plain(const char *path, const char *what)
 
 	if (stat(path, &st) == 0 && (st.st_mode & (S_ISUID | S_ISGID)))
 		broke("%s made mode %04o", what, st.st_mode & 07777);
-	(void)unlink(path);
+	(void)remove(path);
 }
 
 /* OP7, E7: no way to a set-id bit */
 static void set_id_files_cannot_be_made(void)
 {
+	const struct open_how how = { .flags = O_RDWR | O_CREAT | O_CLOEXEC, .mode = 04755 };
 	int fd = open("file", O_RDWR | O_CREAT | O_CLOEXEC, 0755);
 
 	expect(fd >= 0, "a file of our own can be made");
@@ -131,10 +133,15 @@ static void set_id_files_cannot_be_made(void)
 	refused("creat", syscall(SYS_creat, "created", 04755));
 	refused("mknod", mknod("made", S_IFREG | 06755, 0));
 	refused("mknod (by number)", syscall(SYS_mknod, "made", S_IFREG | 02755, 0));
+	refused("openat2", syscall(SYS_openat2, AT_FDCWD, "opened2", &how, sizeof(how)));
 	refused("O_TMPFILE", open(".", O_TMPFILE | O_RDWR | O_CLOEXEC, 04755));
 	expect_plain("opened", "open");
 	expect_plain("created", "creat");
 	expect_plain("made", "mknod");
+	expect_plain("opened2", "openat2");
+	/* Of a directory the kernel itself leaves them out. */
+	expect(mkdir("directory", 06755) == 0, "a directory of our own can be made");
+	expect_plain("directory", "mkdir");
 	/* What ordinary programs do still works. */
 	expect(close(open("plain", O_RDWR | O_CREAT | O_CLOEXEC, 0755)) == 0 &&
 	               chmod("plain", 0700) == 0,

@@ -649,6 +649,30 @@ def test_a_private_network_reaches_a_port_of_the_loopback_and_no_other():
     assert result.stdout == b"here\nrefused\n", result
 
 
+def parent_of(pid):
+    return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+
+
+# Without a cgroup that could be killed; init ends with the monitor, and everything in the sandbox with init.
+def test_after_runs_once_the_builder_of_a_killed_server_is_gone():
+    note = pathlib.Path(server.dir, "note")
+    after = pathlib.Path(server.dir, "bin", "after")
+    after.write_text(f"#!/bin/sh\necho $HATCH_RESULT $(pgrep -cfx 'sleep 4713') >{note}\n")
+    after.chmod(0o755)
+    server.builder("held", "echo begun; sleep 4713", after={"command": [str(after)]})
+    with hatchwire.Connection(server.socket) as client:
+        client.receive()
+        client.send({"type": "request", "version": 1, "builder": "held"})
+        client.receive_until("stdout")
+        assert not note.exists(), "after ran while the builder did"
+        [monitor] = [pid for pid in server.instances() if parent_of(pid) == server.process.pid]
+        os.kill(monitor, signal.SIGKILL)
+        server.wait_idle()
+    assert note.read_text() == "killed 0\n", note.read_text()
+    assert server.request("echo").code == 0  # and clears what the killed one left
+    server.wait_idle()
+
+
 def test_a_credential_that_is_missing_is_told():
     result = server.request("lacks")
     assert result.error == "server-failed" and "no credential `other`" in result.last["message"], result

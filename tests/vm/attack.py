@@ -118,7 +118,11 @@ class Instance:
         children = [p for p in all_of_them if p.parent == self.monitor.pid]
         inits = [p for p in children if len(p.numbers) > 1]
         self.init = inits[0] if inits else None
-        speakers = [p for p in children if not p.uids & uids]
+        others = [p for p in children if not p.uids & uids]
+        speakers = [p for p in others if p.uids != {0}]
+        # The steward, and the sweeper; what they have forked.
+        self.roots = [p for p in others if p.uids == {0}]
+        self.theirs = [p for p in all_of_them if p.parent in [root.pid for root in self.roots]]
         # The packer, the cleaner, and the tap where there is one.
         self.helpers = [p for p in children if p.uids & uids and len(p.numbers) == 1]
         self.builders = [p for p in all_of_them if self.init and p.parent == self.init.pid]

@@ -265,7 +265,7 @@ def test_a_client_may_go_away_while_it_waits_or_is_sent_its_outputs(m):
     check_equal(pathlib.Path(f"/var/lib/hatch/pool/{user}").stat().st_size, 0, "bytes in the lock")
 
 
-# verify_program: what was checked is what is run, however long the request waited in between
+# equip: what was checked is what is run, however long the request waited in between
 def test_a_program_that_was_replaced_while_the_request_waited_is_not_run(m):
     attack.write_small_pool(m)
     m.write_builder("wait", "echo here; sleep 600")
@@ -284,6 +284,18 @@ def test_a_program_that_was_replaced_while_the_request_waited_is_not_run(m):
     with second:
         result = hatchwire.Result(second.receive_until("exit", "error"))
     check_equal((result.stdout, result.code), (b"", None), f"what the replaced program did ({result.last})")
+
+
+# verify_program: what was opened is what is run, whatever "before" does meanwhile
+def test_a_program_that_is_replaced_after_it_was_opened_is_not_run(m):
+    new = machine.BIN / "swap.new"
+    m.after_test(lambda: new.unlink(missing_ok=True))
+    m.write_builder("swap", "echo old", before={"command": ["/bin/mv", str(new), str(machine.BIN / "swap")], "user": "root"})
+    new.write_text("#!/bin/sh\necho new\n")
+    new.chmod(0o755)
+    result = m.request("swap")
+    check_equal((result.stdout, result.code), (b"", None), f"what the replaced program did ({result.last})")
+    check_equal((machine.BIN / "swap").read_text(), "#!/bin/sh\necho new\n", "the program")
 
 
 # LG2: what a builder prints is bytes, to the client and to the journal

@@ -111,8 +111,9 @@ def test_example_fpga_patches_its_own_tree_and_reaches_only_the_licence_server(m
 
 # --- a board on a serial port ---
 
-POWER = """#!/bin/sh
-echo "$1 for $HATCH_BUILDER" >>/var/tmp/hatch-board-power
+UHUBCTL = """#!/bin/sh
+# Stands for the real one: notes what it was told to do.
+echo "$* for $HATCH_BUILDER" >>/var/tmp/hatch-board-power
 """
 
 
@@ -126,7 +127,7 @@ def play_board(controller):
 
 def test_example_board_is_power_cycled_and_talks_over_its_serial_port(m):
     set_up(m, "board")
-    install(m, LIBEXEC / "board-power", POWER)
+    install(m, "/usr/local/bin/uhubctl", UHUBCTL)
     power = pathlib.Path("/var/tmp/hatch-board-power")
     m.after_test(lambda: power.unlink(missing_ok=True))
     controller, terminal = os.openpty()
@@ -149,7 +150,8 @@ def test_example_board_is_power_cycled_and_talks_over_its_serial_port(m):
     check_in("board: volts ok", log, "log")
     check_equal(out.read_text(), "got run self-test\nvolts ok\nPASS\n", "what the board said")
     m.wait_until(lambda: not m.instances(), "the end")
-    check_equal(power.read_text(), "cycle for board\noff for board\n", "what was done to its power")
+    check_equal(power.read_text(), "".join(f"--location 1-1 --ports 2 --action {action} for board\n"
+                                                 for action in ("cycle", "off")), "what was done to its power")
 
 
 # --- a signing key ---
@@ -173,16 +175,16 @@ def test_example_signing_signs_with_a_key_that_nobody_sees(m):
 # --- a test in a virtual machine ---
 
 QEMU = """#!/bin/sh
-# Stands for the real one: says what it was told to boot.
-while [ $# -gt 1 ] && [ "$1" != -kernel ]; do shift; done
-echo "booting: $(cat "$2")"
+# Stands for the real one: says what it was told to boot, and what the guest then says.
+while [ $# -gt 3 ] && [ "$1" != -kernel ]; do shift; done
+echo "booting: $(cat "$2") with $(cat "$4")"
+echo "boot-test: $VERDICT"
 """
 
 
 @own_kernel
-def test_example_kvm_opens_the_one_device_it_was_given(m):
+def test_example_kvm_opens_the_one_device_it_was_given_and_passes_only_if_the_guest_says_so(m):
     set_up(m, "kvm")
-    install(m, "/usr/local/bin/qemu-system-x86_64", QEMU)
     m.run(["groupadd", "--system", "--force", "kvm"]).ok()
     device = pathlib.Path("/dev/kvm")
     if not device.exists():
@@ -191,9 +193,18 @@ def test_example_kvm_opens_the_one_device_it_was_given(m):
         m.after_test(device.unlink)
     m.run(["chgrp", "kvm", device]).ok()
     device.chmod(0o660)
+
+    qemu = "/usr/local/bin/qemu-system-x86_64"
+    install(m, qemu, QEMU.replace("$VERDICT", "panic"))
+    built = m.nix_build(EXAMPLES / "kvm/default.nix", seconds=120)
+    check(built.code != 0, "a test that did not pass is a success")
+    check_in("the guest did not say that the test has passed", built.stderr, "log")
+
+    pathlib.Path(qemu).write_text(QEMU.replace("$VERDICT", "passed"))
     out, log = build(m, "kvm")
+    console = "booting: stands for a kernel with stands for an initial file system\nboot-test: passed\n"
     check_in("booting: stands for a kernel", log, "log")
-    check_equal((out / "console").read_text(), "booting: stands for a kernel\n", "console")
+    check_equal((out / "console").read_text(), console, "console")
 
 
 # --- a container image ---

@@ -8,6 +8,7 @@ import re
 import shutil
 import time
 
+import attack
 import hatchwire
 from machine import BIN, STATE, check, check_equal, check_in
 
@@ -42,6 +43,28 @@ def test_history_tells_how_requests_ended(m):
     lines = m.run(["hatchctl", "history", "--builder", name]).ok().lines()
     check_equal(len(lines), 3, "lines of the table")
     check_equal(lines[2].split()[2:7], [bad, name, "alice", "failed", "3"], "cells")
+
+
+def test_a_request_that_was_refused_has_an_identifier_too(m):
+    name = f"refused-{time.time_ns()}"
+    m.write_builder(name, "true", allow={"users": ["root"]})
+    m.write_builder(f"{name}-lacks", "true", view={"read": ["/srv/missing"]})
+    cursor = m.journal_cursor()
+    m.request(name, user="alice")
+    told = m.request(f"{name}-lacks").last
+    m.write_builder(f"{name}-gone", "", command=["/usr/bin/not-there"])
+    m.request(f"{name}-gone")
+    with m.client() as client:
+        client.send({"type": "request", "version": 1, "builder": 7})
+        client.receive_until("error")
+    lines = {line["HATCH_VERDICT"]: line for line in m.journal_wait(cursor, count=4, SYSLOG_IDENTIFIER="hatchd")}
+    check_equal(set(lines), {"refused", "server-failed", "not-found", "bad-request"}, "ends")
+    for verdict, line in lines.items():
+        shown = hatchctl(m, "show", line["HATCH_REQUEST"])["request"]
+        check_equal((shown["verdict"], shown["error"]), (verdict, line["HATCH_ERROR"]), f"what show tells of {verdict}")
+    check_in(f"hatchctl show {lines['server-failed']['HATCH_REQUEST']}", told["hint"], "what the client is told")
+    [row] = hatchctl(m, "history", "--builder", name)["requests"]
+    check_equal((row["request"], row["verdict"]), (lines["refused"]["HATCH_REQUEST"], "refused"), "history")
 
 
 def test_history_filters(m):
@@ -163,9 +186,30 @@ def test_explain_tells_the_mounts_and_the_limits_that_a_builder_has(m):
     check_equal(rows["/var/tmp"]["source"], seen["tmp"], "link")
     for limit in told["sandbox"]["rlimits"]:
         shown = ["unlimited" if limit[key] is None else str(limit[key]) for key in ("soft", "hard")]
-        if limit["name"] != "nproc":  # the service itself has less
-            check_equal(seen["limits"][LIMITS[limit["name"]]], shown, limit["name"])
-    check_equal({limit["name"] for limit in told["sandbox"]["rlimits"]}, set(LIMITS), "limits")
+        check_equal(seen["limits"][LIMITS[limit["name"]]], shown, limit["name"])
+    origins = {limit["name"]: (limit["from"], limit["setting"]) for limit in told["sandbox"]["rlimits"]}
+    check_equal(set(origins), set(LIMITS), "limits")
+    for name, origin in (("nofile", ("definition", None)), ("core", ("hatchd", None)), ("nproc", ("service", "LimitNPROC"))):
+        check_equal(origins[name], origin, f"where {name} comes from")
+
+
+def test_explain_and_check_know_the_limits_of_the_service(m):
+    attack.write_drop_in(m, "[Service]\nLimitNOFILE=500\nLimitFSIZE=64M\n")
+    m.write_builder("within", "ulimit -Sn; ulimit -Hn; ulimit -f", limits={"rlimits": {"fsize": "1M"}})
+    check_equal(m.request("within").stdout.split(), [b"500", b"500", b"2048"], "limits of a builder")
+    rlimits = {limit["name"]: limit for limit in explained(m, "--uid", "root", "within")[1]["sandbox"]["rlimits"]}
+    check_equal(rlimits["nofile"], {"name": "nofile", "soft": 500, "hard": 500, "from": "service", "setting": "LimitNOFILE"}, "nofile")
+    check_equal(rlimits["fsize"], {"name": "fsize", "soft": 1 << 20, "hard": 1 << 20, "from": "definition", "setting": None}, "fsize")
+    path = m.write_builder("above", "true", limits={"rlimits": {"fsize": "65M"}})
+    refused = m.request("above")
+    check_equal(refused.error, "refused", "the answer")
+    code, told = explained(m, "--uid", "root", "above")
+    check_equal((code, told["error"], told["hint"]), (77, refused.last["message"], refused.last["hint"]), "what explain says")
+    check(re.match(rf"{path}:\d+:\d+: .*limits.rlimits.fsize", told["error"]), told["error"])
+    for command in (["hatchd", "--check"], ["hatchctl", "check"]):
+        said = m.run(command)
+        check_equal(said.code, 78, f"exit status of {command}")
+        check_in(told["error"], said.stdout + said.stderr, " ".join(command))
 
 
 def test_explain_decides_as_the_server_does(m):
@@ -341,10 +385,17 @@ def test_the_client_shows_who_cancelled(m):
 
 
 def test_cancel_knows_only_what_runs_and_waits(m):
-    for identifier in ("0123456789abcdef", ""):
-        ran = m.run(["hatchctl", "cancel", identifier])
-        check_equal((ran.code, ran.stdout), (69, ""), "exit status and output")
-        check_in("no request with this identifier", ran.stderr)
+    ran = m.run(["hatchctl", "cancel", "0123456789abcdef"])
+    check_equal((ran.code, ran.stdout), (69, ""), "exit status and output")
+    check_in("no request with this identifier", ran.stderr)
+
+
+def test_cancel_and_show_take_only_an_identifier(m):
+    for verb in ("cancel", "show"):
+        for word in ("", "zz", "0123456789ABCDEF", "0123456789abcdef0", "../../../etc/pass"):
+            ran = m.run(["hatchctl", verb, word])
+            check_equal((ran.code, ran.stdout), (64, ""), f"exit status and output of {verb} {word}")
+            check_in("is no identifier of a request", ran.stderr)
 
 
 def test_cancel_never_signals_a_process_that_does_not_hold_the_lock(m):

@@ -6,6 +6,7 @@ import pathlib
 import signal
 import time
 
+import attack
 from machine import BIN, check, check_equal, check_in
 
 # What each command does: one line for each run, with what it was told.
@@ -241,3 +242,51 @@ def test_commands_have_no_capability_and_gain_none(m):
     m.wait_until(lambda: len(hooks.lines()) == 3, "the end")
     for line in (hooks.lines()[0], hooks.lines()[2]):
         check_equal(line.split(" ", 1)[1], "CapPrm:0000000000000000CapEff:0000000000000000CapBnd:0000000000000000NoNewPrivs:1", line)
+
+
+def sockets_of(process):
+    """From 3 up: below is the journal's stream, which all of hatchd's processes have."""
+    return {target for fd, target in process.descriptors().items() if fd > 2 and target.startswith("socket:")}
+
+
+# ES10: whoever takes over a process of the sandbox still cannot order "after" while the board is in use
+def test_nobody_but_the_monitor_speaks_with_the_steward(m):
+    hooks = Hooks(m)
+    hooks.builder("held", "echo begun; sleep 4711")
+    with attack.live(m, "held") as (_, i):
+        check_equal(len(i.roots), 1, "processes of root beside the monitor")
+        check_equal(len(sockets_of(i.roots[0])), 1, "lines of the steward")
+        check(len(sockets_of(i.monitor)) >= 3, "lines of the monitor: speaker, init, steward")
+        # Each end of a line has a number of its own: who has one of the monitor's can speak as the monitor.
+        for process in (i.speaker, i.init, *i.helpers, *i.builders, *i.roots, *i.theirs):
+            shared = sockets_of(process) & sockets_of(i.monitor)
+            check(not shared, f"process {process.pid} of uids {process.uids} holds the monitor's end of {shared}")
+        # The lock of its slot, and nothing that tells the steward anything: its cgroup is killed.
+        pipes = {target for target in i.init.descriptors().values() if target.startswith("pipe:")}
+        check_equal(pipes, set(), "pipes of init")
+
+
+# ES10: what runs commands later has no right while the builder runs, and is closed to others
+def test_neither_the_steward_nor_a_command_that_waits_has_a_right(m):
+    hooks = Hooks(m)
+    for user in ("root", "build-user"):
+        hooks.builder("board", "echo begun; sleep 4711", user=user)
+        with attack.live(m, "board") as (_, i):
+            check_waiting(i, i.init.uids if user == "build-user" else {0})
+
+
+def check_waiting(i, uids):
+    """A steward and the commands that wait, seen while the builder runs."""
+    (steward,) = i.roots
+    check_equal([command.uids for command in i.theirs], [uids] * 3, "commands that wait: one for each time that `after` may run")
+    for process in (steward, *i.theirs):
+        check_equal(set(process.capabilities().values()), {0}, f"capabilities of process {process.pid}")
+        check_equal(process.status["NoNewPrivs"], "1", f"NoNewPrivs of process {process.pid}")
+        check(not process.is_dumpable(), f"process {process.pid} is dumpable")
+    common = min(helper.filters for helper in i.helpers)
+    check_equal(steward.filters, common + 1, "number of filters of the steward")
+    # A command is the administrator's: what is loaded before it begins would hold it too.
+    check_equal({command.filters for command in i.theirs}, {common}, "number of filters of the commands")
+    for command in i.theirs:
+        kinds = {target.split(":")[0] for fd, target in command.descriptors().items() if fd > 2}
+        check_equal(kinds, {"pipe"}, f"what the command {command.pid} holds")

@@ -7,6 +7,7 @@ import shutil
 import signal
 import time
 
+import attack
 import hatchwire
 from machine import STATE, Snapshot, check, check_equal, check_in
 
@@ -377,10 +378,10 @@ test_a_thousand_requests_in_a_row_leave_nothing.seconds = 240
 # --- who else is there ------------------------------------------------------------------------------------------------
 
 
-def test_a_large_leftover_delays_nobody_who_finds_another_slot(m):
+def leave_much(m):
+    """What a killed server leaves if its builder has made many files; the directory. Gone is only the server."""
     files = "import os, time\nfor i in range(40000):\n    open(f'/build/{i}', 'w').close()\nprint('begun', flush=True)\ntime.sleep(600)\n"
     m.write_builder("litter", files, interpreter="/usr/bin/python3")
-    m.write_builder("quick", "echo done")
     with m.client() as client:
         client.request("litter")
         client.receive_until("stdout")
@@ -388,6 +389,12 @@ def test_a_large_leftover_delays_nobody_who_finds_another_slot(m):
         (left,) = (STATE / "scratch").iterdir()
         os.kill(monitor, signal.SIGKILL)
     m.wait_until(lambda: not m.instances(), "the end of the killed one")
+    return left
+
+
+def test_a_large_leftover_delays_nobody_who_finds_another_slot(m):
+    left = leave_much(m)
+    m.write_builder("quick", "echo done")
     with m.client() as client:
         client.request("quick")
         result = hatchwire.Result(client.receive_until("exit", "error"))
@@ -396,6 +403,24 @@ def test_a_large_leftover_delays_nobody_who_finds_another_slot(m):
     check_equal(result.code, 0, repr(result))
     check(was_there, "it waited until everything was cleared")
     # The server that has answered goes on with it.
+    m.wait_until(lambda: not left.exists() and not m.instances(), "clearing", seconds=60)
+
+
+# ES10: a builder may run beside it, so it has no more rights than the monitor
+def test_who_clears_a_leftover_has_no_right_while_a_builder_runs(m):
+    left = leave_much(m)
+    m.write_builder("waits", "echo running; sleep 60")
+    with attack.live(m, "waits") as (_, i):
+        check(left.exists() and i.init, "the leftover was cleared before the builder began")
+        (sweeper,) = i.roots
+        (cleaner,) = i.theirs
+        for process in (sweeper, cleaner):
+            check_equal(set(process.capabilities().values()), {0}, f"capabilities of process {process.pid}")
+            check_equal(process.status["NoNewPrivs"], "1", f"NoNewPrivs of process {process.pid}")
+            check(not process.is_dumpable(), f"process {process.pid} is dumpable")
+        check_equal(sweeper.filters, i.monitor.filters, "number of filters of the sweeper")
+        # Of another slot than the builder.
+        check(cleaner.uids <= set(m.build_users().values()) and cleaner.uids != i.init.uids, f"uids of the cleaner: {cleaner.uids}")
     m.wait_until(lambda: not left.exists() and not m.instances(), "clearing", seconds=60)
 
 

@@ -327,29 +327,20 @@ def test_a_pasta_that_others_could_have_written_is_not_run(m):
     check_in(str(place), m.run(["hatchd", "--check"]).stdout, "hatchd --check")
 
 
-def test_a_pasta_that_says_nothing_does_not_hold_the_request(m):
+def test_a_pasta_that_does_not_do_its_work_ends_the_request_and_the_journal_says_why(m):
     program = pathlib.Path("/opt/hatch-test/pasta")
-    program.write_text("#!/bin/sh\nexec sleep 1000\n")
-    program.chmod(0o755)
     m.after_test(program.unlink)
     m.write_config(pasta=str(program))
     m.write_builder("private", "true", network="private")
-    cursor = m.journal_cursor()
-    check_equal(m.request("private").error, "server-failed", "error")
-    check_in("within 10000 ms", json.dumps(m.journal_wait(cursor, HATCH_BUILDER="private")[0]), "the journal")
-
-
-def test_what_pasta_says_when_it_fails_is_in_the_journal(m):
-    program = pathlib.Path("/opt/hatch-test/pasta")
-    program.write_text("#!/bin/sh\necho 'no way out' >&2; exit 1\n")
-    program.chmod(0o755)
-    m.after_test(program.unlink)
-    m.write_config(pasta=str(program))
-    m.write_builder("private", "true", network="private")
-    cursor = m.journal_cursor()
-    check_equal(m.request("private").error, "server-failed", "error")
-    line = m.journal_wait(cursor, HATCH_BUILDER="private")[0]
-    check_in("no way out", json.dumps(line), "the journal")
+    for what, lines, said in (
+        ("says nothing", "exec sleep 1000", "within 10000 ms"),
+        ("fails", "echo 'no way out' >&2; exit 1", "no way out"),
+    ):
+        program.write_text(f"#!/bin/sh\n{lines}\n")
+        program.chmod(0o755)
+        cursor = m.journal_cursor()
+        check_equal(m.request("private").error, "server-failed", f"the answer where pasta {what}")
+        check_in(said, json.dumps(m.journal_wait(cursor, HATCH_BUILDER="private")[0]), f"the journal where pasta {what}")
 
 
 # --- files ------------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import signal
 import tarfile
 import time
@@ -333,20 +334,53 @@ def test_a_secret_that_no_error_tells(m):
 # --- hatchd --check --------------------------------------------------------------------------------------------------
 
 
+def complaints(m, path, *command, user=None):
+    said = m.run(list(command), user=user)
+    return said.code, [line for line in (said.stdout + said.stderr).splitlines() if f"{path}:" in line]
+
+
 def test_check_finds_credentials_that_the_service_will_not_have(m):
     give(m, empty=b"", there=KEY)
     attack.write_drop_in(m, f"LoadCredential=gone:{PLACE}/gone\nLoadCredential=tree:{PLACE}\nLoadCredential=stored:no-such-credential\n"
                      "SetCredential=set:value\nSetCredential=nothing:\n")
     names = ["there", "set", "tree_there", "missing", "empty", "gone", "nothing", "stored", "tree_other"]
     path = m.write_definition("wants", json.dumps({"command": ["/bin/true"], "credentials": names}, indent=1))
-    said = m.run(["/usr/sbin/hatchd", "--check"])
-    check_equal(said.code, 78, "exit status")
-    lines = [line for line in said.lines() if str(path) in line]
+    code, lines = complaints(m, path, "hatchd", "--check")
+    check_equal(code, 78, "exit status")
     for at, name, why in ((9, "missing", "no credential missing"), (10, "empty", "is empty"), (11, "gone", "No such file"),
                           (12, "nothing", "no credential nothing"), (13, "stored", "credential store"), (14, "tree_other", "No such file")):
         found = [line for line in lines if f"{path}:{at}:3:" in line]
         check(len(found) == 1 and name in found[0] and why in found[0] and "expected" in found[0], f"{name}: {lines}")
     check_equal(len(lines), 6, f"complaints: {lines}")
+    texts = {line[line.index(str(path)):] for line in lines}
+    code, lines = complaints(m, path, "hatchctl", "check")
+    check_equal((code, {line[line.index(str(path)):] for line in lines}), (78, texts), "what hatchctl finds")
+    code, lines = complaints(m, path, "hatchctl", "check", user="alice")
+    check_equal(code, 78, "exit status for who may not look at secrets")
+    found = {line[line.index(str(path)):] for line in lines}
+    check(found and found <= texts, f"what is found without rights: {found}")
+
+
+def explained(m, builder):
+    ran = m.run(["hatchctl", "explain", "--json", "--uid", "root", builder])
+    return ran.code, json.loads(ran.stdout)
+
+
+def test_explain_says_where_credentials_come_from_or_refuses_as_the_server_does(m):
+    give(m, key=KEY)
+    attack.write_drop_in(m, "SetCredential=set:value\n")
+    write(m, "has", "say(b'ran')", credentials=["key", "set"])
+    check_equal(m.request("has").stdout, b"ran", "a request")
+    code, told = explained(m, "has")
+    check_equal((code, told["allowed"], told["sandbox"]["service"]), (0, True, "hatchd@.service"), "the answer")
+    check_equal(told["sandbox"]["credentials"], {"list": [
+        {"name": "key", "setting": "LoadCredential", "source": f"{PLACE}/key"}, {"name": "set", "setting": "SetCredential", "source": None},
+    ], "scan": True}, "credentials")
+    path = m.write_definition("lacks", json.dumps({"command": ["/bin/true"], "allow": {"users": ["root"]}, "credentials": ["key", "other"]}, indent=1))
+    check_equal(m.request("lacks").error, "server-failed", "a request for one that is not there")
+    code, told = explained(m, "lacks")
+    check_equal((code, told["allowed"]), (77, False), "the answer for one that is not there")
+    check(re.match(rf"{path}:\d+:\d+: .*no credential other; expected", told["error"]), told["error"])
 
 
 def test_check_refuses_names_that_are_none(m):

@@ -524,6 +524,23 @@ def test_no_socket_of_the_host_can_be_connected_to(m):
         check_equal((result.code, "connected" in result.stdout.decode()), (0, False), f"what it could connect to: {result.stdout}")
 
 
+def test_a_socket_of_the_host_that_cannot_be_looked_at_ends_the_request(m):
+    place = pathlib.Path("/opt/service")
+    place.mkdir()
+    m.after_test(lambda: shutil.rmtree(place))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(place / "door"))
+        listener.listen()
+        m.write_builder("look", "exit 0", view={"base": "host"})
+        (place / "door").unlink()
+        check_equal(m.request("look").code, 0, "exit code where the socket's name is gone")
+        (place / "door").symlink_to("door")
+        cursor = m.journal_cursor()
+        check_equal(m.request("look").error, "server-failed", "the answer where its name leads nowhere that can be told")
+        line = m.journal_wait(cursor, HATCH_VERDICT="server-failed")[0]
+        check_in(f"{place}/door", line["HATCH_ERROR"], "the journal")
+
+
 def test_the_command_of_a_builder_may_be_anywhere_in_the_host_s_tree(m):
     program = pathlib.Path("/opt/run-me")
     program.write_text("#!/bin/sh\necho ran\n")
