@@ -56,7 +56,7 @@ let
       };
     # Without the machine: what the test would run, and its nodes' modules.
     testers = {
-      runNixOSTest = test: test;
+      runNixOSTest = test: package "vm-test-${test.name}" // test;
       testVersion = { package }: package;
     };
     stdenv = {

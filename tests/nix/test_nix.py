@@ -446,6 +446,23 @@ def test_flake_offers_what_it_says():
     check(re.fullmatch(r"/nix/store/[0-9a-z]{32}-n", made["overlaid"]), f"runHatch of the overlay is {made['overlaid']}")
 
 
+def test_nix_takes_the_flake_without_network():
+    if not shutil.which("nix"):
+        raise Skip("there is no nix, only nix-instantiate")
+    place = pathlib.Path(tempfile.mkdtemp(dir=work))
+    for flake in ("hatch", "nixpkgs"):
+        for name in ("nixos", "tests/nix", "tests/vm", "examples"):
+            shutil.copytree(TOP / name, place / flake / name, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    shutil.copy(TOP / "flake.nix", place / "hatch")
+    (place / "nixpkgs/flake.nix").write_text("{ outputs = { self }: { lib = import ./tests/nix/minilib.nix; }; }")
+    (place / "nixpkgs/default.nix").write_text("import ./tests/nix/nixpkgs.nix")
+    env = dict(os.environ, HOME=str(place), NIX_CONFIG="build-users-group =\nexperimental-features = nix-command flakes")
+    run = subprocess.run(["nix", "flake", "check", "--store", f"{place}/store", "--no-build", "--no-write-lock-file",
+                          "--override-input", "nixpkgs", f"path:{place}/nixpkgs", f"path:{place}/hatch"],
+                         env=env, capture_output=True, text=True)
+    check(run.returncode == 0, run.stderr)
+
+
 def test_package_has_the_version_of_meson_build():
     version = re.search(r"^  version: '([^']+)',$", (TOP / "meson.build").read_text(), re.MULTILINE).group(1)
     check_equal(outputs()["version"], version, "version of the package")
