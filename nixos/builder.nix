@@ -58,7 +58,8 @@ let
           "power-cycle"
         ]
         ''
-          Program and arguments that run on the host ${what}, outside of the sandbox, while the builder's resources are held.
+          Program and arguments that run on the host ${what}, outside of the sandbox, while the builder's
+          resources are held.
         '';
     time_sec = key (types.ints.between 1 3600) 60 "How long the command may take; 30 if null.";
     user = key (types.enum [
@@ -101,8 +102,8 @@ in
           "--batch"
         ]
         ''
-          The program, an absolute path, and the arguments that come before those of the client. It is no shell's command line. May be
-          null only with `root.bundle`.
+          The program, an absolute path, and the arguments that come before those of the client. It is no
+          shell's command line. May be null only with `root.bundle`.
         '';
 
     allow = {
@@ -137,7 +138,8 @@ in
     args = {
       max = key (types.ints.between 0 4096) 16 "How many arguments the client may give; none if null.";
       match = key (types.nonEmptyListOf types.nonEmptyStr) [ "[a-z]+[.]v" ] ''
-        POSIX extended regular expressions, one of which each argument must match as a whole; any argument will do if null.
+        POSIX extended regular expressions, one of which each argument must match as a whole; any argument will
+        do if null.
       '';
       dash = key types.bool true "May an argument begin with `-`?";
     };
@@ -162,8 +164,8 @@ in
         ])
         "root"
         ''
-          Who the builder is inside: the build user (`self`, also if null), or root of a user namespace that has one id, or 65536 of them
-          (`range`, which needs `services.hatch.settings.range_base`).
+          Who the builder is inside: the build user (`self`, also if null), or root of a user namespace that has
+          one id, or 65536 of them (`range`, which needs `services.hatch.settings.range_base`).
         '';
 
     allow_userns = key types.bool true "May the builder make user namespaces, and other namespaces in them?";
@@ -192,8 +194,13 @@ in
         )
         "host"
         ''
-          Whom the builder reaches: nobody (`none`, also if null), everybody (`host`), whom the machine reaches without its own loopback
-          (`private`), `{ namespace = "/run/netns/lab"; }`, or `{ private.tcp = [ "127.0.0.1:2100" ]; }`.
+          Whom the builder reaches:
+
+          - `"none"`: nobody; also if null
+          - `"host"`: everybody, with the network of the machine
+          - `"private"`: whom the machine reaches, but not the machine's own loopback
+          - `{ namespace = "/run/netns/lab"; }`: whom that namespace reaches
+          - `{ private.tcp = [ "127.0.0.1:2100" ]; }`: these ports of the machine's loopback, and nothing else
         '';
 
     resources = key (types.attrsOf types.ints.positive) { vivado-seat = 1; } ''
@@ -236,7 +243,8 @@ in
         )
         [ "@debug" ]
         ''
-          Which system calls the builder may make: what ordinary programs need (`default`, also if null), or the groups of a list besides.
+          Which system calls the builder may make: what ordinary programs need (`default`, also if null), or the
+          groups of a list besides.
         '';
 
     view = {

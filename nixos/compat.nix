@@ -124,11 +124,13 @@ in
 
     warnings = [
       ''
-        services.nix-sandbox-escape-hatch is services.hatch now. Its builders run as users of their own in a sandbox, not as root on the host; derivations ask by makeEscapeHatchRunner or runHatch.
+        services.nix-sandbox-escape-hatch is services.hatch now. Its builders run as users of their own in a
+        sandbox, not as root on the host; derivations ask by makeEscapeHatchRunner or runHatch.
       ''
     ]
     ++ map (name: ''
-      services.nix-sandbox-escape-hatch.builders.${name}.socketPath has no effect: all builders have the socket /run/hatch/s/hatch.sock.
+      services.nix-sandbox-escape-hatch.builders.${name}.socketPath has no effect: all builders have the socket
+      /run/hatch/s/hatch.sock.
     '') movedSockets;
   };
 }

@@ -116,8 +116,8 @@ in
 
     clientPackage = lib.mkPackageOption pkgs "hatch-client" {
       extraDescription = ''
-        Builds find its {file}`bin/hatch` as {file}`/bin/hatch`. It must be linked statically: with `expose = "feature"` Nix does not show
-        them what else it needs.
+        Builds find its {file}`bin/hatch` as {file}`/bin/hatch`. It must be linked statically: with `expose =
+        "feature"` Nix does not show them what else it needs.
       '';
     };
 
@@ -131,8 +131,8 @@ in
       description = ''
         Which builds of Nix see the socket and the client:
 
-        - `feature`: those whose `requiredSystemFeatures` name a builder's, by a program that Nix runs before each build
-          ({manpage}`hatch-pre-build-hook(8)`). Lix ignores it.
+        - `feature`: those whose `requiredSystemFeatures` name a builder's, by a program that Nix runs before
+          each build ({manpage}`hatch-pre-build-hook(8)`). Lix ignores it.
         - `always`: all in a sandbox.
         - `none`: none. Nobody but root can reach the socket then.
 
@@ -159,7 +159,8 @@ in
         default = null;
         example = lib.literalExpression "lib.getExe pkgs.my-hook";
         description = ''
-          Another program for Nix to run before each build: there can be only one, so hatch's runs this one first, and adds to what it says.
+          Another program for Nix to run before each build: there can be only one, so hatch's runs this one
+          first, and adds to what it says.
         '';
       };
       missingDerivation = mkOption {
@@ -169,8 +170,8 @@ in
         ];
         default = "hide";
         description = ''
-          What a build sees whose derivation is not on this machine, as when a trusted user sends one from another machine: nothing, or
-          what it would see if it named all features.
+          What a build sees whose derivation is not on this machine, as when a trusted user sends one from
+          another machine: nothing, or what it would see if it named all features.
         '';
       };
     };
@@ -187,8 +188,9 @@ in
         }
       '';
       description = ''
-        Jobs that may be asked for, by name: each becomes {file}`/etc/hatch/builders.d/NAME.json`. The options are the keys of
-        {manpage}`hatch-builder(5)`, which says all about them. One that is null is not written, and has its most restrictive value.
+        Jobs that may be asked for, by name: each becomes {file}`/etc/hatch/builders.d/NAME.json`. The options
+        are the keys of {manpage}`hatch-builder(5)`, which says all about them. One that is null is not written,
+        and has its most restrictive value.
       '';
     };
 
@@ -209,7 +211,8 @@ in
       default = pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform;
       defaultText = lib.literalExpression "pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform";
       description = ''
-        Whether `hatchd --check --offline` reads all of it while the system is built, so that a wrong definition is no part of any system.
+        Whether `hatchd --check --offline` reads all of it while the system is built, so that a wrong definition
+        is no part of any system.
       '';
     };
 
@@ -234,7 +237,8 @@ in
         signing-key.path = "/run/secrets/signing-key";
       };
       description = ''
-        Secrets that builders may name in their `credentials`: `LoadCredential=` and `LoadCredentialEncrypted=` of {file}`hatchd@.service`.
+        Secrets that builders may name in their `credentials`: `LoadCredential=` and `LoadCredentialEncrypted=`
+        of {file}`hatchd@.service`.
       '';
     };
 

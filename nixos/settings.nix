@@ -19,7 +19,8 @@ in
   options = {
     store = key types.path "/nix/store" "The directory of the Nix store, if it is another one.";
     state = key (types.strMatching "/.+") "/srv/hatch" ''
-      Locks of the build users and what requests write; {file}`/var/lib/hatch` if null. The module makes what belongs there.
+      Locks of the build users and what requests write; {file}`/var/lib/hatch` if null. The module makes what
+      belongs there.
     '';
     build_users_group = mkOption {
       type = types.str;
@@ -44,7 +45,8 @@ in
       keep_days = key (types.ints.between 1 90) 14 "How long they are kept; 7 days if null.";
     };
     pasta = key types.path "/run/current-system/sw/bin/pasta" ''
-      The program that connects builders with a private network. That of `pkgs.passt` is set where a builder has one.
+      The program that connects builders with a private network. That of `pkgs.passt` is set where a builder has
+      one.
     '';
   };
 }
