@@ -268,7 +268,11 @@ in
         type = types.nullOr types.ints.positive;
         default = null;
         example = 256;
-        description = "Requests at once, also those that wait; 64 if null. Clients that find no place try again.";
+        description = ''
+          Requests at once, also those that wait; 64 if null. Clients that find no place try again.
+          A change of options of the socket needs `systemctl restart hatchd.socket`, which cuts off nobody:
+          NixOS leaves sockets alone when it switches.
+        '';
       };
       maxConnectionsPerSource = mkOption {
         type = types.nullOr types.ints.positive;
@@ -290,6 +294,7 @@ in
           types.bool
           types.int
           types.str
+          (types.listOf types.str)
         ]
       );
       default = { };
