@@ -222,7 +222,10 @@ in
           options = {
             path = mkOption {
               type = types.strMatching "/.+";
-              description = "File with the secret, read when a request begins. Not in the store, which everybody can read.";
+              description = ''
+                File with the secret, read when a request begins: without it none is served, whatever the builder. Not in
+                the store, which everybody can read.
+              '';
             };
             encrypted = mkOption {
               type = types.bool;
