@@ -157,10 +157,10 @@ in
       chain = mkOption {
         type = types.nullOr types.path;
         default = null;
-        example = lib.literalExpression "lib.getExe pkgs.my-hook";
+        example = lib.literalExpression "lib.getExe config.programs.nix-required-mounts.package";
         description = ''
-          Another program for Nix to run before each build: there can be only one, so hatch's runs this one
-          first, and adds to what it says.
+          Another program for Nix to run before each build. There can be only one, so hatch's runs this one first,
+          and adds to what it says. What another module sets as `nix.settings.pre-build-hook` has no effect then.
         '';
       };
       missingDerivation = mkOption {
@@ -370,8 +370,10 @@ in
     nix.settings = lib.mkMerge [
       # "extra-": without it the list would replace that of Nix and NixOS.
       (lib.mkIf (cfg.expose != "none") { extra-system-features = cfg.features; })
-      # Weaker than what another module may say: an assertion says then what to do.
-      (lib.mkIf (cfg.expose == "feature") { pre-build-hook = lib.mkOverride 900 cfg.hook.command; })
+      # Weaker than what another module may say, and then an assertion says what to do; stronger, once it is done.
+      (lib.mkIf (cfg.expose == "feature") {
+        pre-build-hook = lib.mkOverride (if cfg.hook.chain == null then 900 else 90) cfg.hook.command;
+      })
       # "?" lets a path be absent: without it a socket that is not there would fail every build on the machine.
       (lib.mkIf (cfg.expose == "always") {
         extra-sandbox-paths = map (place: "${place.at}=${place.path}?") shown;

@@ -230,6 +230,7 @@ TAKEN = [
     f'services.hatch.builders."{"a" * 64}" = {{ {RIGHT} }};',
     'services.hatch.expose = "always"; nix.package = pkgs.hello // { pname = "lix"; };',
     'services.hatch = { expose = "feature"; hook.chain = "/bin/other"; };',
+    'services.hatch.hook.chain = "/bin/other"; nix.settings.pre-build-hook = "/bin/other";',
     'services.hatch.expose = "none"; nix.settings.pre-build-hook = "/bin/other";',
     "services.hatch.buildUsers.firstUid = 29985;",
     "services.hatch.buildUsers.firstUid = 30033;",
