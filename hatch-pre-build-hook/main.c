@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,8 +22,6 @@
 #include "lib/base/log.h"
 #include "lib/base/text.h"
 #include "lib/derivation/derivation.h"
-
-enum { NOBODY = 65534 };
 
 #define cleanup_buffer cleanup_(buffer_done)
 
@@ -122,25 +119,6 @@ static int run_chain(struct build *build, struct buffer *output)
 
 /* --- the derivation --- */
 
-/* Of /etc/passwd alone: a static program has no name service. */
-static struct account find_account(void)
-{
-	struct account account = { .uid = NOBODY, .gid = NOBODY, .change = geteuid() == 0 };
-	FILE *file = fopen("/etc/passwd", "re");
-	struct passwd *entry = NULL;
-
-	while (file && (entry = fgetpwent(file)))
-		if (strcmp(entry->pw_name, "hatch") == 0)
-			break;
-	if (entry && entry->pw_uid != 0 && entry->pw_gid != 0) {
-		account.uid = entry->pw_uid;
-		account.gid = entry->pw_gid;
-	}
-	if (file)
-		(void)fclose(file);
-	return account;
-}
-
 /* Nix hands the derivation over where it can: of a remote build it may not be in the store.
  * Returns 1, 0 nobody has it, or a negative errno. */
 static int find_derivation(const char *path, int *own_fd, struct derivation_source *ret,
@@ -170,7 +148,7 @@ static int find_derivation(const char *path, int *own_fd, struct derivation_sour
 /* Returns 1 the derivation was read, 0 it is nowhere, or a negative errno. */
 static int read_features(const char *path, struct features *ret, struct error *err)
 {
-	struct account account = find_account();
+	struct account account = features_account();
 	struct derivation_source source;
 	cleanup_fd int fd = -1;
 	int r = find_derivation(path, &fd, &source, err);

@@ -37,6 +37,20 @@ static void answer_done(struct answer *answer)
 
 /* --- what is printed --- */
 
+/* Of a derivation; null: not known. */
+static void write_features(struct json *json, const struct features *features)
+{
+	if (!features) {
+		json_null(json, "features");
+		return;
+	}
+	json_open_list(json, "features");
+	for (const char *name = features_next(features, NULL); name;
+	     name = features_next(features, name))
+		json_text(json, NULL, name);
+	json_close(json);
+}
+
 static void write_peer(struct json *json, const struct question *question)
 {
 	const struct peer *peer = &question->peer;
@@ -51,6 +65,7 @@ static void write_peer(struct json *json, const struct question *question)
 		json_text(json, NULL, group_text(peer->groups[i], account));
 	json_close(json);
 	json_text(json, "derivation", peer->derivation[0] ? peer->derivation : NULL);
+	write_features(json, peer->features);
 	json_text(json, "socket", question->socket_class);
 	json_close(json);
 }

@@ -196,6 +196,7 @@ def explain_names_the_rules_that_decide(place):
         "socket": ("allow.sockets", None, "class hatch"),
         "peer": ("allow.groups", 4, "gid 4244"),
         "derivation": ("allow.derivations", None, "not asked for"),
+        "features": ("allow.features", None, "not asked for"),
         "arguments": ("args.max", 5, "2 of 2"),
         "argument 1": ("args.match", 6, "matches a+"),
         "argument 2": ("args.match", 7, "matches b+"),
@@ -230,6 +231,29 @@ def explain_tells_why_not(place):
     assert done.returncode == 77 and "does not exist" in done.stdout, done
 
 
+def explain_knows_the_features_of_a_derivation(place):
+    place.define("x", {"command": [str(place.root / "tool")], "allow": {"users": [4242], "features": ["hatch-x"]}})
+    drv = place.root / "0123456789abcdfghijklmnpqrsvwxyz-top.drv"
+    drv.write_text('Derive([],[],[],"s","b",[],[("requiredSystemFeatures","hatch-x kvm")])')
+    drv.chmod(0o444)
+    (place.root / "0123456789abcdfghijklmnpqrsvwxyz-bad.drv").write_text("Derive(")
+    for words, features, error in (
+            ([], None, "which one asks is not known: no --derivation was given"),
+            (["--feature", "hatch-x"], ["hatch-x"], "which one asks is not known: no --derivation was given"),
+            (["--derivation", "top"], None, "neither --feature nor the path"),
+            (["--derivation", "top", "--feature", "kvm"], ["kvm"], "does not require the feature hatch-x"),
+            (["--derivation", "top", "--feature", "kvm", "--feature", "hatch-x"], ["kvm", "hatch-x"], None),
+            (["--derivation", str(drv)], ["hatch-x", "kvm"], None),
+            (["--derivation", str(drv), "--feature", "kvm"], ["kvm"], "does not require the feature hatch-x"),
+            (["--derivation", str(drv).replace("top", "bad")], None, "this is no derivation"),
+            (["--derivation", str(drv).replace("top", "gone")], None, "its file is not on this machine")):
+        done = place.run("explain", "--json", "--uid", "4242", *words, "x")
+        told = json.loads(done.stdout)
+        assert done.returncode == (77 if error else 0) and told["peer"]["features"] == features, (words, done)
+        rule = [rule for rule in told["rules"] if rule["about"] == "features"]
+        assert rule[-1]["allowed"] == (error is None) and (error or "") in (told["error"] or ""), (words, told)
+
+
 def explain_speaks_to_people(place):
     place.define("x", DEFINITION % (place.root / "tool"))
     done = place.run("explain", "--uid", "4242", "x", "a")
@@ -248,7 +272,7 @@ def explain_speaks_to_people(place):
 def explain_refuses_what_it_cannot_read(place):
     for option, value in (("--uid", "no such user"), ("--gid", "x y"), ("--groups", "7,x y"), ("--env", "A"),
                           ("--output", "=x"), ("--output", "out="), ("--timeout", "0"), ("--derivation", "a/b"),
-                          ("--derivation", "")):
+                          ("--derivation", ""), ("--derivation", "/nix/store/"), ("--feature", "")):
         done = place.run("explain", option, value, "good")
         assert done.returncode == 64 and "; expected " in done.stderr and not done.stdout, done
 
@@ -289,7 +313,7 @@ def main(program):
              list_names_who_may_use_a_builder, list_prints_names_alone, list_prints_json,
              nothing_hostile_reaches_the_terminal, a_table_fits_the_terminal, history_reads_what_it_is_told,
              history_refuses_what_it_cannot_read, list_goes_on_after_a_wrong_definition,
-             explain_names_the_rules_that_decide, explain_tells_why_not, explain_speaks_to_people,
+             explain_names_the_rules_that_decide, explain_knows_the_features_of_a_derivation, explain_tells_why_not, explain_speaks_to_people,
              explain_refuses_what_it_cannot_read,
              says_when_the_list_cannot_be_written, knows_its_options]
     os.umask(0o022)

@@ -92,6 +92,9 @@ static int describe_limits_of_use(struct buffer *buf, const struct builder *buil
 	                  builder->allow.n_derivations);
 
 	if (r == 0)
+		r = add_words(buf, buf->len > 0 ? "; features " : "features ",
+		              builder->allow.features, builder->allow.n_features);
+	if (r == 0)
 		r = add_words(buf, buf->len > 0 ? "; sockets " : "sockets ", builder->allow.sockets,
 		              builder->allow.n_sockets);
 	return r;
@@ -150,6 +153,7 @@ static void write_allowed(struct json *json, const struct builder *builder)
 	}
 	json_close(json);
 	json_texts(json, "derivations", builder->allow.derivations, builder->allow.n_derivations);
+	json_texts(json, "features", builder->allow.features, builder->allow.n_features);
 	json_texts(json, "sockets", builder->allow.sockets, builder->allow.n_sockets);
 	json_close(json);
 }

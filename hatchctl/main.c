@@ -73,6 +73,7 @@ static const struct row {
 	{ "log", no_argument, FLAG, FIELD(log), SHOW },
 	{ "gid", required_argument, TEXT, FIELD(gid), EXPLAIN },
 	{ "groups", required_argument, TEXT, FIELD(groups), EXPLAIN },
+	{ "feature", required_argument, WORDS, FIELD(features), EXPLAIN },
 	{ "socket", required_argument, TEXT, FIELD(socket), EXPLAIN },
 	{ "env", required_argument, WORDS, FIELD(env), EXPLAIN },
 	{ "output", required_argument, WORDS, FIELD(outputs), EXPLAIN },
@@ -91,8 +92,9 @@ static void print_usage(FILE *file)
 		"                        [--journal DIR]\n"
 		"       hatchctl show [--json | --log] [--journal DIR] [--state DIR] REQUEST\n"
 		"       hatchctl explain [--json] --uid USER [--gid GROUP] [--groups GROUP,...]\n"
-		"                        [--derivation NAME] [--socket CLASS] [--env NAME=VALUE]...\n"
-		"                        [--output NAME[=PATH]]... [--timeout SECONDS]\n"
+		"                        [--derivation NAME] [--feature NAME]... [--socket CLASS]\n"
+		"                        [--env NAME=VALUE]... [--output NAME[=PATH]]...\n"
+		"                        [--timeout SECONDS]\n"
 		"                        BUILDER [--] [ARGUMENT]...\n"
 		"       hatchctl --help | --version\n"
 		"\n"
@@ -236,6 +238,7 @@ static bool takes(const struct verb *verb, const struct options *options, uint64
 
 static void options_done(struct options *options)
 {
+	free(options->features.items);
 	free(options->env.items);
 	free(options->outputs.items);
 }

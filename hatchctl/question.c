@@ -17,6 +17,7 @@ void question_done(struct question *question)
 {
 	record_done(&question->record);
 	free(question->peer.groups);
+	free(question->peer.features);
 }
 
 static int fail_memory(void)
@@ -70,7 +71,55 @@ static int read_derivation(const char *text, struct peer *peer)
 
 	if (n < (int)sizeof(peer->derivation) && !strchr(text, '/') && *text)
 		return 0;
-	return fail_usage("--derivation %s; expected a name, or HASH-NAME.drv", text);
+	return fail_usage(
+		"--derivation %s; expected a name, HASH-NAME.drv, or its path in the store", text);
+}
+
+/* What the file of a derivation requires, read as the server reads it. */
+static int read_file(const char *path, struct peer *peer)
+{
+	const struct account account = features_account();
+	struct derivation_source source = { .fd = -1 };
+	cleanup_fd int fd = -1;
+	struct error err;
+	int r = features_open(path, geteuid(), &fd, &err);
+
+	peer->derivation_missing = r == 0;
+	source.fd = fd;
+	if (r > 0)
+		r = features_read(&source, &account, peer->features, &err);
+	if (r < 0)
+		(void)snprintf(peer->features_why, sizeof(peer->features_why), "%s", err.text);
+	if (r < 0 || peer->derivation_missing)
+		free(take_ptr(&peer->features));
+	return 0;
+}
+
+static int take_features(const struct words *words, struct peer *peer)
+{
+	for (size_t i = 0; i < words->n_items; i++)
+		if (!words->items[i][0] || features_add(peer->features, words->items[i]) < 0)
+			return fail_usage("--feature %s; expected the name of a feature",
+			                  words->items[i]);
+	return 0;
+}
+
+/* Those that are named, or else those that the derivation's file names. */
+static int read_features(const struct options *options, struct peer *peer)
+{
+	const char *path = options->derivation;
+
+	peer->features = calloc(1, sizeof(*peer->features));
+	if (!peer->features)
+		return fail_memory();
+	if (options->features.n_items > 0)
+		return take_features(&options->features, peer);
+	if (path && path[0] == '/')
+		return read_file(path, peer);
+	free(take_ptr(&peer->features));
+	(void)snprintf(peer->features_why, sizeof(peer->features_why),
+	               "neither --feature nor the path of the derivation was given");
+	return 0;
 }
 
 /* The account's own ids, but for those that are given. Returns 0 or the exit status. */
@@ -96,11 +145,14 @@ static int read_ids(const struct options *options, struct peer *peer)
 
 static int read_peer(const struct options *options, struct peer *peer)
 {
+	const char *name = options->derivation;
 	int r = read_ids(options, peer);
 
 	peer->pid_fd = -1;
 	peer->derivation_why = "no --derivation was given";
-	return r == 0 && options->derivation ? read_derivation(options->derivation, peer) : r;
+	if (r == 0 && name)
+		r = read_derivation(name[0] == '/' ? strrchr(name, '/') + 1 : name, peer);
+	return r == 0 ? read_features(options, peer) : r;
 }
 
 /* --- what is asked --- */

@@ -35,7 +35,7 @@ struct options {
 
 	/* explain */
 	const char *gid, *groups, *socket, *timeout;
-	struct words env, outputs;
+	struct words features, env, outputs;
 
 	char **words; /* behind the verb, NULL-terminated */
 	size_t n_words;

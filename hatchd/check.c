@@ -284,7 +284,8 @@ static const struct feature {
 	{ "device controller (BPF)", devices_can_confine, PROTECTS, ROOT_ONLY,
 	  "builders are kept from devices by their view and their user alone" },
 	{ "SO_PEERPIDFD", has_peer_pidfd, PROTECTS, ALWAYS,
-	  "before Linux 6.5 no derivation is known: builders with allow.derivations refuse" },
+	  "before Linux 6.5 no derivation is known: builders with allow.derivations or features "
+	  "refuse" },
 	{ "SO_PASSRIGHTS", has_pass_rights, PROTECTS, ALWAYS,
 	  "before Linux 6.16 a client can send descriptors; they are never taken, but a sender is "
 	  "not told" },

@@ -25,6 +25,14 @@ let
     else
       value;
 
+  # Of the builds that see the hatch each may use the builders whose features its derivation requires.
+  builder =
+    { name, ... }:
+    import ./builder.nix { inherit lib; }
+    // {
+      config.allow.features = lib.mkIf (cfg.expose != "none") (lib.mkDefault [ "hatch-${name}" ]);
+    };
+
   # Below /etc/hatch.
   files = {
     "hatchd.json" = json.generate "hatchd.json" (written cfg.settings);
@@ -177,7 +185,7 @@ in
     };
 
     builders = mkOption {
-      type = types.attrsOf (types.submodule (import ./builder.nix { inherit lib; }));
+      type = types.attrsOf (types.submodule builder);
       default = { };
       example = lib.literalExpression ''
         {
@@ -317,6 +325,7 @@ in
       hook.command = lib.getExe' cfg.package "hatch-pre-build-hook";
       settings = {
         build_users_group = cfg.buildUsers.group;
+        missing_derivation = lib.mkIf (cfg.hook.missingDerivation == "expose") (lib.mkDefault "allow");
         pasta = lib.mkIf (lib.any isPrivate (lib.attrValues cfg.builders)) (
           lib.mkDefault (lib.getExe' pkgs.passt "pasta")
         );

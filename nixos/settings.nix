@@ -36,6 +36,16 @@ in
       The first id of those that builders with `uid_map = "range"` have beside their own: 65536 for each build user.
     '';
     queue_max = key (types.ints.between 0 65536) 200 "How many requests may wait; 64 if null.";
+    missing_derivation =
+      key
+        (types.enum [
+          "refuse"
+          "allow"
+        ])
+        "allow"
+        ''
+          What becomes of builds whose derivation is not on this machine, where a builder asks for features: `refuse` if null.
+        '';
     resources = key (types.attrsOf (types.ints.between 1 1024)) { vivado-seat = 2; } ''
       What there is so many of, by name, and what builders take by their `resources`.
     '';

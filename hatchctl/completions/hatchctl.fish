@@ -52,6 +52,7 @@ complete -c hatchctl -n '__hatchctl_verb explain' -l uid -x -a '(__fish_complete
 complete -c hatchctl -n '__hatchctl_verb explain' -l gid -x -a '(__fish_complete_groups)' -d 'Another group than that of the account'
 complete -c hatchctl -n '__hatchctl_verb explain' -l groups -x -a '(__fish_complete_groups)' -d 'Other supplementary groups'
 complete -c hatchctl -n '__hatchctl_verb explain' -l derivation -x -d 'The Nix build that asks'
+complete -c hatchctl -n '__hatchctl_verb explain' -l feature -x -d 'What its derivation requires'
 complete -c hatchctl -n '__hatchctl_verb explain' -l socket -x -d 'Class of the socket'
 complete -c hatchctl -n '__hatchctl_verb explain' -l env -x -d 'A variable of the client'
 complete -c hatchctl -n '__hatchctl_verb explain' -l output -x -d 'An output'

@@ -84,6 +84,15 @@ static int read_derivations(struct reading *in, const struct value *value, const
 	                    &builder->allow.n_derivations);
 }
 
+static int read_features(struct reading *in, const struct value *value, const struct member *row,
+                         void *object)
+{
+	struct builder *builder = object;
+
+	return read_strings(in, value, 1, check_feature, &builder->allow.features,
+	                    &builder->allow.n_features);
+}
+
 static int check_socket(struct reading *in, const struct value *list, const struct value *item)
 {
 	int r = expect_kind(in, item, VALUE_STRING);
@@ -112,7 +121,7 @@ static int read_sockets(struct reading *in, const struct value *value, const str
 static const struct member allow_members[] = {
 	{ "users", read_users },       { "groups", read_groups_allowed },
 	{ "uid_ranges", read_ranges }, { "derivations", read_derivations },
-	{ "sockets", read_sockets },
+	{ "features", read_features }, { "sockets", read_sockets },
 };
 
 int read_allow(struct reading *in, const struct value *value, const struct member *row,

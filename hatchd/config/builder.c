@@ -31,6 +31,7 @@ void builder_done(struct builder *builder)
 	free(builder->allow.gids);
 	free(builder->allow.ranges);
 	strv_free(builder->allow.derivations);
+	strv_free(builder->allow.features);
 	strv_free(builder->allow.sockets);
 	strv_free(builder->args.match);
 	for (size_t i = 0; i < builder->environment.n_set; i++) {

@@ -69,7 +69,8 @@ static void a_definition_may_say_everything(void)
 		"  \"command\": [\"/opt/run\", \"-x\", \"\"],\n"
 		"  \"allow\": {\"users\": [\"root\", 1000], \"groups\": [100, \"root\"],\n"
 		"    \"uid_ranges\": [{\"first\": 872415232, \"last\": 872480767}],\n"
-		"    \"derivations\": [\"*-bitstream\"], \"sockets\": [\"hatch\", \"ci\"]},\n"
+		"    \"derivations\": [\"*-bitstream\"], \"features\": [\"hatch-b\", \"kvm\"],\n"
+		"    \"sockets\": [\"hatch\", \"ci\"]},\n"
 		"  \"args\": {\"max\": 16, \"match\": [\"[a-z]+\", \"x|y\"], \"dash\": true},\n"
 		"  \"environment\": {\"set\": {\"PATH\": \"/bin\", \"A\": \"\"}, \"accept\": [\"TOP\"]},\n"
 		"  \"groups\": [\"tty\"], \"network\": \"host\",\n"
@@ -98,6 +99,7 @@ static void a_definition_may_say_everything(void)
 	check(b.allow.n_ranges == 1 && b.allow.ranges[0].first == 872415232 &&
 	      b.allow.ranges[0].last == 872480767);
 	check(b.allow.n_derivations == 1 && b.allow.n_sockets == 2);
+	check(b.allow.n_features == 2 && strcmp(b.allow.features[1], "kvm") == 0);
 	check(strcmp(b.allow.sockets[1], "ci") == 0);
 	check(b.args.max == 16 && b.args.n_match == 2 && b.args.dash);
 	check(strcmp(b.args.match[1], "x|y") == 0);
@@ -136,7 +138,7 @@ static void what_is_absent_has_the_most_restrictive_value(void)
 
 	check(parse_builder("{\"command\": [\"/x\"]}", &b) == 0);
 	check(b.allow.n_uids == 0 && b.allow.n_gids == 0 && b.allow.n_ranges == 0);
-	check(b.allow.n_derivations == 0);
+	check(b.allow.n_derivations == 0 && b.allow.n_features == 0);
 	check(b.allow.n_sockets == 1 && strcmp(b.allow.sockets[0], "hatch") == 0);
 	check(b.args.max == 0 && b.args.n_match == 0 && !b.args.dash);
 	check(b.environment.n_set == 0 && b.environment.n_accept == 0);
@@ -240,6 +242,7 @@ static void hatchd_json_may_say_everything(void)
 		text[] = "{\"store\": \"/s\", \"state\": \"/t\", \"queue_max\": 0,"
 			 "\"build_users_group\": \"g\", \"speaker_user\": \"u\","
 			 "\"failed\": {\"size\": \"1M\", \"total\": \"2M\", \"keep_days\": 90},"
+			 "\"missing_derivation\": \"allow\","
 			 "\"resources\": {\"vivado-seat\": 2, \"b.1\": 1024}}";
 	cleanup_config struct config c = { 0 };
 
@@ -247,7 +250,7 @@ static void hatchd_json_may_say_everything(void)
 	check(strcmp(c.dir, "/d") == 0 && strcmp(c.file, "/d/hatchd.json") == 0);
 	check(strcmp(c.store_dir, "/s") == 0 && strcmp(c.state_dir, "/t") == 0);
 	check(strcmp(c.build_group, "g") == 0 && strcmp(c.speaker_user, "u") == 0);
-	check(c.queue_max == 0);
+	check(c.queue_max == 0 && c.allow_missing);
 	check(c.n_resources == 2 && strcmp(c.resources[0].name, "vivado-seat") == 0);
 	check(c.resources[0].count == 2 && c.resources[1].count == 1024);
 	check(c.failed.size == 1 << 20 && c.failed.total == 2 << 20 && c.failed.keep_days == 90);
@@ -269,6 +272,9 @@ static void refuses_what_is_wrong_in_hatchd_json(void)
 		{ "{\"failed\": {\"days\": 1}}", "1:13", "unknown key \"days\"" },
 		{ "{\"speaker_user\": \"\"}", "1:18", "the text is empty" },
 		{ "{\"speaker_user\": \"a\\nb\"}", "1:18", "control character" },
+		{ "{\"missing_derivation\": \"expose\"}", "1:24",
+		  "\"expose\"; expected \"refuse\" or \"allow\"" },
+		{ "{\"missing_derivation\": true}", "1:24", "expected a string" },
 		{ "{\"uid\": 3}", "1:2", "unknown key \"uid\"; expected one of: store, state" },
 		{ "{\"resources\": [\"a\"]}", "1:15", "this is a list; expected an object" },
 		{ "{\"resources\": {\"a\": 0}}", "1:21", "0 of \"a\"; expected 1 to 1024" },
@@ -450,8 +456,6 @@ static void refuses_keys_that_do_not_exist_yet(void)
 		"\"run_as\": \"peer\"",
 		"\"inputs\": false",
 		"\"workspace\": null",
-		"\"allow\": {\"features\": []}",
-
 		"\"view\": {\"credentials\": []}",
 		"\"view\": {\"store\": true}",
 		"\"limits\": {\"rlimits\": {\"rtprio\": 1}}",
@@ -531,6 +535,9 @@ static const struct value_row allow_rows[] = {
 	{ "\"allow\": {\"derivations\": [\"*\"]}", "\"allow\": {\"derivations\": []}" },
 	{ "\"allow\": {\"derivations\": [\"a?[b]\"]}", "\"allow\": {\"derivations\": [\"\"]}" },
 	{ "\"allow\": {\"derivations\": [\"a\"]}", "\"allow\": {\"derivations\": [\"a/b\"]}" },
+	{ "\"allow\": {\"features\": [\"a\"]}", "\"allow\": {\"features\": []}" },
+	{ "\"allow\": {\"features\": [\"a-b\"]}", "\"allow\": {\"features\": [\"a b\"]}" },
+	{ "\"allow\": {\"features\": [\"+\"]}", "\"allow\": {\"features\": [\"\"]}" },
 	{ "\"allow\": {\"sockets\": [\"a\"]}", "\"allow\": {\"sockets\": []}" },
 	{ "\"allow\": {\"sockets\": [\"a-1\"]}", "\"allow\": {\"sockets\": [\"A\"]}" },
 };

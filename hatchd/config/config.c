@@ -14,6 +14,7 @@
 #include "accounts.h"
 #include "build-config.h"
 #include "builder.h"
+#include "items.h"
 #include "lib/base/text.h"
 #include "range.h"
 #include "read.h"
@@ -39,6 +40,18 @@ static const struct member failed_members[] = {
 	{ "keep_days", read_count, offsetof(struct config, failed.keep_days), 1, KEEP_DAYS_MAX },
 };
 
+static int read_missing(struct reading *in, const struct value *value, const struct member *row,
+                        void *object)
+{
+	static const char *const words[] = { "refuse", "allow" };
+	struct config *config = object;
+	size_t chosen = 0;
+	int r = read_word(in, value, words, ARRAY_SIZE(words), "\"refuse\" or \"allow\"", &chosen);
+
+	config->allow_missing = chosen == 1;
+	return r;
+}
+
 static const struct member config_members[] = {
 	{ "store", read_path, offsetof(struct config, store_dir) },
 	{ "state", read_path, offsetof(struct config, state_dir) },
@@ -49,6 +62,7 @@ static const struct member config_members[] = {
 	{ "range_base", read_count, offsetof(struct config, range_base), RANGE_LEN, UINT32_MAX },
 	{ "queue_max", read_count, offsetof(struct config, queue_max), 0, QUEUE_MAX },
 	{ "resources", read_resources_defined },
+	{ "missing_derivation", read_missing },
 	{ "failed", read_members, .rows = failed_members, .n_rows = ARRAY_SIZE(failed_members) },
 };
 

@@ -73,6 +73,9 @@ struct config {
 		uint64_t keep_days; /* default 7 */
 	} failed;
 
+	bool allow_missing; /* "missing_derivation": is a derivation that is not on this machine
+	                       taken for one that requires what allow.features asks for? */
+
 	bool pool;       /* as given to config_load() */
 	bool offline;    /* only read, see struct config_report: accounts have no numbers */
 	uid_t owner_uid; /* besides root, whose files are believed: 0, ours without a pool, or
@@ -221,6 +224,8 @@ struct builder {
 		size_t n_ranges;
 		char **derivations; /* fnmatch(3) patterns on the name without hash and ".drv" */
 		size_t n_derivations;
+		char **features; /* all of them the derivation must require */
+		size_t n_features;
 		char **sockets; /* policy classes (FileDescriptorName=) it may be reached by;
 		                   default: hatch */
 		size_t n_sockets;

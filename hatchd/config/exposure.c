@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "items.h"
-#include "lib/derivation/derivation.h"
 #include "trusted-path.h"
 
 void exposure_done(struct exposure *exposure)
@@ -18,19 +17,6 @@ void exposure_done(struct exposure *exposure)
 	free(exposure->paths);
 	free(exposure->chain);
 	*exposure = (struct exposure){ 0 };
-}
-
-static int check_feature(struct reading *in, const struct value *list, const struct value *item)
-{
-	int r = expect_text(in, item, DERIVATION_FEATURE_MAX);
-
-	if (r < 0)
-		return r;
-	if (item->string[0] == '\0' || strpbrk(item->string, " \t\r\n"))
-		return reading_fail(in, item, EINVAL,
-		                    "no derivation can require this; expected the name of a "
-		                    "feature, such as \"hatch-fpga\"");
-	return 0;
 }
 
 static int read_features(struct reading *in, const struct value *value, const struct member *row,

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lib/derivation/derivation.h"
+
 void strv_free(char **strings)
 {
 	for (size_t i = 0; strings && strings[i]; i++)
@@ -76,4 +78,17 @@ int read_word(struct reading *in, const struct value *value, const char *const *
 		}
 	return reading_fail(in, value, EINVAL, "\"%s\"; expected %s", show(value->string, shown),
 	                    expected);
+}
+
+int check_feature(struct reading *in, const struct value *list, const struct value *item)
+{
+	int r = expect_text(in, item, DERIVATION_FEATURE_MAX);
+
+	if (r < 0)
+		return r;
+	if (item->string[0] == '\0' || strpbrk(item->string, " \t\r\n"))
+		return reading_fail(in, item, EINVAL,
+		                    "no derivation can require this; expected the name of a "
+		                    "feature, such as \"hatch-fpga\"");
+	return 0;
 }

@@ -32,6 +32,9 @@ int read_items(struct reading *in, const struct value *value, size_t item_len,
 int read_word(struct reading *in, const struct value *value, const char *const *words,
               size_t n_words, const char *expected, size_t *ret);
 
+/* check_feature - the name of a feature that a derivation can require; for read_strings() */
+int check_feature(struct reading *in, const struct value *list, const struct value *item);
+
 /* make_uid, make_gid - an account by name or number; for read_items(). ret: uid_t, gid_t; ids.c */
 int make_uid(struct reading *in, const struct value *item, void *ret);
 int make_gid(struct reading *in, const struct value *item, void *ret);

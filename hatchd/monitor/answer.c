@@ -21,6 +21,9 @@ int phase_list(struct job *job, struct error *err)
 			log_line(LOG_WARNING, "%s", skipped.text);
 			continue;
 		}
+		r = job_read_features(job, &builder, err);
+		if (r < 0)
+			break;
 		if (policy_allows(&job->config, &builder, &job->peer, job->socket_class, NULL) < 0)
 			continue;
 		(void)snprintf(order.name, sizeof(order.name), "%s", builder.name);

@@ -74,6 +74,16 @@ static int check_rlimits(const struct job *job, struct error *err)
 	             : rlimits_check(&job->builder, &own, err);
 }
 
+int job_read_features(struct job *job, const struct builder *builder, struct error *err)
+{
+	struct account account = job_speaker_account(job);
+
+	if (builder->allow.n_features == 0)
+		return 0;
+	return peer_read_features(&job->peer, job->config.store_dir, &account,
+	                          job->config.owner_uid, err);
+}
+
 /* The definition itself is checked too: a program that is missing is told before anything is made.
  */
 int phase_policy(struct job *job, struct error *err)
@@ -86,6 +96,9 @@ int phase_policy(struct job *job, struct error *err)
 		job->exit_status = EX_CONFIG;
 		return r;
 	}
+	r = found ? job_read_features(job, &job->builder, err) : 0;
+	if (r < 0)
+		return r;
 	r = request_check(&job->config, found ? &job->builder : NULL, &job->peer, job->socket_class,
 	                  &job->record, &job->request, err);
 	if (r < 0)

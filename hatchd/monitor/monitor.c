@@ -78,12 +78,17 @@ static void job_done(struct job *job)
 	fd_closep(&job->signal_fd);
 }
 
+struct account job_speaker_account(const struct job *job)
+{
+	return (struct account){ .uid = job->config.speaker_uid,
+		                 .gid = job->config.speaker_gid,
+		                 .change = job->options->privileged };
+}
+
 /* Who asks, and a speaker to talk to them: after this a failure has somebody to be told to. */
 static int meet_client(struct job *job, int *conn_fd, struct error *err)
 {
-	struct account account = { .uid = job->config.speaker_uid,
-		                   .gid = job->config.speaker_gid,
-		                   .change = job->options->privileged };
+	struct account account = job_speaker_account(job);
 	int r = peer_identify(*conn_fd, job->config.store_dir, &job->peer, err);
 
 	job->receipt.peer = &job->peer;

@@ -16,7 +16,10 @@
 #include "lib/base/log.h"
 #include "lib/base/text.h"
 
-enum { FIELDS_MAX = 64 };
+enum {
+	FIELDS_MAX = 64,
+	FEATURES_FIELD_MAX = 1024,
+};
 
 struct fields {
 	char *items[FIELDS_MAX];
@@ -106,6 +109,20 @@ static void add_usage(struct fields *fields, const struct usage *usage)
 		add(fields, "HATCH_PIDS_PEAK=%llu", (unsigned long long)usage->pids_peak);
 }
 
+/* Of a stranger's list only what is the size of a line; names are told apart by a blank. */
+static void add_features(struct fields *fields, const struct features *features)
+{
+	char text[FEATURES_FIELD_MAX] = "", clean[FEATURES_FIELD_MAX];
+	size_t len = 0;
+
+	for (const char *name = features_next(features, NULL); name && len < sizeof(text);
+	     name = features_next(features, name))
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s", len > 0 ? " " : "",
+		                        name);
+	text_escape(text, strlen(text), clean, sizeof(clean));
+	add(fields, "HATCH_FEATURES=%s", clean);
+}
+
 static void add_who(struct fields *fields, const struct receipt *receipt)
 {
 	add(fields, "HATCH_REQUEST=%s", receipt->id);
@@ -124,6 +141,8 @@ static void add_who(struct fields *fields, const struct receipt *receipt)
 	add(fields, "HATCH_PEER_PID=%d", receipt->peer->pid);
 	if (receipt->peer->derivation[0])
 		add(fields, "HATCH_DRV=%s", receipt->peer->derivation);
+	if (receipt->peer->features)
+		add_features(fields, receipt->peer->features);
 }
 
 /* The sentence for people. */

@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -15,6 +17,8 @@
 #include "hatchd/sandbox/filter.h"
 #include "lib/base/cleanup.h"
 #include "lib/derivation/derivation.h"
+
+enum { NOBODY = 65534 };
 
 /* What comes through the pipe. */
 struct report {
@@ -40,6 +44,24 @@ int features_open(const char *path, uid_t owner_uid, int *ret_fd, struct error *
 		                 st.st_uid, st.st_mode & 07777);
 	*ret_fd = take_fd(&fd);
 	return 1;
+}
+
+struct account features_account(void)
+{
+	struct account account = { .uid = NOBODY, .gid = NOBODY, .change = geteuid() == 0 };
+	FILE *file = fopen("/etc/passwd", "re");
+	struct passwd *entry = NULL;
+
+	while (file && (entry = fgetpwent(file)))
+		if (strcmp(entry->pw_name, "hatch") == 0)
+			break;
+	if (entry && entry->pw_uid != 0 && entry->pw_gid != 0) {
+		account.uid = entry->pw_uid;
+		account.gid = entry->pw_gid;
+	}
+	if (file)
+		(void)fclose(file);
+	return account;
 }
 
 /* --- the process that reads --- */
@@ -74,16 +96,11 @@ static int parse(const struct derivation_source *source, struct derivation *ret,
 
 static int list(const struct derivation *derivation, struct features *ret, struct error *err)
 {
-	for (size_t i = 0; i < derivation->n_features; i++) {
-		size_t len = strlen(derivation->features[i]) + 1;
-
-		if (len > sizeof(ret->text) - ret->len)
+	for (size_t i = 0; i < derivation->n_features; i++)
+		if (features_add(ret, derivation->features[i]) < 0)
 			return error_set(err, BLAME_PEER, E2BIG,
-			                 "the names of required features have more than %zu bytes",
-			                 sizeof(ret->text));
-		memcpy(ret->text + ret->len, derivation->features[i], len);
-		ret->len += len;
-	}
+			                 "the names of required features have more than %d bytes",
+			                 FEATURES_TEXT_MAX);
 	return 0;
 }
 
@@ -153,6 +170,17 @@ int features_read(const struct derivation_source *source, const struct account *
 		return error_errno(err, BLAME_HOST, errno, "cannot fork");
 	fd_closep(&write_fd);
 	return await_report(read_fd, pid, ret, err);
+}
+
+int features_add(struct features *features, const char *name)
+{
+	size_t len = strlen(name) + 1;
+
+	if (len > sizeof(features->text) - features->len)
+		return -E2BIG;
+	memcpy(features->text + features->len, name, len);
+	features->len += len;
+	return 0;
 }
 
 const char *features_next(const struct features *features, const char *name)

@@ -33,6 +33,11 @@ struct derivation_source {
  */
 int features_open(const char *path, uid_t owner_uid, int *ret_fd, struct error *err);
 
+/* features_account - who is to read it for a program that has no configuration: the user "hatch",
+ * else uid 65534; without root oneself. Of /etc/passwd alone: a static program has no name service
+ */
+struct account features_account(void);
+
 /*
  * features_read - have a process read it that has nothing but the source and a pipe to us
  *
@@ -42,6 +47,9 @@ int features_open(const char *path, uid_t owner_uid, int *ret_fd, struct error *
  */
 int features_read(const struct derivation_source *source, const struct account *account,
                   struct features *ret, struct error *err);
+
+/* features_add - append a name; 0, or -E2BIG */
+int features_add(struct features *features, const char *name);
 
 /* features_next - the name behind this one, the first for NULL; NULL behind the last */
 const char *features_next(const struct features *features, const char *name);

@@ -1018,6 +1018,59 @@ static void the_kernel_refuses_descriptors_for_us(void)
 	(void)close(listen_fd);
 }
 
+static void write_derivation(const char *text)
+{
+	cleanup_fd int fd = -1;
+	char path[PATH_MAX];
+
+	(void)snprintf(path, sizeof(path), "%s/store/" DRV, base);
+	(void)unlink(path);
+	if (!text)
+		return;
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+	check(fd >= 0 && fd_write_full(fd, text, strlen(text)) == 0);
+}
+
+static void read_features(struct peer *peer)
+{
+	const struct account account = { .uid = 65533, .gid = 65533, .change = geteuid() == 0 };
+	char store[PATH_MAX];
+
+	(void)snprintf(store, sizeof(store), "%s/store", base);
+	check(peer_read_features(peer, store, &account, geteuid(), NULL) == 0);
+}
+
+/* "missing", "why", "features", or nothing is known. */
+static const char *known_features(const char *text)
+{
+	cleanup_peer struct peer peer = { .pid_fd = -1, .derivation = DRV };
+
+	write_derivation(text);
+	read_features(&peer);
+	/* Asked again there is nothing new, whatever has become of the file. */
+	write_derivation("Derive([],[],[],\"s\",\"b\",[],[])");
+	read_features(&peer);
+	write_derivation(NULL);
+	if (peer.features)
+		return features_have(peer.features, "hatch-a") ? "features" : "";
+	return peer.derivation_missing ? "missing" : peer.features_why[0] ? "why" : "";
+}
+
+static void reads_the_features_of_the_derivation_once(void)
+{
+	static const struct peer nobody = { .pid_fd = -1 };
+	cleanup_peer struct peer peer = nobody;
+
+	check(strcmp(known_features("Derive([],[],[],\"s\",\"b\",[],[(\"requiredSystemFeatures\","
+	                            "\"kvm hatch-a\")])"),
+	             "features") == 0);
+	check(strcmp(known_features("Derive(["), "why") == 0);
+	check(strcmp(known_features(NULL), "missing") == 0);
+	/* Of who is no build there is nothing to read. */
+	read_features(&peer);
+	check(!peer.features && !peer.derivation_missing && !peer.features_why[0]);
+}
+
 static const struct {
 	const char *(*missing)(void);
 	struct unit_case test;
@@ -1045,6 +1098,7 @@ static const struct {
 	{ needs_user_namespaces, CASE(refuses_a_root_forged_with_the_capabilities_of_a_build) },
 	{ needs_user_namespaces, CASE(refuses_a_root_that_is_no_mount) },
 	{ needs_root, CASE(refuses_a_namespace_that_another_user_made) },
+	{ NULL, CASE(reads_the_features_of_the_derivation_once) },
 	{ needs_pass_rights, CASE(the_kernel_refuses_descriptors_for_us) },
 };
 

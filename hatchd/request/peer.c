@@ -60,6 +60,7 @@ static const struct peer no_peer = { .pid_fd = -1 };
 void peer_done(struct peer *peer)
 {
 	free(peer->groups);
+	free(peer->features);
 	/* 0 is standard input, never a pidfd: so an object of zeros is empty as well. */
 	if (peer->pid_fd > 0)
 		fd_closep(&peer->pid_fd);
@@ -460,6 +461,37 @@ int peer_identify(int conn_fd, const char *store_dir, struct peer *ret, struct e
 		return r;
 	*ret = peer;
 	peer = no_peer;
+	return 0;
+}
+
+int peer_read_features(struct peer *peer, const char *store_dir, const struct account *account,
+                       uid_t owner_uid, struct error *err)
+{
+	cleanup_free struct features *features = NULL;
+	cleanup_free char *path = NULL;
+	cleanup_fd int fd = -1;
+	struct error why;
+	int r;
+
+	if (!peer->derivation[0] || peer->features || peer->derivation_missing ||
+	    peer->features_why[0])
+		return 0;
+	features = calloc(1, sizeof(*features));
+	if (!features || asprintf(&path, "%s/%s", store_dir, peer->derivation) < 0) {
+		path = NULL;
+		return error_set(err, BLAME_HOST, ENOMEM, "no memory to read a derivation");
+	}
+	r = features_open(path, owner_uid, &fd, &why);
+	if (r == 0) {
+		peer->derivation_missing = true;
+		return 0;
+	}
+	if (r > 0)
+		r = features_read(&(struct derivation_source){ .fd = fd }, account, features, &why);
+	if (r < 0)
+		(void)snprintf(peer->features_why, sizeof(peer->features_why), "%s", why.text);
+	else
+		peer->features = take_ptr(&features);
 	return 0;
 }
 

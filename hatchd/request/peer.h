@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "features.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/error.h"
 
@@ -26,6 +27,12 @@ struct peer {
 	char derivation[DERIVATION_MAX + 1];
 	/* why derivation is empty, for refusals that need one */
 	const char *derivation_why;
+
+	/* What the derivation requires; NULL: not known, because it is not on this machine, because
+	 * it could not be read (features_why, else empty), or because nobody has asked */
+	struct features *features;
+	bool derivation_missing;
+	char features_why[ERROR_TEXT_MAX];
 };
 
 #define cleanup_peer cleanup_(peer_done)
@@ -41,6 +48,16 @@ void peer_done(struct peer *peer);
  * Source     unix(7), docs/security.md "Who asks"
  */
 int peer_identify(int conn_fd, const char *store_dir, struct peer *ret, struct error *err);
+
+/*
+ * peer_read_features - look up which features the peer's derivation requires, unless that was done
+ *
+ * account   who reads the derivation: see features_read()
+ * owner_uid whose files are believed besides root's
+ * Errors    BLAME_HOST -ENOMEM. What is wrong with the derivation is no error
+ */
+int peer_read_features(struct peer *peer, const char *store_dir, const struct account *account,
+                       uid_t owner_uid, struct error *err);
 
 /* peer_refuse_descriptors - have the kernel refuse descriptors that the peer sends (SO_PASSRIGHTS,
  * Linux 6.16); 0 on older kernels too, where it is only that nobody receives them */

@@ -199,6 +199,91 @@ static int ask(const struct builder *builder, const struct peer *peer, const cha
 }
 
 /* What the peer reads must not depend on whether the builder exists. */
+/* The features of a derivation; of no name: none. Not for several threads. */
+static struct features *features_of(const char *first, const char *second)
+{
+	static struct features features;
+
+	features.len = 0;
+	if (first)
+		check(features_add(&features, first) == 0);
+	if (second)
+		check(features_add(&features, second) == 0);
+	return &features;
+}
+
+#define WITH_FEATURES "\"users\": [1000], \"features\": [\"hatch-a\", \"hatch-b\"]"
+
+static void all_features_must_be_required(void)
+{
+	static const struct {
+		const char *first, *second;
+		int expected;
+	} rows[] = {
+		{ "hatch-a", "hatch-b", 0 },          { "hatch-b", "hatch-a", 0 },
+		{ "hatch-a", NULL, -EACCES },         { "hatch-b", "hatch-c", -EACCES },
+		{ "hatch-a", "hatch-b2", -EACCES },   { "hatch-a", "hatch-", -EACCES },
+		{ "hatch-a hatch-b", NULL, -EACCES }, { NULL, NULL, -EACCES },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct peer peer = { 1000, 5, .derivation = HASH "-top.drv" };
+
+		peer.features = features_of(rows[i].first, rows[i].second);
+		check(try_peer(WITH_FEATURES, &peer, "hatch") == rows[i].expected);
+		/* It is no rule that lets anybody in. */
+		check(try_peer("\"features\": [\"hatch-a\"]", &peer, "hatch") == -EACCES);
+		/* Who is no build has no features, whatever stands there. */
+		peer.derivation[0] = '\0';
+		check(try_peer(WITH_FEATURES, &peer, "hatch") == -EACCES);
+	}
+}
+
+static void says_which_feature_is_not_required(void)
+{
+	struct peer peer = { 1000, 5, .derivation = HASH "-top.drv" };
+
+	peer.features = features_of("hatch-a", NULL);
+	check(try_peer(WITH_FEATURES, &peer, "hatch") == -EACCES && err.blame == BLAME_POLICY);
+	check(strstr(err.text, "-top.drv does not require the feature hatch-b, which "
+	                       "allow.features in /etc/hatch/builders.d/b.json asks for"));
+	check(strstr(err.hint, "add \"hatch-b\" to requiredSystemFeatures"));
+	/* Not to a stranger: that would tell of the builder. */
+	check(!strstr(error_peer_text(&err), "hatch-b") &&
+	      !strstr(error_peer_hint(&err), "hatch-b"));
+}
+
+static void features_that_are_not_known_are_not_required(void)
+{
+	struct peer peer = { 1000, 5, .derivation_why = "it has gone" };
+
+	check(try_peer(WITH_FEATURES, &peer, "hatch") == -EACCES);
+	check(strstr(err.text, "which one asks is not known: it has gone"));
+	strcpy(peer.derivation, HASH "-top.drv");
+	strcpy(peer.features_why, "it is cut off");
+	check(try_peer(WITH_FEATURES, &peer, "hatch") == -EACCES);
+	check(strstr(err.text, "it is cut off"));
+	/* Broken is not missing. */
+	config.allow_missing = true;
+	check(try_peer(WITH_FEATURES, &peer, "hatch") == -EACCES);
+	peer.derivation[0] = '\0';
+	check(try_peer(WITH_FEATURES, &peer, "hatch") == -EACCES);
+	config.allow_missing = false;
+}
+
+static void a_missing_derivation_is_allowed_only_where_that_is_said(void)
+{
+	struct peer peer = { 1000, 5, .derivation = HASH "-top.drv", .derivation_missing = true };
+
+	check(try_peer(WITH_FEATURES, &peer, "hatch") == -EACCES);
+	check(strstr(err.text, "its file is not on this machine"));
+	check(strstr(err.hint, "\"missing_derivation\": \"allow\" in /etc/hatch/hatchd.json"));
+	config.allow_missing = true;
+	check(try_peer(WITH_FEATURES, &peer, "hatch") == 0);
+	check(try_peer("\"features\": [\"hatch-a\"]", &peer, "hatch") == -EACCES);
+	config.allow_missing = false;
+}
+
 static void an_unknown_builder_and_a_forbidden_one_look_the_same(void)
 {
 	static const char *const allow[] = {
@@ -720,16 +805,17 @@ static void tells_which_rules_allowed(void)
 	check(builder_parse(&config, "b", json, strlen(json), NULL, &builder, &err) == 0);
 	check(request_explain(&config, &builder, &peer, "hatch", &record, &rulings, &request,
 	                      &err) == 0);
-	check(!rulings.failed && rulings.n_items == 8);
+	check(!rulings.failed && rulings.n_items == 9);
 	check_ruling(&builder, &rulings.items[0], true, "socket", "allow.sockets", 0, 0);
 	check_ruling(&builder, &rulings.items[1], true, "peer", "allow.groups", 3, 18);
 	check(strcmp(rulings.items[1].text, "gid 9") == 0);
 	check_ruling(&builder, &rulings.items[2], true, "derivation", "allow.derivations", 5, 25);
-	check_ruling(&builder, &rulings.items[3], true, "arguments", "args.max", 6, 11);
-	check_ruling(&builder, &rulings.items[4], true, "argument 1", "args.match", 6, 37);
-	check_ruling(&builder, &rulings.items[5], true, "argument 2", "args.match", 6, 31);
-	check_ruling(&builder, &rulings.items[6], true, "variable 1", "environment.accept", 7, 34);
-	check_ruling(&builder, &rulings.items[7], true, "time limit", "limits.time_sec", 0, 0);
+	check_ruling(&builder, &rulings.items[3], true, "features", "allow.features", 0, 0);
+	check_ruling(&builder, &rulings.items[4], true, "arguments", "args.max", 6, 11);
+	check_ruling(&builder, &rulings.items[5], true, "argument 1", "args.match", 6, 37);
+	check_ruling(&builder, &rulings.items[6], true, "argument 2", "args.match", 6, 31);
+	check_ruling(&builder, &rulings.items[7], true, "variable 1", "environment.accept", 7, 34);
+	check_ruling(&builder, &rulings.items[8], true, "time limit", "limits.time_sec", 0, 0);
 
 	peer = (struct peer){ 33, 5, .derivation = HASH "-a.drv" };
 	check(request_explain(&config, &builder, &peer, "hatch", &record, &other, &again, &err) ==
@@ -776,6 +862,8 @@ static void tells_which_rule_refused(void)
 	check_refusal("\"allow\": {\"users\": [1]}", &root, "hatch", "", "peer", "allow.users", 37);
 	check_refusal("\"allow\": {\"sockets\": [\"ci\"]}", &peer, "hatch", "", "socket",
 	              "allow.sockets", 37);
+	check_refusal("\"allow\": {\"users\": [1000], \"features\": [\"x\"]}", &peer, "hatch",
+	              "", "features", "allow.features", 54);
 	check_refusal("\"allow\": {\"users\": [1000], \"derivations\": [\"*\"]}", &peer, "hatch",
 	              "", "derivation", "allow.derivations", 54);
 	check_refusal("\"allow\": {\"users\": [1000]}", &peer, "hatch", "x", "arguments",
@@ -793,6 +881,10 @@ static const struct unit_case cases[] = {
 	CASE(a_socket_reaches_only_builders_of_its_class),
 	CASE(a_rule_for_derivations_comes_on_top),
 	CASE(says_why_no_derivation_is_known),
+	CASE(all_features_must_be_required),
+	CASE(says_which_feature_is_not_required),
+	CASE(features_that_are_not_known_are_not_required),
+	CASE(a_missing_derivation_is_allowed_only_where_that_is_said),
 	CASE(an_unknown_builder_and_a_forbidden_one_look_the_same),
 	CASE(takes_as_many_arguments_as_the_definition_says),
 	CASE(each_argument_must_match_as_a_whole),

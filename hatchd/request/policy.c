@@ -271,6 +271,69 @@ static int allow_derivation(const struct builder *builder, const struct peer *pe
 	return -EACCES;
 }
 
+static const char features_about[] = "features", features_key[] = "allow.features";
+
+/* What the derivation requires is not known. 0 if the administrator takes that for enough. */
+static int allow_unknown(const struct config *config, const struct builder *builder,
+                         const struct peer *peer, struct rulings *rulings, struct error *err)
+{
+	if (peer->derivation_missing && config->allow_missing) {
+		describe(note(rulings, true, features_key, POSITION_OF_KEY), features_about,
+		         "not on this machine, and missing_derivation is \"allow\"");
+		return 0;
+	}
+	note_refusal(rulings, features_key, features_about);
+	if (!peer->derivation[0]) {
+		(void)error_set(err, BLAME_POLICY, EACCES,
+		                "the builder `%s` is for derivations that require certain features "
+		                "(allow.features in %s), and which one asks is not known: %s",
+		                builder->name, builder->file,
+		                peer->derivation_why ? peer->derivation_why : "it is no Nix build");
+		return error_hint(err, "only without allow.features would it be allowed");
+	}
+	(void)error_set(
+		err, BLAME_POLICY, EACCES,
+		"which features the derivation %s requires is not known, and allow.features "
+		"in %s asks for some: %s",
+		peer->derivation, builder->file,
+		peer->derivation_missing ? "its file is not on this machine" : peer->features_why);
+	return peer->derivation_missing
+	               ? error_hint(err,
+	                            "for builds that trusted users send from other machines there "
+	                            "is \"missing_derivation\": \"allow\" in %s",
+	                            config->file)
+	               : error_hint(err, "only without allow.features would it be allowed");
+}
+
+static int allow_features(const struct config *config, const struct builder *builder,
+                          const struct peer *peer, struct rulings *rulings, struct error *err)
+{
+	if (builder->allow.n_features == 0) {
+		describe(note(rulings, true, features_key, POSITION_OF_KEY), features_about,
+		         "not asked for");
+		return 0;
+	}
+	if (!peer->derivation[0] || !peer->features)
+		return allow_unknown(config, builder, peer, rulings, err);
+	for (size_t i = 0; i < builder->allow.n_features; i++) {
+		const char *feature = builder->allow.features[i];
+
+		if (features_have(peer->features, feature)) {
+			describe(note(rulings, true, features_key, i), features_about,
+			         "%.80s is required by the derivation", feature);
+			continue;
+		}
+		note_refusal(rulings, features_key, features_about);
+		(void)error_set(err, BLAME_POLICY, EACCES,
+		                "the derivation %s does not require the feature %s, which "
+		                "allow.features in %s asks for",
+		                peer->derivation, feature, builder->file);
+		return error_hint(err, "add \"%s\" to requiredSystemFeatures of the derivation",
+		                  feature);
+	}
+	return 0;
+}
+
 static int allow(const struct config *config, const struct builder *builder,
                  const struct peer *peer, const char *socket_class, struct rulings *rulings,
                  struct error *err)
@@ -281,6 +344,8 @@ static int allow(const struct config *config, const struct builder *builder,
 		r = allow_identity(config, builder, peer, rulings, err);
 	if (r == 0)
 		r = allow_derivation(builder, peer, rulings, err);
+	if (r == 0)
+		r = allow_features(config, builder, peer, rulings, err);
 	return r < 0 ? conceal(builder->name, strlen(builder->name), err) : 0;
 }
 

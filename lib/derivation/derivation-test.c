@@ -249,6 +249,17 @@ static void check_features(size_t n, size_t len, const char *expected_error)
 	buffer_done(&text);
 }
 
+/* A derivation with that much JSON. */
+static void check_attributes(size_t len, const char *expected)
+{
+	struct buffer text = { 0 };
+
+	check(buffer_printf(&text, "Derive([],[],[],\"s\",\"b\",[],[(\"__json\",\"{%*s\")])",
+	                    (int)len - 1, "}") == 0);
+	check_text(text.data, text.len, expected, of_aterm);
+	buffer_done(&text);
+}
+
 static void holds_its_limits(void)
 {
 	cleanup_free char *long_text = calloc(1, DERIVATION_BYTES_MAX + 1);
@@ -262,8 +273,10 @@ static void holds_its_limits(void)
 		return;
 	check_text(long_text, DERIVATION_BYTES_MAX, REFUSED, of_aterm);
 	check_text(long_text, DERIVATION_BYTES_MAX + 1, "File too large", of_aterm);
-	check_text(long_text, DERIVATION_BYTES_MAX, REFUSED, of_json);
-	check_text(long_text, DERIVATION_BYTES_MAX + 1, "File too large", of_json);
+	check_text(long_text, DERIVATION_JSON_MAX, REFUSED, of_json);
+	check_text(long_text, DERIVATION_JSON_MAX + 1, "File too large", of_json);
+	check_attributes(DERIVATION_JSON_MAX, "");
+	check_attributes(DERIVATION_JSON_MAX + 1, "File too large");
 }
 
 /* Depth: nothing nests but inputs, and those not without end. */

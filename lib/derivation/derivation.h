@@ -12,7 +12,9 @@
 #include "lib/base/error.h"
 
 enum {
-	DERIVATION_BYTES_MAX = 4 * 1024 * 1024, /* of either form */
+	DERIVATION_BYTES_MAX = 4 * 1024 * 1024, /* of a file */
+	DERIVATION_JSON_MAX = 1024 * 1024, /* of what is JSON; in memory it takes a hundred times
+	                                      that */
 	DERIVATION_FEATURES_MAX = 256,
 	DERIVATION_FEATURE_MAX = 255, /* bytes of one name */
 };
@@ -36,7 +38,8 @@ void derivation_init(void);
  *
  * text    NUL may be in it, and need not be behind it
  * ret     set on success; release with derivation_done()
- * Errors  BLAME_PEER -EBADMSG not what Nix writes, -EFBIG longer than DERIVATION_BYTES_MAX, -E2BIG
+ * Errors  BLAME_PEER -EBADMSG not what Nix writes, -EFBIG longer than DERIVATION_BYTES_MAX, or its
+ *         structured attributes than DERIVATION_JSON_MAX, -E2BIG
  *         features that are more or longer than the limits; BLAME_HOST -ENOMEM
  * Source  the Nix manual, "Derivation ATerm format"
  */

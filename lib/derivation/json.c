@@ -34,6 +34,10 @@ static int load(const char *text, size_t len, json_t **ret, struct error *err)
 {
 	json_error_t json_err;
 
+	if (len > DERIVATION_JSON_MAX)
+		return error_set(err, BLAME_PEER, EFBIG,
+		                 "the derivation has %zu bytes of JSON; expected at most %d", len,
+		                 DERIVATION_JSON_MAX);
 	*ret = json_loadb(text, len,
 	                  JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL,
 	                  &json_err);
@@ -100,10 +104,6 @@ int derivation_parse_json(const char *text, size_t len, struct derivation *ret, 
 	const json_t *attributes;
 	int r;
 
-	if (len > DERIVATION_BYTES_MAX)
-		return error_set(err, BLAME_PEER, EFBIG,
-		                 "the derivation has %zu bytes; expected at most %d", len,
-		                 DERIVATION_BYTES_MAX);
 	r = load(text, len, &root, err);
 	if (r < 0)
 		return r;

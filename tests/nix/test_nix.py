@@ -182,9 +182,18 @@ def test_modules_can_add_to_a_builder_and_settings_can_be_overridden():
         services.hatch.builders.c = lib.mkIf false { };
     """))
     check_equal(made["failed"], [], "failed assertions")
-    check_equal(definition(made, "b"), {"command": ["/bin/sh"], "allow": {"groups": ["nixbld", "lab"]},
+    check_equal(definition(made, "b"), {"command": ["/bin/sh"], "allow": {"features": ["hatch-b"], "groups": ["nixbld", "lab"]},
                                         "limits": {"cpus": 2, "tasks": 9}}, "definition")
     check("etc/hatch/builders.d/c.json" not in made["files"], "there is a builder that a condition takes away")
+
+
+def test_a_builder_is_for_derivations_with_its_feature_unless_builds_see_nothing():
+    features = lambda options: definition(machine(with_options(options)), "b")["allow"].get("features")
+    check_equal(features('services.hatch.expose = "feature";'), ["hatch-b"], "with the hook")
+    check_equal(features('services.hatch.expose = "always";'), ["hatch-b"], "for all builds")
+    check_equal(features('services.hatch.expose = "none";'), None, "for no builds")
+    check_equal(features('services.hatch.builders.b.allow.features = null;'), None, "where null is said")
+    check_equal(features('services.hatch.builders.b.allow.features = [ "x" ];'), ["x"], "where others are named")
 
 
 # --- what it refuses ---

@@ -1,9 +1,9 @@
-"""hatch-pre-build-hook, run by the real nix-daemon: which builds see the hatch, and what becomes of them otherwise."""
+"""hatch-pre-build-hook, run by the real nix-daemon: which builds see the hatch, and which builders they may use."""
 
 import json
 import pathlib
 
-from machine import CONFIG, check, check_equal, check_in
+from machine import BIN, CONFIG, check, check_equal, check_in
 
 NIX_CONF = pathlib.Path("/etc/nix/nix.conf")
 HOOK = "/usr/sbin/hatch-pre-build-hook"
@@ -136,3 +136,113 @@ def test_a_build_whose_derivation_is_elsewhere_sees_what_the_configuration_says(
         configure(m, missing_derivation=missing)
         check_equal(seen_by(m, features=["hatch-a"]), expected, missing)
         check(not list(remote.glob("nix/store/*-looks.drv")), "the derivation is there after all")
+
+
+# --- allow.features ---------------------------------------------------------------------------------------------------
+
+
+def write_builders(m):
+    """Two builders, each for derivations with its own feature."""
+    everybody = {"uid_ranges": [{"first": 1, "last": 4294967293}], "users": ["root"]}
+    for name in ("a", "b"):
+        m.write_builder(name, f'echo "made by {name}" >"$out"', allow={**everybody, "features": [f"hatch-{name}"]})
+
+
+def ask(m, builder, features, **attributes):
+    return m.nix_build(m.hatch_derivation(f"asks-{builder}", builder, requiredSystemFeatures=features, **attributes))
+
+
+def test_a_derivation_uses_only_the_builders_whose_features_it_requires(m):
+    set_up(m)
+    write_builders(m)
+    cursor = m.journal_cursor()
+    for attributes in ({}, {"__structuredAttrs": True}):
+        built = ask(m, "a", ["hatch-a"], **attributes).ok()
+        check_equal(pathlib.Path(built.lines()[-1]).read_text(), "made by a\n", "what a made")
+        built = ask(m, "b", ["hatch-a"], **attributes)
+        check(built.code != 0, "b served a derivation of a")
+        check_in("there is no builder `b` that you may use", built.stderr, "what the derivation is told")
+        check("hatch-b" not in built.stderr, "it is told of the feature")
+    ask(m, "b", ["hatch-a", "hatch-b"]).ok()
+
+    served, refused = (m.journal_wait(cursor, HATCH_BUILDER=name)[0] for name in ("a", "b"))
+    check_equal(served["HATCH_FEATURES"], "hatch-a", "HATCH_FEATURES")
+    check_equal(refused["HATCH_VERDICT"], "refused", "HATCH_VERDICT")
+    check_in("asks-b.drv does not require the feature hatch-b, which allow.features in /etc/hatch/builders.d/b.json asks for",
+             refused["HATCH_ERROR"], "HATCH_ERROR")
+    check_in('add "hatch-b" to requiredSystemFeatures', refused["HATCH_HINT"], "HATCH_HINT")
+
+
+def test_a_derivation_is_shown_only_the_builders_that_it_may_use(m):
+    set_up(m)
+    write_builders(m)
+    listed = "/bin/hatch list >$out"
+    built = m.nix_build(m.derivation("lists", args=["-c", listed], requiredSystemFeatures=["hatch-b"])).ok()
+    shown = pathlib.Path(built.lines()[-1]).read_text()
+    check("test builder b" in shown and "test builder a" not in shown, f"it is shown {shown}")
+
+
+def test_features_are_asked_for_also_where_all_builds_see_the_hatch(m):
+    set_up(m, "extra-sandbox-paths = /bin/sh=/usr/bin/busybox /run/hatch=/run/hatch/s? /bin/hatch=/usr/bin/hatch?", "pre-build-hook =")
+    write_builders(m)
+    check_equal(seen_by(m), BOTH, "without a feature")
+    check(ask(m, "a", []).code != 0, "a served a derivation without its feature")
+    ask(m, "a", ["hatch-a"]).ok()
+
+
+def test_who_is_no_build_has_no_features(m):
+    write_builders(m)
+    cursor = m.journal_cursor()
+    for user in (None, "alice"):
+        check_equal(m.request("a", user=user).error, "refused", f"the answer to {user}")
+    line = m.journal_wait(cursor, HATCH_BUILDER="a")[0]
+    check_in("is for derivations that require certain features", line["HATCH_ERROR"], "HATCH_ERROR")
+
+
+def ask_without_its_file(m):
+    """What becomes of a request whose derivation is away when it comes, as on another machine. Nix itself needs the file
+    before and after. Returns the journal's line of the request, and how the build ended."""
+    gates = [BIN / "first", BIN / "second"]
+    m.write_builder("hold", 'while ! test -e "$1"; do sleep 0.1; done; : >"$out"')
+    script = ("/bin/hatch run --output out=/build/1 hold {} && "
+              "{{ /bin/hatch run --output out a; /bin/hatch run --output out=/build/2 hold {}; }}").format(*gates)
+    drv = pathlib.Path(m.nix_instantiate(m.derivation("loses-it", args=["-c", script], requiredSystemFeatures=["hatch-a"])))
+    away = drv.with_name(drv.name + ".away")
+    cursor = m.journal_cursor()
+    building = m.start(["nix-store", "--realise", drv], user="alice")
+    m.wait_until(m.build_processes, "the builder runs", seconds=30)
+    drv.rename(away)
+    gates[0].write_text("")
+    try:
+        line = m.journal_wait(cursor, HATCH_BUILDER="a", seconds=30)[0]
+    finally:
+        away.rename(drv)
+        gates[1].write_text("")
+    ended = building.wait()
+    for gate in gates:
+        gate.unlink()
+    return line, ended
+
+
+def test_a_build_whose_derivation_is_elsewhere_is_refused_unless_that_is_allowed(m):
+    set_up(m)
+    write_builders(m)
+    line, built = ask_without_its_file(m)
+    check(built.code != 0, "a build without a derivation was served")
+    check_in("-loses-it.drv requires is not known", line["HATCH_ERROR"], "HATCH_ERROR")
+    check_in('"missing_derivation": "allow" in /etc/hatch/hatchd.json', line["HATCH_HINT"], "HATCH_HINT")
+
+    m.write_config(missing_derivation="allow")
+    line, built = ask_without_its_file(m)
+    check_equal((line["HATCH_VERDICT"], "HATCH_FEATURES" in line), ("done", False), "verdict, and whether features were read")
+    check_equal(pathlib.Path(built.ok().lines()[-1]).read_text(), "made by a\n", "what a made")
+
+
+def test_explain_reads_the_derivation(m):
+    write_builders(m)
+    drv = m.nix_instantiate(m.derivation("asks", requiredSystemFeatures=["hatch-a"], __structuredAttrs=True))
+    told = m.run(["hatchctl", "explain", "--json", "--uid", "nixbld1", "--derivation", drv, "a"]).ok().stdout
+    check_equal(json.loads(told)["peer"]["features"], ["hatch-a"], "features")
+    refused = m.run(["hatchctl", "explain", "--uid", "nixbld1", "--derivation", drv, "b"])
+    check_equal(refused.code, 77, "exit status")
+    check_in("does not require the feature hatch-b", refused.stdout, "answer")

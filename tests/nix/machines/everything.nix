@@ -35,6 +35,7 @@
       speaker_user = "speaker";
       range_base = 1879048192;
       queue_max = 200;
+      missing_derivation = "allow";
       resources.vivado-seat = 2;
       failed = {
         size = "256M";
