@@ -442,6 +442,8 @@ static const char *cannot_mount(void)
 
 static void refuse_mounts_inside(void)
 {
+	cleanup_(buffer_done) struct buffer stream = { 0 };
+	struct error err = { 0 };
 	char tree[300], sub[300];
 
 	check(unshare(geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) == 0);
@@ -472,6 +474,11 @@ static void refuse_mounts_inside(void)
 	snprintf(tree, sizeof(tree), "%s/tree", scratch_path);
 	check(mount(tree, tree, NULL, MS_BIND, NULL) == 0);
 	check(fails_with("tree", -EXDEV, "'output' is on another mount"));
+	check(pack_as_it_is(scratch_fd, "tree", &stream, &err) == 0);
+	snprintf(sub, sizeof(sub), "%s/tree/sub", scratch_path);
+	check(mount("none", sub, "tmpfs", 0, NULL) == 0);
+	check(pack_as_it_is(scratch_fd, "tree", &stream, &err) == -EXDEV);
+	check(umount2(sub, MNT_DETACH) == 0);
 	check(umount2(tree, MNT_DETACH) == 0);
 	check(copies("tree", "copy"));
 }
@@ -488,6 +495,54 @@ static void refuses_what_is_mounted_inside_the_tree(void)
 		_exit(unit_failed);
 	}
 	check(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+/* ---- trees that their owner goes on with ---- */
+
+static mode_t mode_at(const char *path)
+{
+	struct stat st = { 0 };
+
+	check(fstatat(scratch_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0);
+	return st.st_mode & 07777;
+}
+
+static void leave_modes(void)
+{
+	cleanup_(buffer_done) struct buffer stream = { 0 };
+	struct error err = { 0 };
+
+	make_dir_at("tree");
+	make_file_at("tree/closed", "x", 1, 0000);
+	check(pack_as_it_is(scratch_fd, "tree", &stream, &err) == (geteuid() == 0 ? 0 : -EACCES));
+	check(geteuid() == 0 || strstr(err.text, "'output/closed'"));
+	check(mode_at("tree/closed") == 0);
+	check(fchmodat(scratch_fd, "tree/closed", 0644, 0) == 0);
+	make_dir_at("tree/dir");
+	check(fchmodat(scratch_fd, "tree/dir", 0100, 0) == 0);
+	check(pack_as_it_is(scratch_fd, "tree", &stream, &err) == (geteuid() == 0 ? 0 : -EACCES));
+	check(mode_at("tree/dir") == 0100);
+	check(tree_remove_children(scratch_fd, &err) == 0);
+}
+
+static void changes_no_mode_of_a_tree_that_is_taken_as_it_is(void)
+{
+	run_as_ordinary_user(leave_modes);
+	leave_modes();
+}
+
+static void takes_a_directory_by_its_descriptor_too(void)
+{
+	cleanup_(buffer_done) struct buffer by_name = { 0 }, by_fd = { 0 };
+	struct error err = { 0 };
+	cleanup_fd int fd = -1;
+
+	make_dir_at("tree");
+	make_file_at("tree/file", "x", 1, 0644);
+	fd = openat(scratch_fd, "tree", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	check(pack_as_it_is(scratch_fd, "tree", &by_name, &err) == 0);
+	check(pack_as_it_is(fd, ".", &by_fd, &err) == 0);
+	check(by_name.len == by_fd.len && memcmp(by_name.data, by_fd.data, by_fd.len) == 0);
 }
 
 /* ---- generated trees ---- */
@@ -1054,6 +1109,8 @@ static const struct tree_case cases[] = {
 	TREE_CASE(normalises_modes_times_and_attributes),
 	TREE_CASE(keeps_names_of_any_bytes),
 	TREE_CASE_IF(refuses_what_is_mounted_inside_the_tree, cannot_mount),
+	TREE_CASE(changes_no_mode_of_a_tree_that_is_taken_as_it_is),
+	TREE_CASE(takes_a_directory_by_its_descriptor_too),
 	TREE_CASE(unpacks_what_it_packs),
 	TREE_CASE(gives_equal_bytes_for_equal_trees),
 	TREE_CASE(gives_the_bytes_that_every_version_gives),

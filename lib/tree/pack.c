@@ -40,10 +40,11 @@ struct packer {
 	const struct tree_sink *sink;
 	const struct tree_eye *eye;       /* alone: of tree_look(), then nothing is written */
 	const struct tree_choice *choice; /* NULL: everything */
+	bool as_it_is;                    /* no mode is changed to read it */
 	struct archive *ustar;
 	struct archive *pax;
 	struct archive_entry *entry;
-	uint64_t mount; /* of the directory that holds the tree */
+	uint64_t mount; /* that the tree is in */
 	struct links links;
 	uint64_t bytes;  /* of file content so far */
 	uint64_t listed; /* entries found so far, sent or not */
@@ -393,7 +394,7 @@ static int pack_file(struct packer *p, int dir_fd, const char *name)
 	struct file_id id;
 	struct statx st;
 	mode_t mode;
-	int r = walk_open_file(dir_fd, name, p->mount, &fd, &st);
+	int r = walk_open_file(dir_fd, name, p->mount, p->as_it_is ? 0 : S_IRUSR, &fd, &st);
 
 	if (r < 0)
 		return open_failed(p, -r);
@@ -572,7 +573,7 @@ static int pack_dir(struct packer *p, int dir_fd, const char *name, int depth)
 		return error_set(p->err, BLAME_BUILD, ELOOP,
 		                 "'%s' is more than %d directories deep", quoted(p->path).text,
 		                 TREE_DEPTH_MAX);
-	r = walk_open_dir(dir_fd, name, p->mount, S_IRUSR | S_IXUSR, &fd, &st);
+	r = walk_open_dir(dir_fd, name, p->mount, p->as_it_is ? 0 : S_IRUSR | S_IXUSR, &fd, &st);
 	if (r < 0)
 		return open_failed(p, -r);
 	if (!p->eye && !p->choice) {
@@ -624,18 +625,29 @@ static int pack_one(struct packer *p, int dir_fd, const char *name, unsigned cha
 	}
 }
 
+/* The mount that the tree is in: that of what holds it, or, where it is taken as it is, its own. */
+static int find_mount(const struct packer *p, const struct tree_root *root, uint64_t *ret)
+{
+	const int flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
+	cleanup_fd int own_fd = p->as_it_is ? openat(root->dir_fd, root->name, flags) : -1;
+	struct statx st;
+	int r = walk_stat(own_fd >= 0 ? own_fd : root->dir_fd, &st);
+
+	if (r == 0)
+		*ret = st.stx_mnt_id;
+	return r;
+}
+
 static int pack_root(struct packer *p, const struct tree_root *root)
 {
-	struct statx holder;
 	struct stat st;
-	int r = walk_stat(root->dir_fd, &holder);
+	int r = find_mount(p, root, &p->mount);
 
 	assert(strlen(root->as) <= TREE_NAME_MAX);
 	p->path_len = p->root_len = strlen(root->as);
 	memcpy(p->path, root->as, p->path_len + 1);
 	if (r < 0)
 		return fail(p, -r, "look at the directory that holds");
-	p->mount = holder.stx_mnt_id;
 	if (fstatat(root->dir_fd, root->name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
 		if (errno == ENOENT)
 			return error_set(p->err, BLAME_BUILD, ENOENT, "there is nothing at '%s'",
@@ -656,22 +668,37 @@ static int finish(struct packer *p)
 	return r;
 }
 
+static int pack_whole(struct packer *p, const struct tree_root *root, struct tree_totals *ret)
+{
+	int r = packer_init(p);
+
+	if (r == 0)
+		r = pack_root(p, root);
+	if (r == 0)
+		r = finish(p);
+	if (r < 0)
+		return r;
+	digest_final(&p->digest, p->totals.sha256);
+	*ret = p->totals;
+	return 0;
+}
+
 int tree_pack(int dir_fd, const char *name, const struct tree_limits *limits,
               const struct tree_sink *sink, struct tree_totals *ret, struct error *err)
 {
 	cleanup_(packer_done) struct packer p = { .limits = limits, .sink = sink, .err = err };
-	const struct tree_root root = { dir_fd, name, TREE_ROOT_NAME };
-	int r = packer_init(&p);
 
-	if (r == 0)
-		r = pack_root(&p, &root);
-	if (r == 0)
-		r = finish(&p);
-	if (r < 0)
-		return r;
-	digest_final(&p.digest, p.totals.sha256);
-	*ret = p.totals;
-	return 0;
+	return pack_whole(&p, &(struct tree_root){ dir_fd, name, TREE_ROOT_NAME }, ret);
+}
+
+int tree_pack_as_it_is(int dir_fd, const char *name, const struct tree_limits *limits,
+                       const struct tree_sink *sink, struct tree_totals *ret, struct error *err)
+{
+	cleanup_(packer_done) struct packer p = {
+		.limits = limits, .sink = sink, .err = err, .as_it_is = true
+	};
+
+	return pack_whole(&p, &(struct tree_root){ dir_fd, name, TREE_ROOT_NAME }, ret);
 }
 
 int tree_look(int dir_fd, const char *name, const struct tree_limits *limits,

@@ -68,6 +68,16 @@ int tree_pack(int dir_fd, const char *name, const struct tree_limits *limits,
               const struct tree_sink *sink, struct tree_totals *ret, struct error *err);
 
 /*
+ * tree_pack_as_it_is - the same for a tree that its owner goes on with
+ *
+ * No mode is changed: what cannot be read ends it. The root may be a mount of its own, and name may
+ * be "." for the directory at dir_fd itself; what is mounted below the root is still an error.
+ * Errors  as for tree_pack()
+ */
+int tree_pack_as_it_is(int dir_fd, const char *name, const struct tree_limits *limits,
+                       const struct tree_sink *sink, struct tree_totals *ret, struct error *err);
+
+/*
  * tree_look - walk dir_fd/name as tree_pack() would, and show all of it to somebody
  *
  * Every byte that tree_pack() would send is shown, and a path before anything else of its entry,

@@ -239,6 +239,15 @@ static inline int pack_tree(const char *name, const struct tree_limits *limits,
 	return tree_pack(scratch_fd, name, limits, &sink, totals, err);
 }
 
+static inline int pack_as_it_is(int dir_fd, const char *name, struct buffer *stream,
+                                struct error *err)
+{
+	const struct tree_sink sink = { .write = add_to_buffer, .context = stream };
+	struct tree_totals totals;
+
+	return tree_pack_as_it_is(dir_fd, name, NULL, &sink, &totals, err);
+}
+
 struct memory_source {
 	const char *bytes;
 	size_t left;

@@ -66,7 +66,7 @@ static int open_allowed(int dir_fd, const char *name, int flags, mode_t want)
 
 	if (fd >= 0 || errno != EACCES)
 		return fd < 0 ? -errno : fd;
-	if (walk_add_mode(dir_fd, name, want) < 0)
+	if (!want || walk_add_mode(dir_fd, name, want) < 0)
 		return -EACCES;
 	fd = openat(dir_fd, name, flags);
 	return fd < 0 ? -errno : fd;
@@ -95,10 +95,11 @@ int walk_open_dir(int dir_fd, const char *name, uint64_t mount, mode_t want, int
 	return 0;
 }
 
-int walk_open_file(int dir_fd, const char *name, uint64_t mount, int *ret_fd, struct statx *ret)
+int walk_open_file(int dir_fd, const char *name, uint64_t mount, mode_t want, int *ret_fd,
+                   struct statx *ret)
 {
 	const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
-	cleanup_fd int fd = open_allowed(dir_fd, name, flags, S_IRUSR);
+	cleanup_fd int fd = open_allowed(dir_fd, name, flags, want);
 	int r;
 
 	if (fd < 0)

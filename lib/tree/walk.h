@@ -36,7 +36,8 @@ int walk_add_mode(int dir_fd, const char *name, mode_t bits);
  * walk_open_dir - open the directory dir_fd/name for reading and searching
  *
  * mount   stx_mnt_id; what is on another mount is not opened
- * want    mode bits its owner must have; they are given to him if the directory is ours
+ * want    mode bits its owner must have; they are given to him if the directory is ours. 0: it is
+ *         left as it is
  * ret_fd  owned by the caller
  * Returns 0, -EXDEV another mount, -ENOTDIR or -ELOOP no directory, or another negative errno
  */
@@ -44,8 +45,9 @@ int walk_open_dir(int dir_fd, const char *name, uint64_t mount, mode_t want, int
                   struct statx *ret);
 
 /*
- * walk_open_file - the same for the regular file dir_fd/name; want is the read bit
+ * walk_open_file - the same for the regular file dir_fd/name, for reading
  *
  * Returns also -EINVAL: not a regular file
  */
-int walk_open_file(int dir_fd, const char *name, uint64_t mount, int *ret_fd, struct statx *ret);
+int walk_open_file(int dir_fd, const char *name, uint64_t mount, mode_t want, int *ret_fd,
+                   struct statx *ret);
