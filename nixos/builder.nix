@@ -131,8 +131,9 @@ in
         Patterns, as of {manpage}`fnmatch(3)`, one of which the name of the derivation that asks must match.
       '';
       features = key (types.nonEmptyListOf (types.strMatching "[^[:space:]]+")) [ "hatch-fpga" ] ''
-        Features, all of which the derivation that asks must have in its `requiredSystemFeatures`. With `expose` other than `none` this is
-        `[ "hatch-NAME" ]` unless something else is said; null is for builders that others than builds of Nix ask for.
+        Features, all of which the derivation that asks must have in its `requiredSystemFeatures`. With `expose`
+        other than `none` this is `[ "hatch-NAME" ]` unless something else is said; null is for builders that
+        others than builds of Nix ask for.
       '';
       sockets = key (types.nonEmptyListOf socketClass) [ "hatch" ] ''
         Classes of sockets (`FileDescriptorName=`) by which the builder can be reached; `hatch` alone if null.

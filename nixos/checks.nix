@@ -114,7 +114,7 @@ in
       }
       {
         assertion = cfg.expose != "feature" || (config.nix.package.pname or "nix") != "lix";
-        message = "services.hatch.expose: Lix does not do what a pre-build hook tells it; set this to \"always\", and say in allow.features of each builder who may use it";
+        message = "services.hatch.expose: Lix does not do what a pre-build hook tells it; set this to \"always\", and builders are still only for derivations with their features";
       }
       {
         assertion = cfg.expose != "feature" || nix.pre-build-hook or null == cfg.hook.command;

@@ -75,6 +75,16 @@ let
     }
   ];
 
+  # By which features of a derivation a builder is known: of those that it wants all of, the ones that are about hatch.
+  # Whoever requires "kvm" beside them is to see the hatch only for the former, and has the latter from elsewhere.
+  featuresOf =
+    name: builder:
+    let
+      wanted = if builder.allow.features == null then [ "hatch-${name}" ] else builder.allow.features;
+      own = lib.filter (lib.hasPrefix "hatch-") wanted;
+    in
+    if own == [ ] then wanted else own;
+
   # --- accounts ---
 
   buildUser =
@@ -321,7 +331,7 @@ in
 
   config = lib.mkIf cfg.enable {
     services.hatch = {
-      features = lib.unique (map (name: "hatch-${name}") (lib.attrNames cfg.builders));
+      features = lib.unique (lib.concatLists (lib.mapAttrsToList featuresOf cfg.builders));
       hook.command = lib.getExe' cfg.package "hatch-pre-build-hook";
       settings = {
         build_users_group = cfg.buildUsers.group;

@@ -44,7 +44,8 @@ in
         ])
         "allow"
         ''
-          What becomes of builds whose derivation is not on this machine, where a builder asks for features: `refuse` if null.
+          What becomes of builds whose derivation is not on this machine, where a builder asks for features:
+          `refuse` if null.
         '';
     resources = key (types.attrsOf (types.ints.between 1 1024)) { vivado-seat = 2; } ''
       What there is so many of, by name, and what builders take by their `resources`.

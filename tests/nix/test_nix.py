@@ -196,6 +196,15 @@ def test_a_builder_is_for_derivations_with_its_feature_unless_builds_see_nothing
     check_equal(features('services.hatch.builders.b.allow.features = [ "x" ];'), ["x"], "where others are named")
 
 
+def test_builds_are_told_apart_by_the_features_that_are_about_hatch():
+    for features, known in (('[ "hatch-x" "kvm" ]', ["hatch-x"]), ('[ "licence-host" ]', ["licence-host"]),
+                            ('[ "hatch-x" "hatch-y" ]', ["hatch-x", "hatch-y"]), ("null", ["hatch-b"])):
+        made = machine(with_options(f"services.hatch.builders.b.allow.features = {features};"))
+        check_equal(json.loads(text_of(made, "etc/hatch/hook.json"))["features"], known, f"features of the hook with {features}")
+        line = f"extra-system-features = {' '.join(known)}\n"
+        check(line in text_of(made, "etc/nix/nix.conf"), f"features of Nix with {features}")
+
+
 # --- what it refuses ---
 
 # What is wrong: options beside a right builder, and what the module says. One line at least for each assertion.
