@@ -39,8 +39,8 @@
         ];
       };
 
-      # Without nixpkgs; `system` must be given, because pure evaluation knows no current one.
-      lib.runHatch = import ./nixos/run-hatch.nix;
+      # Without nixpkgs. Each derivation must name its `system`, because pure evaluation knows no current one.
+      lib = import ./nixos/lib.nix { };
 
       packages = eachSystem (pkgs: {
         default = pkgs.hatchd;

@@ -3,5 +3,6 @@ final: _prev: {
   hatchd = final.callPackage ./package.nix { };
   # What sandboxes and images of containers are shown.
   hatch-client = final.pkgsStatic.callPackage ./package.nix { withServer = false; };
-  runHatch = args: import ./run-hatch.nix ({ inherit (final.stdenv.hostPlatform) system; } // args);
+  hatchLib = import ./lib.nix { inherit (final.stdenv.buildPlatform) system; };
+  inherit (final.hatchLib) runHatch makeEscapeHatchRunner;
 }

@@ -1,5 +1,5 @@
 # A bitstream from a vendor tool in /opt that writes into its own directory and takes a licence seat.
-import ../../nixos/run-hatch.nix {
+(import ../../nixos/lib.nix { }).runHatch {
   builder = "fpga";
   name = "blink-bitstream";
   args = [ "blink.v" ];

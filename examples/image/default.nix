@@ -1,5 +1,5 @@
 # An image with files of root and of others: what a build that is one user cannot make.
-import ../../nixos/run-hatch.nix {
+(import ../../nixos/lib.nix { }).runHatch {
   builder = "image";
   name = "web-image";
   args = [ "web" ];

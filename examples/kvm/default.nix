@@ -4,7 +4,7 @@ let
   # An initial file system whose /init prints "boot-test: passed" and powers off.
   initrd = builtins.toFile "initrd" "stands for an initial file system\n";
 in
-import ../../nixos/run-hatch.nix {
+(import ../../nixos/lib.nix { }).runHatch {
   builder = "kvm";
   name = "kernel-boots";
   args = [

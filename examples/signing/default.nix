@@ -2,7 +2,7 @@
 let
   release = builtins.toFile "release" "hatch 1.0\n";
 in
-import ../../nixos/run-hatch.nix {
+(import ../../nixos/lib.nix { }).runHatch {
   builder = "sign";
   name = "release-signature";
   args = [ (builtins.hashFile "sha256" release) ];

@@ -49,11 +49,24 @@ in
   version = flake.packages.x86_64-linux.default.version;
   formatter = flake.formatter.x86_64-linux.name;
   shell = flake.devShells.x86_64-linux.default.name;
-  derivation = (flake.lib.runHatch { builder = "b"; name = "n"; system = "s"; }).name;
-  overlaid = (stubs.nixpkgs { overlays = [ flake.overlays.default ]; }).runHatch {
-    builder = "b";
-    name = "n";
-  };
+  functions = builtins.attrNames flake.lib;
+  derivation = (flake.lib.runHatch { builder = "b"; name = "n"; system = "s"; }).system;
+  overlaid =
+    let
+      pkgs = stubs.nixpkgs {
+        overlays = [ flake.overlays.default ];
+        system = "s";
+      };
+      request = {
+        builder = "b";
+        name = "n";
+      };
+    in
+    map (derivation: derivation.system) [
+      (pkgs.runHatch request)
+      (pkgs.hatchLib.runHatch request)
+      (pkgs.makeEscapeHatchRunner "b" { } "n" [ ])
+    ];
   old = builtins.attrNames compat.config.services.hatch.builders;
   sockets = module.config.systemd.sockets;
   test = {

@@ -72,7 +72,10 @@ let
         in
         made;
       hostPlatform.system = "x86_64-linux";
-      buildPlatform.canExecute = _: true;
+      buildPlatform = {
+        system = "x86_64-linux";
+        canExecute = _: true;
+      };
     };
     pkgsStatic = pkgs;
     # Whatever the function asks for by name is a package of that name, unless it is above.
@@ -109,7 +112,12 @@ rec {
       system ? "x86_64-linux",
     }:
     let
-      final = pkgs // { stdenv = pkgs.stdenv // { hostPlatform = { inherit system; }; }; } // overlay;
+      platform = pkgs.stdenv.buildPlatform // { inherit system; };
+      stdenv = pkgs.stdenv // {
+        buildPlatform = platform;
+        hostPlatform = platform;
+      };
+      final = pkgs // { inherit stdenv; } // overlay;
       overlay = builtins.head overlays final pkgs;
     in
     final;

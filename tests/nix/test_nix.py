@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
 """flake.nix and nixos/ without nixpkgs: every file is parsed, the module and the flake are evaluated with a small lib
-of our own (minilib.nix) and stubs, and runHatch is instantiated. Needs only nix-instantiate, which is in Debian's
-package nix-bin; nothing is built and no daemon is asked. Where NIX_PATH has nixpkgs, its lib is used.
+of our own (minilib.nix) and stubs. Needs only nix-instantiate, which is in Debian's package nix-bin; nothing is built
+and no daemon is asked. Where NIX_PATH has nixpkgs, its lib is used.
 
     HATCHD     the built hatchd, which then checks what the module writes; may be unset
 """
 
-import ast
 import functools
 import json
 import os
@@ -17,29 +16,18 @@ import subprocess
 import sys
 import tempfile
 
+import runner
 import system
+from runner import WORK, Skip, c_table, check, check_equal
 from system import HERE, TOP, evaluate, nix_instantiate
 
 HATCHD = os.environ.get("HATCHD")
 
 
-class Skip(Exception):
-    """The test cannot be made here; says why."""
-
-
-def check(condition, why):
-    if not condition:
-        raise AssertionError(why)
-
-
-def check_equal(got, expected, what):
-    check(got == expected, f"{what} is {got!r}, expected {expected!r}")
-
-
 @functools.cache
 def machine(conf):
     """What the module makes of a configuration, given as Nix text."""
-    file = pathlib.Path(work, "conf.nix")
+    file = pathlib.Path(WORK, "conf.nix")
     file.write_text(conf)
     return system.machine(file)
 
@@ -73,30 +61,6 @@ def with_builder(definition, name="b"):
 def with_options(options):
     right = f"{{ services.hatch = {{ enable = true; builders.b = {{ {RIGHT} }}; }}; }}"
     return f"{{ lib, pkgs, ... }}: {{ imports = [ {right} {{ {options} }} ]; }}"
-
-
-def instantiate(expression):
-    """The derivation that an expression is: outputs, inputs and so on as in the .drv file."""
-    path = nix_instantiate("--store", work, "--expr", expression).strip()
-    text = pathlib.Path(work + path).read_text()
-    # ATerm: lists, tuples and strings are written as in Python.
-    outputs, drvs, sources, system, builder, args, env = ast.literal_eval(text.removeprefix("Derive"))
-    return {"outputs": outputs, "drvs": drvs, "sources": sources, "system": system, "builder": builder, "args": args,
-            "attributes": json.loads(dict(env)["__json"])}
-
-
-def run_hatch(arguments):
-    return instantiate(f'import {TOP}/nixos/run-hatch.nix {{ builder = "b"; name = "n"; {arguments} }}')
-
-
-def c_table(file, name):
-    """Keys in a table of C: static const struct member NAME[] = { { "key", ... }, ... };"""
-    text = (TOP / file).read_text()
-    found = re.search(rf"static const struct member {name}\[\] = \{{(.*?)\n\}};", text, re.DOTALL)
-    check(found, f"no table {name} in {file}")
-    keys = re.findall(r'\{ "([a-z_]+)",', found.group(1))
-    check(keys, f"no key in the table {name} of {file}")
-    return set(keys)
 
 
 # --- all of it ---
@@ -152,7 +116,7 @@ def test_module_puts_other_names_of_programs_where_packages_are():
 
 
 def test_files_are_written_below_a_directory():
-    with tempfile.TemporaryDirectory(dir=work) as directory:
+    with tempfile.TemporaryDirectory(dir=WORK) as directory:
         for _ in range(2):
             system.write_files(system.machine(HERE / "machines/minimal.nix"), directory)
         wants = pathlib.Path(directory, "etc/systemd/system/sockets.target.wants/hatchd.socket")
@@ -369,7 +333,7 @@ def run_check(made):
     """What is built before the machine, with the hatchd that was built here; the finished process."""
     if not HATCHD:
         raise Skip("HATCHD is not set: nothing was built")
-    store = pathlib.Path(tempfile.mkdtemp(dir=work))
+    store = pathlib.Path(tempfile.mkdtemp(dir=WORK))
     for path, text in made["sources"].items():
         (store / path.removeprefix(system.STORE)).write_text(text)
     (store / "hatchd/bin").mkdir(parents=True)
@@ -405,50 +369,6 @@ def test_a_machine_need_not_be_checked():
     check_equal(machine(with_options("services.hatch.checkConfig = false;"))["checks"], [], "what is built before")
 
 
-# --- derivations ---
-
-def test_run_hatch_keeps_arguments_and_variables_exact():
-    words = ["", "a b", "'\"", "$x ${y}", "line\nbreak", "--dash", "\\"]
-    text = json.dumps(words).replace("${", "\\${").replace('", "', '" "').replace("[", "[ ").replace("]", " ]")
-    made = run_hatch(f"args = {text}; env = {{ A = \"b c\"; N = 3; }}; timeout = 60;")
-    check_equal(made["builder"], "/bin/hatch", "builder")
-    check_equal(made["args"], ["run"], "arguments of the client")
-    check_equal(made["attributes"]["hatch"],
-                {"builder": "b", "args": words, "env": {"A": "b c", "N": "3"}, "timeout": 60}, "what is asked for")
-
-
-def test_run_hatch_says_only_what_the_client_reads():
-    made = run_hatch('args = [ "a" ]; env.A = "b"; timeout = 1;')
-    unread = set(made["attributes"]["hatch"]) - c_table("lib/wire/message.c", "hatch_members")
-    check(not unread, f"the client knows no {unread}")
-
-
-def test_run_hatch_leaves_the_time_limit_to_the_builder():
-    check("timeout" not in run_hatch("")["attributes"]["hatch"], "there is a timeout that nobody asked for")
-
-
-def test_run_hatch_makes_paths_and_derivations_inputs():
-    source = pathlib.Path(work, "source.txt")
-    source.write_text("source\n")
-    made = run_hatch(f'args = [ {source} ]; env.DEP = derivation {{ name = "dep"; system = "s"; builder = "x"; }};')
-    check(len(made["sources"]) == 1 and made["sources"][0].endswith("-source.txt"), f"sources are {made['sources']}")
-    check_equal(made["attributes"]["hatch"]["args"], made["sources"], "the argument")
-    check(len(made["drvs"]) == 1 and made["drvs"][0][0].endswith("-dep.drv"), f"derivations are {made['drvs']}")
-
-
-def test_run_hatch_has_the_outputs_asked_for():
-    made = run_hatch('outputs = [ "out" "reports" ];')
-    check_equal([o[0] for o in made["outputs"]], ["out", "reports"], "outputs")
-
-
-def test_run_hatch_passes_other_attributes_on():
-    made = run_hatch('system = "s"; requiredSystemFeatures = [ "hatch" ]; outputHashMode = "recursive"; '
-                     'outputHashAlgo = "sha256"; outputHash = "0000000000000000000000000000000000000000000000000000";')
-    check_equal(made["system"], "s", "system")
-    check_equal(made["attributes"]["requiredSystemFeatures"], ["hatch"], "features")
-    check_equal(made["outputs"][0][2], "r:sha256", "hash of the output")
-
-
 # --- flake, package, machine test ---
 
 def outputs():
@@ -462,13 +382,14 @@ def test_flake_offers_what_it_says():
     check_equal(made["packages"]["x86_64-linux"], {"client": "hatch-client", "default": "hatchd", "hatchd": "hatchd"}, "packages")
     check_equal(made["old"], ["old"], "builders of its module for the predecessor's options")
     check_equal(made["sockets"]["hatchd"]["wantedBy"], ["sockets.target"], "sockets of its module")
-    check(re.fullmatch(r"/nix/store/[0-9a-z]{32}-n", made["overlaid"]), f"runHatch of the overlay is {made['overlaid']}")
+    check_equal(made["functions"], ["forStdenv", "makeEscapeHatchRunner", "runHatch"], "functions of its lib")
+    check_equal((made["derivation"], made["overlaid"]), ("s", ["s", "s", "s"]), "systems of derivations")
 
 
 def test_nix_takes_the_flake_without_network():
     if not shutil.which("nix"):
         raise Skip("there is no nix, only nix-instantiate")
-    place = pathlib.Path(tempfile.mkdtemp(dir=work))
+    place = pathlib.Path(tempfile.mkdtemp(dir=WORK))
     for flake in ("hatch", "nixpkgs"):
         for name in ("nixos", "tests/nix", "tests/vm", "examples"):
             shutil.copytree(TOP / name, place / flake / name, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
@@ -509,26 +430,5 @@ def test_machine_test_is_a_machine_the_module_takes():
     compile(made["testScript"], "testScript", "exec")
 
 
-def main():
-    global work
-    tests = [(n.removeprefix("test_"), f) for n, f in globals().items() if n.startswith("test_")]
-    if not shutil.which("nix-instantiate"):
-        for name, _ in tests:
-            print(f"SKIP {name}: there is no nix-instantiate; it is in Debian's package nix-bin")
-        return 0
-    n_failed = 0
-    with tempfile.TemporaryDirectory(prefix="hatch-nix-") as work:
-        for name, function in tests:
-            try:
-                function()
-                print(f"ok {name}")
-            except Skip as why:
-                print(f"SKIP {name}: {why}")
-            except Exception as error:  # whatever a test meets is its failure, not the end of the others
-                n_failed += 1
-                print(f"FAIL {name}: {' '.join(str(error).split())}")
-    return 1 if n_failed else 0
-
-
-work = None
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(runner.run(globals()))

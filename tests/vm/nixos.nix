@@ -30,13 +30,12 @@ pkgs.testers.runNixOSTest {
 
       nix.settings.substituters = [ ];
       environment.etc = {
-        "hatch-test/run-hatch.nix".source = ../../nixos/run-hatch.nix;
+        "hatch-test/lib.nix".source = ../../nixos/lib.nix;
         "hatch-test/greeting.nix".text = ''
-          import /etc/hatch-test/run-hatch.nix {
+          (import /etc/hatch-test/lib.nix { }).runHatch {
             builder = "greet";
             name = "greeting";
             args = [ "a 'quoted' world" ];
-            requiredSystemFeatures = [ "hatch-greet" ];
           }
         '';
       };

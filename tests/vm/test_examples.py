@@ -13,6 +13,7 @@ from machine import STATE, check, check_equal, check_in, need_pasta, own_kernel
 
 EXAMPLES = pathlib.Path("/opt/hatch-test/examples")
 LIBEXEC = pathlib.Path("/usr/local/libexec")
+NIX_CONF = pathlib.Path("/etc/nix/nix.conf")
 
 
 def install(m, path, content, mode=0o755):
@@ -27,13 +28,29 @@ def install(m, path, content, mode=0o755):
     m.after_test(lambda: path.unlink())
 
 
+def configure_nix(m, text):
+    """More lines of nix.conf, for one test."""
+    before = NIX_CONF.read_text()
+    m.after_test(lambda: (NIX_CONF.write_text(before), restart_nix(m)))
+    NIX_CONF.write_text(before + text)
+    restart_nix(m)
+
+
+def restart_nix(m):
+    # More often than systemd takes for an accident.
+    m.run(["systemctl", "reset-failed", "nix-daemon.service", "nix-daemon.socket"])
+    m.run(["systemctl", "restart", "nix-daemon"]).ok()
+
+
 def set_up(m, name):
-    """The example's definition, its part of hatchd.json, and its scripts where the definition looks for them."""
+    """The example's definition, its part of hatchd.json, and its scripts where the definition looks for them; for Nix
+    the feature by which derivations ask for the builder."""
     for file in (EXAMPLES / name).iterdir():
         if file.name == "hatchd.json":
             install(m, "/etc/hatch/hatchd.json", file.read_text(), 0o644)
         elif file.suffix == ".json":
             m.write_definition(file.stem, file.read_text())
+            configure_nix(m, f"extra-system-features = hatch-{file.stem}\n")
         elif not file.suffix:
             install(m, LIBEXEC / file.name, file.read_text())
 

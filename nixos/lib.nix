@@ -1,0 +1,183 @@
+# Derivations that use the hatch. Nothing of nixpkgs is needed.
+#
+#   hatch = import ./nixos/lib.nix { };
+#   hatch.runHatch { builder = "hello"; name = "greeting"; args = [ "world" ]; }
+{
+  system ? builtins.currentSystem
+    or (throw "hatch: pure evaluation, as of a flake, has no current system; name one: system = \"x86_64-linux\""),
+}:
+let
+  inherit (builtins)
+    attrNames
+    concatStringsSep
+    filter
+    isInt
+    listToAttrs
+    mapAttrs
+    match
+    ;
+  currentSystem = system;
+
+  # What a machine has that can be asked for this builder: services.hatch of the module says so to Nix.
+  featureOf = builder: "hatch-${builder}";
+
+  withFeature =
+    builder: features:
+    if builtins.elem (featureOf builder) features then features else [ (featureOf builder) ] ++ features;
+
+  # "${...}" makes a path or a derivation an input. Numbers it would refuse.
+  text = value: if isInt value then toString value else "${value}";
+
+  # What the client or the server would refuse, told while it costs nothing yet.
+  complaints =
+    request:
+    let
+      others = pattern: names: filter (name: match pattern name == null) names;
+      kinds = filter (kind: request.${kind}) [
+        "fixed"
+        "contentAddressed"
+        "impure"
+      ];
+    in
+    map (name: "\"${name}\" is no name of a builder") (
+      others "[a-z0-9][a-z0-9._-]{0,63}" [ request.builder ]
+    )
+    ++ map (name: "\"${name}\" is no name of a variable") (
+      others "[A-Za-z_][A-Za-z0-9_]{0,127}" (attrNames request.env)
+    )
+    ++ map (name: "\"${name}\" is no name of an input") (
+      others "[A-Za-z0-9_][A-Za-z0-9._-]{0,63}" (attrNames request.inputs)
+    )
+    ++ (
+      if request.timeout == null || isInt request.timeout && request.timeout > 0 then
+        [ ]
+      else
+        [ "the timeout is a number of seconds from 1 on, or null" ]
+    )
+    ++ (
+      if builtins.length kinds < 2 then
+        [ ]
+      else
+        [ "only one of outputHash, contentAddressed and impure can be given" ]
+    );
+
+  # A derivation with other attributes, on each of its outputs too. They are no part of what is built.
+  extend =
+    drv: attributes:
+    let
+      whole =
+        drv // listToAttrs outputs // { all = map (output: output.value) outputs; } // attributes;
+      outputs = map (name: {
+        inherit name;
+        value = whole // {
+          inherit (drv.${name}) outPath outputName;
+          outputSpecified = true;
+        };
+      }) drv.outputs;
+    in
+    whole;
+in
+rec {
+  # A derivation whose builder is the hatch: what a builder of the host makes becomes its outputs.
+  #
+  # Arguments and variables arrive exactly as they stand here, with spaces, quotes and newlines. A path or a derivation
+  # among them, or among the inputs, becomes its store path, and so something that is built before.
+  # Everything else (outputHash, preferLocalBuild, outputChecks, ...) goes to `derivation` as it is.
+  runHatch =
+    {
+      # As `hatch list` shows it. The derivation requires the system feature "hatch-" with this name.
+      builder,
+      name,
+      # After the builder's own command, as far as "args" of its definition allows.
+      args ? [ ],
+      # Variables for the builder, as far as "environment.accept" of its definition allows.
+      env ? { },
+      # Files and directories that the builder finds in $HATCH_INPUTS, by name, if its definition takes inputs.
+      inputs ? { },
+      outputs ? [ "out" ],
+      # Seconds; can only shorten the builder's own limit. null: the builder's default.
+      timeout ? null,
+      # Where the outputs lie depends on what is in them (Nix' experimental feature ca-derivations).
+      contentAddressed ? false,
+      # Built each time it is asked for (Nix' experimental feature impure-derivations).
+      impure ? false,
+      # More that the machine must have.
+      requiredSystemFeatures ? [ ],
+      # For those who read the expression, as of stdenv.mkDerivation.
+      meta ? { },
+      passthru ? { },
+      system ? currentSystem,
+      ...
+    }@given:
+    let
+      wrong = complaints {
+        inherit
+          builder
+          env
+          inputs
+          timeout
+          contentAddressed
+          impure
+          ;
+        fixed = given ? outputHash;
+      };
+      request = {
+        inherit builder;
+        args = map text args;
+        env = mapAttrs (_: text) env;
+      }
+      // (if inputs == { } then { } else { inputs = mapAttrs (_: text) inputs; })
+      // (if timeout == null then { } else { inherit timeout; });
+      found =
+        if contentAddressed || impure then
+          {
+            ${if impure then "__impure" else "__contentAddressed"} = true;
+            outputHashMode = "recursive";
+            outputHashAlgo = "sha256";
+          }
+        else
+          { };
+      drv = derivation (
+        found
+        // removeAttrs given [
+          "args"
+          "env"
+          "inputs"
+          "timeout"
+          "contentAddressed"
+          "impure"
+          "meta"
+          "passthru"
+        ]
+        // {
+          inherit name outputs system;
+          builder = "/bin/hatch";
+          args = [ "run" ];
+          requiredSystemFeatures = withFeature builder requiredSystemFeatures;
+          # Who asks for what stands in .attrs.json, where lists and quotes survive.
+          __structuredAttrs = true;
+          hatch = request;
+        }
+      );
+    in
+    if wrong == [ ] then
+      extend drv (passthru // { inherit meta passthru; })
+    else
+      throw "runHatch: ${name}: ${concatStringsSep "; " wrong}";
+
+  # The arguments of an ordinary derivation, one of whose phases calls `/bin/hatch run BUILDER`:
+  # stdenv.mkDerivation (forStdenv "sign" { ... }), or package.overrideAttrs (forStdenv "sign").
+  forStdenv =
+    builder: old:
+    if builtins.isFunction old then
+      final: forStdenv builder (old final)
+    else
+      old // { requiredSystemFeatures = withFeature builder (old.requiredSystemFeatures or [ ]); };
+
+  # The function of nix-sandbox-escape-hatch: makeEscapeHatchRunner BUILDER { requiredSystemFeatures, system } NAME ARGS.
+  makeEscapeHatchRunner =
+    builder: attributes: name: args:
+    builtins.trace "evaluation warning: makeEscapeHatchRunner is runHatch now; say runHatch { builder = \"${builder}\"; name = \"${name}\"; args = [ ... ]; }" (
+      runHatch (attributes // { inherit builder name args; })
+    );
+}

@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+"""nixos/lib.nix: what derivations it makes, as Nix writes them down. Nothing is built."""
+
+import ast
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import runner
+from runner import WORK, c_table, check, check_equal
+from system import TOP, nix_instantiate
+
+HATCH = f"import {TOP}/nixos/lib.nix {{ }}"
+HASH = "0000000000000000000000000000000000000000000000000000"
+
+
+def read(path):
+    """A .drv file."""
+    # ATerm: lists, tuples and strings are written as in Python.
+    outputs, drvs, sources, system, builder, args, env = ast.literal_eval(pathlib.Path(path).read_text().removeprefix("Derive"))
+    env = dict(env)
+    return {"outputs": outputs, "drvs": drvs, "sources": sources, "system": system, "builder": builder, "args": args,
+            "attributes": json.loads(env["__json"]) if "__json" in env else env}
+
+
+def instantiate(expression, *options):
+    """The derivation that an expression of hatch is."""
+    path = nix_instantiate("--store", WORK, *options, "--expr", f"let hatch = {HATCH}; in {expression}").strip()
+    return read(f"{WORK}{path}")
+
+
+def run_hatch(arguments, *options):
+    return instantiate(f'hatch.runHatch {{ builder = "b"; name = "n"; {arguments} }}', *options)
+
+
+def value_of(expression):
+    return json.loads(nix_instantiate("--eval", "--strict", "--json", "--store", "dummy://", "--expr",
+                                      f"let hatch = {HATCH}; in {expression}"))
+
+
+# --- runHatch ---
+
+def test_arguments_and_variables_stay_exact():
+    words = ["", "a b", "'\"", "$x ${y}", "line\nbreak", "--dash", "\\"]
+    text = json.dumps(words).replace("${", "\\${").replace('", "', '" "').replace("[", "[ ").replace("]", " ]")
+    made = run_hatch(f"args = {text}; env = {{ A = \"b c\"; N = 3; }}; timeout = 60;")
+    check_equal(made["builder"], "/bin/hatch", "builder")
+    check_equal(made["args"], ["run"], "arguments of the client")
+    check_equal(made["attributes"]["hatch"],
+                {"builder": "b", "args": words, "env": {"A": "b c", "N": "3"}, "timeout": 60}, "what is asked for")
+
+
+def test_a_request_says_only_what_is_given():
+    check_equal(run_hatch("")["attributes"]["hatch"], {"builder": "b", "args": [], "env": {}}, "what is asked for")
+    made = run_hatch('meta.description = "d"; passthru.x = 1; contentAddressed = false; impure = false;')["attributes"]
+    unknown = set(made) - {"builder", "hatch", "name", "outputs", "requiredSystemFeatures", "system"}
+    check(not unknown, f"the derivation has {unknown}")
+
+
+def test_a_request_says_only_what_the_client_reads():
+    made = run_hatch('args = [ "a" ]; env.A = "b"; timeout = 1;')
+    unread = set(made["attributes"]["hatch"]) - c_table("lib/wire/message.c", "hatch_members")
+    check(not unread, f"the client knows no {unread}")
+
+
+def test_paths_and_derivations_become_inputs():
+    source = pathlib.Path(WORK, "source.txt")
+    source.write_text("source\n")
+    dep = '(derivation { name = "dep"; system = "s"; builder = "x"; })'
+    for arguments, found in ((f"args = [ {source} {dep} ];", lambda hatch: hatch["args"]),
+                             (f"env = {{ A = {source}; B = {dep}; }};", lambda hatch: [*hatch["env"].values()]),
+                             (f"inputs = {{ a = {source}; b = {dep}; }};", lambda hatch: [*hatch["inputs"].values()])):
+        made = run_hatch(arguments)
+        check(len(made["sources"]) == 1 and made["sources"][0].endswith("-source.txt"), f"sources are {made['sources']}")
+        check(len(made["drvs"]) == 1 and made["drvs"][0][0].endswith("-dep.drv"), f"derivations are {made['drvs']}")
+        paths = found(made["attributes"]["hatch"])
+        check_equal(paths[0], made["sources"][0], f"first of {arguments}")
+        check(re.fullmatch(r"/nix/store/\w{32}-dep", paths[1]), f"second of {arguments} is {paths[1]}")
+
+
+def test_an_input_may_be_a_part_of_a_store_path():
+    source = pathlib.Path(WORK, "tree")
+    source.mkdir(exist_ok=True)
+    made = run_hatch(f'inputs.rtl = "${{{source}}}/rtl";')
+    check_equal(made["attributes"]["hatch"]["inputs"], {"rtl": made["sources"][0] + "/rtl"}, "inputs")
+
+
+def test_a_derivation_requires_the_feature_of_its_builder():
+    for given, features in (("", ["hatch-b"]), ('requiredSystemFeatures = [ "kvm" ];', ["hatch-b", "kvm"]),
+                            ('requiredSystemFeatures = [ "kvm" "hatch-b" ];', ["kvm", "hatch-b"])):
+        check_equal(run_hatch(given)["attributes"]["requiredSystemFeatures"], features, f"features with {given!r}")
+
+
+def test_a_derivation_has_the_outputs_asked_for():
+    made = run_hatch('outputs = [ "out" "reports" ];')
+    check_equal([o[0] for o in made["outputs"]], ["out", "reports"], "outputs")
+
+
+def test_other_attributes_are_passed_on():
+    made = run_hatch('system = "s"; preferLocalBuild = true; outputChecks.out.allowedReferences = [ ];')
+    check_equal(made["system"], "s", "system")
+    check_equal(made["attributes"]["preferLocalBuild"], True, "preferLocalBuild")
+    check_equal(made["attributes"]["outputChecks"], {"out": {"allowedReferences": []}}, "outputChecks")
+
+
+def test_an_output_may_be_known_before():
+    made = run_hatch(f'outputHashMode = "recursive"; outputHashAlgo = "sha256"; outputHash = "{HASH}";')
+    check_equal(made["outputs"][0][2:], ("r:sha256", "0" * 64), "hash of the output")
+
+
+def test_an_output_may_be_content_addressed_or_impure():
+    for kind, mark in (("contentAddressed", ""), ("impure", "impure")):
+        made = run_hatch(f"{kind} = true;", "--option", "experimental-features", "ca-derivations impure-derivations")
+        check_equal(made["outputs"], [("out", "", "r:sha256", mark)], f"output with {kind}")
+
+
+def test_what_is_for_readers_is_no_part_of_the_derivation():
+    plain = value_of('(hatch.runHatch { builder = "b"; name = "n"; outputs = [ "out" "dev" ]; }).drvPath')
+    one = 'hatch.runHatch { builder = "b"; name = "n"; outputs = [ "out" "dev" ]; meta.description = "d"; passthru.tests = 1; }'
+    made = value_of(f'let d = {one}; in map (o: [ o.meta o.tests o.passthru o.drvPath o.type o.outputName '
+                    '"${o}" (map (x: x.outputName) o.all) o.dev.outputSpecified ]) [ d d.out d.dev d.out.dev.out ]')
+    out, dev = made[0][6], made[2][6]
+    check(out.endswith("-n") and dev.endswith("-n-dev"), f"paths are {out} and {dev}")
+    check_equal(made, [[{"description": "d"}, 1, {"tests": 1}, plain, "derivation", output, path, ["out", "dev"], True]
+                       for output, path in (("out", out), ("out", out), ("dev", dev), ("out", out))], "attributes")
+
+
+# What is wrong, and what is said: a line at least for each.
+REFUSED = [
+    *((f'builder = "{name}";', f'"{name}" is no name of a builder') for name in ("Upper", ".hidden", "a/b", "x" * 65, "")),
+    *((f'env."{name}" = "";', f'"{name}" is no name of a variable') for name in ("1A", "A-B", "A=", "", "x" * 129)),
+    *((f'inputs."{name}" = "";', f'"{name}" is no name of an input') for name in (".", "-a", "a/b", "", "x" * 65)),
+    *((f"timeout = {value};", "the timeout is a number of seconds from 1 on, or null") for value in ("0", "(-1)", "1.5", '"60"')),
+    *((f"{kinds}", "only one of outputHash, contentAddressed and impure can be given")
+      for kinds in ("contentAddressed = true; impure = true;", f'impure = true; outputHash = "{HASH}";')),
+]
+TAKEN = [
+    f'builder = "{"x" * 64}";', 'builder = "0a._-";', f'env."{"x" * 128}" = "";', f'inputs."{"x" * 64}" = "";', 'inputs."_a.b-c" = "";',
+    "timeout = 1;", "timeout = null;",
+]
+
+
+def request(given):
+    return f'(hatch.runHatch ({{ builder = "b"; name = "some-name"; }} // {{ {given} }})).drvPath'
+
+
+def test_what_is_wrong_is_said_when_it_is_evaluated():
+    for given, word in REFUSED:
+        try:
+            check(False, f"{given} was taken: {value_of(request(given))}")
+        except RuntimeError as error:
+            check(f"runHatch: some-name: {word}" in str(error), f"of {given} it said {error}")
+    for given in TAKEN:
+        value_of(request(given))
+
+
+def test_values_that_are_no_text_are_refused():
+    for given in ("args = [ true ];", "env.A = 1.5;", "args = [ [ ] ];", "inputs.a = null;"):
+        try:
+            check(False, f"{given} was taken: {value_of(request(given))}")
+        except RuntimeError as error:
+            check("cannot coerce" in str(error), f"of {given} it said {error}")
+
+
+def test_pure_evaluation_is_told_to_name_a_system():
+    # Pure evaluation would not read this file either: only what it lacks is taken away.
+    hidden = f"scopedImport {{ builtins = removeAttrs builtins [ \"currentSystem\" ]; }} {TOP}/nixos/lib.nix"
+    try:
+        value_of(f'(({hidden} {{ }}).runHatch {{ builder = "b"; name = "n"; }}).outPath')
+        check(False, "there is a system")
+    except RuntimeError as error:
+        check("name one: system" in str(error), f"it said {error}")
+    for where in ('{ system = "s"; }).runHatch { ', '{ }).runHatch { system = "s"; '):
+        value_of(f'(({hidden} {where} builder = "b"; name = "n"; }}).outPath')
+
+
+# --- forStdenv, makeEscapeHatchRunner ---
+
+def test_an_ordinary_derivation_gets_the_feature():
+    for expression, expected in (
+            ('hatch.forStdenv "sign" { name = "n"; }', {"name": "n", "requiredSystemFeatures": ["hatch-sign"]}),
+            ('hatch.forStdenv "sign" { requiredSystemFeatures = [ "kvm" ]; }', {"requiredSystemFeatures": ["hatch-sign", "kvm"]}),
+            ('hatch.forStdenv "a" (hatch.forStdenv "b" { })', {"requiredSystemFeatures": ["hatch-a", "hatch-b"]}),
+            ('hatch.forStdenv "a" (final: { name = final.x; }) { x = "n"; }', {"name": "n", "requiredSystemFeatures": ["hatch-a"]})):
+        check_equal(value_of(expression), expected, expression)
+
+
+def test_the_predecessors_function_makes_the_same_derivation_and_warns():
+    expression = ('with hatch; [ (makeEscapeHatchRunner "b" { requiredSystemFeatures = [ "mine" ]; system = "s"; } "n" [ "foo" ]).drvPath'
+                  '  (runHatch { builder = "b"; requiredSystemFeatures = [ "mine" ]; system = "s"; name = "n"; args = [ "foo" ]; }).drvPath ]')
+    run = subprocess.run(["nix-instantiate", "--eval", "--strict", "--json", "--store", "dummy://", "--expr",
+                          f"let hatch = {HATCH}; in {expression}"], capture_output=True, text=True, check=True)
+    old, new = json.loads(run.stdout)
+    check_equal(old, new, "derivation")
+    check('evaluation warning: makeEscapeHatchRunner is runHatch now; say runHatch { builder = "b"; name = "n"' in run.stderr,
+          f"it warned {run.stderr}")
+
+
+if __name__ == "__main__":
+    sys.exit(runner.run(globals()))
