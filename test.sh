@@ -103,12 +103,14 @@ machine_soak() {
 # on request only.
 machine_oldest() {
         tests/vm/run-machine -b "$release" -l "$logs/machine_oldest.journal" bookworm nspawn \
-                tests/vm/test_readme_example.py tests/vm/test_unit_effects.py tests/vm/test_hook.py
+                tests/vm/test_readme_example.py tests/vm/test_unit_effects.py tests/vm/test_hook.py \
+                tests/vm/test_inputs.py
 }
 
 machine_newest() {
         tests/vm/run-machine -b "$release" -l "$logs/machine_newest.journal" sid nspawn \
-                tests/vm/test_readme_example.py tests/vm/test_unit_effects.py tests/vm/test_hook.py
+                tests/vm/test_readme_example.py tests/vm/test_unit_effects.py tests/vm/test_hook.py \
+                tests/vm/test_inputs.py
 }
 
 machine_emulator() {
@@ -122,7 +124,7 @@ machine_emulator_keys() {
         HATCH_MACHINE_SECONDS=3000 tests/vm/run-machine -b "$release" -l "$logs/machine_emulator_keys.journal" trixie qemu \
                 tests/vm/test_views.py tests/vm/test_root.py tests/vm/test_identity_keys.py tests/vm/test_seccomp.py \
                 tests/vm/test_network.py tests/vm/test_secrets.py tests/vm/test_limits.py tests/vm/test_resources.py \
-                tests/vm/test_hooks.py tests/vm/test_failed.py tests/vm/test_hatchctl.py tests/vm/test_bad_input.py
+                tests/vm/test_hooks.py tests/vm/test_inputs.py tests/vm/test_failed.py tests/vm/test_hatchctl.py tests/vm/test_bad_input.py
 }
 
 sources() {

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "connect.h"
+#include "inputs.h"
 #include "interrupt.h"
 #include "lib/base/fd.h"
 #include "lib/base/text.h"
@@ -31,6 +32,7 @@ struct exchange {
 	int fd;
 	struct wire wire;
 	struct message request;
+	struct inputs inputs;
 	struct outputs outputs;
 	struct relay relay;
 	enum phase phase;
@@ -48,6 +50,7 @@ static void exchange_done(struct exchange *x)
 	wire_done(&x->wire);
 	fd_closep(&x->fd); /* before the removal: the server stops while we clean up */
 	outputs_done(&x->outputs);
+	inputs_done(&x->inputs);
 	message_done(&x->request);
 	message_done(&x->end);
 	message_done(&x->stream_end);
@@ -159,7 +162,7 @@ static int on_accepted(struct exchange *x, struct message *message, struct error
 {
 	(void)snprintf(x->id, sizeof(x->id), "%s", message->accepted.id);
 	x->phase = PHASE_ACCEPTED;
-	return 0;
+	return inputs_want(&x->inputs, message->accepted.send, err);
 }
 
 static int on_queued(struct exchange *x, struct message *message, struct error *err)
@@ -178,8 +181,38 @@ static int on_queued(struct exchange *x, struct message *message, struct error *
 	return 0;
 }
 
+static int step(struct exchange *x, struct error *err);
+
+/* A server that refuses in the middle closes on us, and what it said is still there to be read: a
+ * failed write is told only if nothing else is. */
+static int hear_after(struct exchange *x, const struct error *write_err, struct error *err)
+{
+	int r = step(x, err);
+
+	if (r == 0 && x->phase == PHASE_ENDED)
+		return 0;
+	*err = *write_err;
+	return -err->code;
+}
+
+static int on_send(struct exchange *x, struct message *message, struct error *err)
+{
+	int r = inputs_send(&x->inputs, message->output.name, &x->wire, err);
+	struct error write_err;
+
+	if (r != -EPIPE && r != -ECONNRESET)
+		return r;
+	write_err = *err;
+	return hear_after(x, &write_err, err);
+}
+
 static int on_started(struct exchange *x, struct message *message, struct error *err)
 {
+	const struct input *missing = inputs_missing(&x->inputs);
+
+	if (missing)
+		return error_set(err, BLAME_PEER, EBADMSG, "the server began without the input %s",
+		                 missing->name);
 	x->time_limit_sec = message->started.time_limit_sec;
 	x->phase = PHASE_STARTED;
 	if (x->queued)
@@ -296,6 +329,7 @@ static const struct rule {
 } rules[] = {
 	{ MESSAGE_ACCEPTED, IN(ASKED), on_accepted },
 	{ MESSAGE_QUEUED, IN(ACCEPTED), on_queued },
+	{ MESSAGE_SEND, IN(ACCEPTED), on_send },
 	{ MESSAGE_STARTED, IN(ACCEPTED), on_started },
 	{ MESSAGE_STDOUT, IN(STARTED), on_log },
 	{ MESSAGE_STDERR, IN(STARTED), on_log },
@@ -321,8 +355,7 @@ static int step(struct exchange *x, struct error *err)
 
 /* ---- the whole ---- */
 
-/* Connects and sends. A server that refuses without having read all of it closes on us: what it
- * said is still there to be read, so a failed write is told only if nothing else is. */
+/* Connects and sends. */
 static int ask(struct exchange *x, const struct message *message, struct error *err)
 {
 	struct error write_err;
@@ -336,11 +369,7 @@ static int ask(struct exchange *x, const struct message *message, struct error *
 	}
 	if (wire_write(&x->wire, message, NULL, &write_err) == 0)
 		return 0;
-	r = step(x, err);
-	if (r == 0 && x->phase == PHASE_ENDED)
-		return 0;
-	*err = write_err;
-	return -err->code;
+	return hear_after(x, &write_err, err);
 }
 
 static int finish(struct exchange *x, struct error *err)
@@ -367,7 +396,7 @@ static int finish(struct exchange *x, struct error *err)
 
 static int talk(struct exchange *x, struct error *err)
 {
-	int r = request_make(x->options, &x->request, &x->outputs, err);
+	int r = request_make(x->options, &x->request, &x->inputs, &x->outputs, err);
 
 	if (r < 0)
 		return r;

@@ -104,7 +104,7 @@ static int read_attrs(const char *file, struct message *ret, struct error *err)
 
 static int add_output(struct message *request, const char *name, size_t len, struct error *err)
 {
-	struct wire_output *output = &request->request.outputs[request->request.n_outputs];
+	struct wire_tree *output = &request->request.outputs[request->request.n_outputs];
 	const char *path;
 
 	if (!text_is_output(name, len) || request->request.n_outputs == WIRE_OUTPUTS_MAX)
@@ -131,7 +131,7 @@ static int read_variables(struct message *request, struct error *err)
 
 	if (!names)
 		names = getenv("out") ? "out" : "";
-	request->request.outputs = calloc(WIRE_OUTPUTS_MAX, sizeof(struct wire_output));
+	request->request.outputs = calloc(WIRE_OUTPUTS_MAX, sizeof(struct wire_tree));
 	if (!request->request.outputs)
 		return error_set(err, BLAME_HOST, ENOMEM, "no memory for outputs");
 	for (names += strspn(names, " \t\n"); *names; names += strspn(names, " \t\n")) {

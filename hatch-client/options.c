@@ -19,6 +19,7 @@ enum {
 static const struct option long_options[] = {
 	{ "output", required_argument, NULL, 'o' },
 	{ "no-outputs", no_argument, NULL, OPT_NO_OUTPUTS },
+	{ "input", required_argument, NULL, 'i' },
 	{ "env", required_argument, NULL, 'e' },
 	{ "timeout", required_argument, NULL, 't' },
 	{ "request-id", required_argument, NULL, OPT_REQUEST_ID },
@@ -52,6 +53,8 @@ const char *options_help(void)
 	       "                            build PATH may be left out, and without this option\n"
 	       "                            all outputs of the derivation are asked for\n"
 	       "      --no-outputs          ask for none\n"
+	       "  -i, --input NAME=PATH     give the builder the tree at PATH; it finds it at\n"
+	       "                            $HATCH_INPUTS/NAME\n"
 	       "  -e, --env NAME[=VALUE]    set a variable for the builder; without VALUE: as here\n"
 	       "  -t, --timeout SECONDS     shorten the builder's time limit\n"
 	       "      --request-id ID       a mark of your own, repeated in the server's log\n"
@@ -97,6 +100,8 @@ static int take_option(int option, char *const *argv, struct options *options, s
 	case OPT_NO_OUTPUTS:
 		options->no_outputs = true;
 		return 0;
+	case 'i':
+		return add(options->inputs, &options->n_inputs, WIRE_INPUTS_MAX, "input", err);
 	case 'e':
 		return add(options->env, &options->n_env, WIRE_ENV_MAX, "env", err);
 	case 't':
@@ -137,7 +142,7 @@ static int take_options(int argc, char **argv, struct options *options, struct e
 	opterr = 0;
 	optind = 1;
 	/* "+": what follows the builder's name is the builder's, dashes included. */
-	while ((option = getopt_long(argc, argv, "+:o:e:t:s:qhV", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "+:o:i:e:t:s:qhV", long_options, NULL)) != -1) {
 		int r = take_option(option, argv, options, err);
 
 		if (r < 0)
@@ -172,7 +177,7 @@ static void take_builder(int argc, char **argv, struct options *options)
 /* What only "run" understands. */
 static bool is_for_run(const struct options *options)
 {
-	return options->n_env || options->n_outputs || options->no_outputs ||
+	return options->n_env || options->n_outputs || options->no_outputs || options->n_inputs ||
 	       options->timeout_sec || options->request_id || options->quiet || options->raw;
 }
 

@@ -28,6 +28,8 @@ struct options {
 	const char *outputs[WIRE_OUTPUTS_MAX]; /* NAME or NAME=PATH */
 	size_t n_outputs;
 	bool no_outputs;
+	const char *inputs[WIRE_INPUTS_MAX]; /* NAME=PATH */
+	size_t n_inputs;
 	uint64_t timeout_sec; /* 0: not given */
 	const char *request_id;
 	bool quiet, raw;

@@ -9,6 +9,7 @@
 
 #include "lib/base/fd.h"
 #include "lib/tree/remove.h"
+#include "parent.h"
 
 static void output_done(struct output *output)
 {
@@ -38,28 +39,18 @@ const struct output *outputs_next(const struct outputs *outputs)
 	return outputs->n_made < outputs->n ? &outputs->items[outputs->n_made] : NULL;
 }
 
-/* Splits path at its last slash and opens what is before it. */
 static int open_parent(struct output *output, struct error *err)
 {
-	char *slash = strrchr(output->path, '/');
-	const char *parent = !slash ? "." : slash == output->path ? "/" : output->path;
-
-	output->leaf = slash ? slash + 1 : output->path;
+	output->parent_fd = parent_open(output->path, O_RDONLY, &output->leaf);
 	if (!*output->leaf || strcmp(output->leaf, ".") == 0 || strcmp(output->leaf, "..") == 0)
 		return error_set(err, BLAME_PEER, EINVAL,
 		                 "output %s: \"%s\" does not end in a name", output->name,
 		                 output->path);
-	if (slash)
-		*slash = '\0';
-	output->parent_fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (output->parent_fd < 0)
-		(void)error_errno(err, BLAME_HOST, errno, "output %s: cannot open the directory %s",
-		                  output->name, parent);
-	if (slash)
-		*slash = '/';
-	if (output->parent_fd < 0)
-		return error_hint(err, "the directory must be there before the outputs come");
-	return 0;
+	if (output->parent_fd >= 0)
+		return 0;
+	(void)error_errno(err, BLAME_HOST, -output->parent_fd,
+	                  "output %s: cannot open the directory of %s", output->name, output->path);
+	return error_hint(err, "the directory must be there before the outputs come");
 }
 
 static int check_free(const struct output *output, struct error *err)

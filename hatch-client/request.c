@@ -168,9 +168,91 @@ static int take_env(const struct options *options, struct message *request, stru
 	return 0;
 }
 
+/* ---- inputs ---- */
+
+/* The derivation's or a new one of that name; the list has room for WIRE_INPUTS_MAX. */
+static int find_input(struct message *request, const char *name, size_t len, struct wire_tree **ret,
+                      struct error *err)
+{
+	struct wire_tree *inputs = request->request.inputs;
+	size_t n = request->request.n_inputs;
+
+	for (size_t i = 0; i < n; i++)
+		if (strlen(inputs[i].name) == len && memcmp(inputs[i].name, name, len) == 0) {
+			*ret = &inputs[i];
+			return 0;
+		}
+	if (n == WIRE_INPUTS_MAX)
+		return error_set(err, BLAME_PEER, E2BIG, "more than %d inputs", WIRE_INPUTS_MAX);
+	inputs[n] = (struct wire_tree){ .name = strndup(name, len) };
+	if (!inputs[n].name)
+		return no_memory(err);
+	request->request.n_inputs++;
+	*ret = &inputs[n];
+	return 0;
+}
+
+static int take_input(const char *option, struct message *request, struct error *err)
+{
+	size_t len = strcspn(option, "=");
+	struct wire_tree *input;
+	int r;
+
+	if (!text_is_input(option, len))
+		return error_set(err, BLAME_PEER, EINVAL,
+		                 "--input %.100s: no name of an input; those match "
+		                 "[A-Za-z0-9_][A-Za-z0-9._-]{0,63}",
+		                 option);
+	if (!option[len] || !option[len + 1])
+		return error_set(err, BLAME_PEER, EINVAL,
+		                 "--input %s: no path; expected --input NAME=PATH", option);
+	r = find_input(request, option, len, &input, err);
+	if (r < 0)
+		return r;
+	return set_string(&input->path, option + len + 1) < 0 ? no_memory(err) : 0;
+}
+
+static int take_inputs(const struct options *options, struct message *request, struct error *err)
+{
+	struct wire_tree *inputs;
+
+	if (options->n_inputs == 0)
+		return 0;
+	inputs = reallocarray(request->request.inputs, WIRE_INPUTS_MAX, sizeof(*inputs));
+	if (!inputs)
+		return no_memory(err);
+	request->request.inputs = inputs;
+	for (size_t i = 0; i < options->n_inputs; i++) {
+		int r = take_input(options->inputs[i], request, err);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Finds them here, and leaves of their paths what the server may have too. */
+static int find_trees(struct message *request, struct inputs *inputs, struct error *err)
+{
+	for (size_t i = 0; i < request->request.n_inputs; i++) {
+		struct wire_tree *input = &request->request.inputs[i];
+		int r;
+
+		if (!input->path)
+			return error_set(err, BLAME_PEER, EINVAL, "the input %s has no path",
+			                 input->name);
+		r = inputs_add(inputs, input->name, input->path, err);
+		if (r < 0)
+			return r;
+		if (!nix_is_store_path(input->path))
+			free(take_ptr(&input->path));
+	}
+	return 0;
+}
+
 /* ---- outputs ---- */
 
-static const struct wire_output *find_output(const struct message *derivation, const char *name)
+static const struct wire_tree *find_output(const struct message *derivation, const char *name)
 {
 	for (size_t i = 0; i < derivation->request.n_outputs; i++)
 		if (strcmp(derivation->request.outputs[i].name, name) == 0)
@@ -183,7 +265,7 @@ static int add_option(const char *option, const struct message *derivation, stru
 {
 	size_t len = strcspn(option, "=");
 	cleanup_free char *name = strndup(option, len);
-	const struct wire_output *output;
+	const struct wire_tree *output;
 
 	if (!name)
 		return no_memory(err);
@@ -216,7 +298,7 @@ static int find_places(const struct options *options, const struct message *deri
 	if (options->n_outputs > 0 || options->no_outputs)
 		return 0;
 	for (size_t i = 0; i < derivation->request.n_outputs; i++) {
-		const struct wire_output *output = &derivation->request.outputs[i];
+		const struct wire_tree *output = &derivation->request.outputs[i];
 		int r = outputs_add(outputs, output->name, output->path ? output->path : "", err);
 
 		if (r < 0)
@@ -239,11 +321,11 @@ static void drop_outputs(struct message *request)
 static int tell_outputs(const struct outputs *outputs, struct message *request, struct error *err)
 {
 	drop_outputs(request);
-	request->request.outputs = calloc(WIRE_OUTPUTS_MAX, sizeof(struct wire_output));
+	request->request.outputs = calloc(WIRE_OUTPUTS_MAX, sizeof(struct wire_tree));
 	if (!request->request.outputs)
 		return no_memory(err);
 	for (size_t i = 0; i < outputs->n; i++) {
-		struct wire_output *output = &request->request.outputs[i];
+		struct wire_tree *output = &request->request.outputs[i];
 		const struct output *place = &outputs->items[i];
 
 		request->request.n_outputs++;
@@ -289,17 +371,19 @@ static int read_derivation(const struct options *options, struct message *ret, s
 	return r;
 }
 
-int request_make(const struct options *options, struct message *ret, struct outputs *ret_outputs,
-                 struct error *err)
+int request_make(const struct options *options, struct message *ret, struct inputs *ret_inputs,
+                 struct outputs *ret_outputs, struct error *err)
 {
 	cleanup_message struct message request = { 0 };
 	static int (*const steps[])(const struct options *, struct message *, struct error *) = {
-		read_derivation, take_builder, take_args, take_marks, take_env,
+		read_derivation, take_builder, take_args, take_marks, take_env, take_inputs,
 	};
 	int r = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(steps) && r == 0; i++)
 		r = steps[i](options, &request, err);
+	if (r == 0)
+		r = find_trees(&request, ret_inputs, err);
 	if (r == 0)
 		r = find_places(options, &request, ret_outputs, err);
 	if (r == 0)

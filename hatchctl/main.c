@@ -76,6 +76,7 @@ static const struct row {
 	{ "feature", required_argument, WORDS, FIELD(features), EXPLAIN },
 	{ "socket", required_argument, TEXT, FIELD(socket), EXPLAIN },
 	{ "env", required_argument, WORDS, FIELD(env), EXPLAIN },
+	{ "input", required_argument, WORDS, FIELD(inputs), EXPLAIN },
 	{ "output", required_argument, WORDS, FIELD(outputs), EXPLAIN },
 	{ "timeout", required_argument, TEXT, FIELD(timeout), EXPLAIN },
 };
@@ -93,8 +94,8 @@ static void print_usage(FILE *file)
 		"       hatchctl show [--json | --log] [--journal DIR] [--state DIR] REQUEST\n"
 		"       hatchctl explain [--json] --uid USER [--gid GROUP] [--groups GROUP,...]\n"
 		"                        [--derivation NAME] [--feature NAME]... [--socket CLASS]\n"
-		"                        [--env NAME=VALUE]... [--output NAME[=PATH]]...\n"
-		"                        [--timeout SECONDS]\n"
+		"                        [--env NAME=VALUE]... [--input NAME[=PATH]]...\n"
+		"                        [--output NAME[=PATH]]... [--timeout SECONDS]\n"
 		"                        BUILDER [--] [ARGUMENT]...\n"
 		"       hatchctl --help | --version\n"
 		"\n"
@@ -240,6 +241,7 @@ static void options_done(struct options *options)
 {
 	free(options->features.items);
 	free(options->env.items);
+	free(options->inputs.items);
 	free(options->outputs.items);
 }
 

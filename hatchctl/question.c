@@ -179,21 +179,22 @@ static int read_variables(const struct words *words, struct record *record)
 	return 0;
 }
 
-static int read_outputs(const struct words *words, struct record *record)
+/* "NAME" or "NAME=PATH", as option says; *ret is malloc()ed, also on failure. */
+static int read_trees(const struct words *words, const char *option, struct record_tree **ret,
+                      size_t *ret_n)
 {
-	record->outputs = calloc(words->n_items + 1, sizeof(*record->outputs));
-	if (!record->outputs)
+	*ret = calloc(words->n_items + 1, sizeof(**ret));
+	if (!*ret)
 		return fail_memory();
-	for (; record->n_outputs < words->n_items; record->n_outputs++) {
-		char *word = words->items[record->n_outputs];
+	for (size_t i = 0; i < words->n_items; i++) {
+		char *word = words->items[i];
 		char *equals = strchr(word, '=');
-		struct record_output *output = &record->outputs[record->n_outputs];
 
 		if (equals)
 			*equals++ = '\0';
-		*output = (struct record_output){ text(word), text(equals ? equals : "") };
+		(*ret)[(*ret_n)++] = (struct record_tree){ text(word), text(equals ? equals : "") };
 		if (!*word || (equals && !*equals))
-			return fail_usage("--output %s; expected NAME or NAME=PATH", word);
+			return fail_usage("%s %s; expected NAME or NAME=PATH", option, word);
 	}
 	return 0;
 }
@@ -218,7 +219,11 @@ static int read_record(const struct options *options, struct record *record)
 		return fail_usage("--timeout %s; expected seconds from 1 to %d", options->timeout,
 		                  RECORD_TIMEOUT_SEC_MAX);
 	r = read_variables(&options->env, record);
-	return r == 0 ? read_outputs(&options->outputs, record) : r;
+	if (r == 0)
+		r = read_trees(&options->inputs, "--input", &record->inputs, &record->n_inputs);
+	if (r == 0)
+		r = read_trees(&options->outputs, "--output", &record->outputs, &record->n_outputs);
+	return r;
 }
 
 int question_read(const struct options *options, struct question *ret)

@@ -234,6 +234,13 @@ static void write_limits(struct json *json, const struct request *request, const
 	json_number(json, "log_bytes", limits->log_bytes);
 	json_number(json, "output_bytes", limits->output_bytes);
 	json_number(json, "output_entries", limits->output_entries);
+	if (request->builder->inputs) {
+		json_number(json, "input_bytes", limits->input_bytes);
+		json_number(json, "input_entries", limits->input_entries);
+	} else {
+		json_null(json, "input_bytes");
+		json_null(json, "input_entries");
+	}
 	write_limit(json, "memory_bytes", limits->memory_bytes);
 	write_limit(json, "memory_high_bytes", limits->memory_high_bytes);
 	if (limits->memory_bytes)

@@ -35,7 +35,7 @@ struct options {
 
 	/* explain */
 	const char *gid, *groups, *socket, *timeout;
-	struct words features, env, outputs;
+	struct words features, env, inputs, outputs;
 
 	char **words; /* behind the verb, NULL-terminated */
 	size_t n_words;

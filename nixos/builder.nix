@@ -208,6 +208,8 @@ in
           - `{ private.tcp = [ "127.0.0.1:2100" ]; }`: these ports of the machine's loopback, and nothing else
         '';
 
+    inputs = key types.bool true "May a client give trees along? It may not if null.";
+
     resources = key (types.attrsOf types.ints.positive) { vivado-seat = 1; } ''
       Units of `services.hatch.settings.resources` that each request holds while it runs.
     '';
@@ -338,6 +340,8 @@ in
       log = key size "256M" "Bytes that it may write to its log; 64M if null.";
       output = key size "8G" "Bytes of all outputs; 1G if null.";
       output_entries = key (types.ints.between 1 100000000) 500000 "Files, directories and links in all outputs; 100000 if null.";
+      input = key size "2G" "Bytes of all inputs that a client sends; 1G if null.";
+      input_entries = key (types.ints.between 1 100000000) 500000 "Files, directories and links in them; 100000 if null.";
       memory = key size "16G" "All memory of the builder.";
       memory_high = key size "12G" "The memory from which on it is slowed down.";
       swap = key size "2G" "What of its memory may lie in swap, on top of `memory`; nothing if null.";

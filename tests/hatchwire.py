@@ -3,8 +3,10 @@ anything, also what no honest client would."""
 
 import base64
 import hashlib
+import io
 import json
 import socket
+import tarfile
 
 
 class Ended(Exception):
@@ -68,6 +70,18 @@ class Connection:
         return messages
 
 
+    def send_input(self, name, stream, entries=None, piece=1 << 16, **wrong):
+        """One input in pieces, and its end record; entries are counted unless given."""
+        for at in range(0, len(stream), piece):
+            part = stream[at:at + piece]
+            self.send({"type": "input", "name": name, "size": len(part)})
+            self.send_raw(part)
+        if entries is None:
+            entries = len(tarfile.open(fileobj=io.BytesIO(stream)).getmembers())
+        self.send({"type": "input-end", "name": name, "entries": entries, "bytes": len(stream),
+                   "sha256": hashlib.sha256(stream).hexdigest(), **wrong})
+
+
 def text(value):
     """An argument as the wire wants it."""
     if isinstance(value, bytes):
@@ -103,14 +117,20 @@ class Result:
         return f"<{self.types} {self.last} stdout={self.stdout[:200]!r} stderr={self.stderr[:400]!r}>"
 
 
-def request(path, builder, args=(), timeout=60, received=True, **members):
-    """One whole exchange: greet, ask, read to the end."""
+def request(path, builder, args=(), timeout=60, received=True, trees=None, **members):
+    """One whole exchange: greet, ask, send the trees (tar streams by name) that are wanted, read to the end."""
+    if trees is not None:
+        members.setdefault("inputs", dict.fromkeys(trees))
     with Connection(path, timeout=timeout) as connection:
         hello = connection.receive()
         assert hello["type"] == "hello", hello
         connection.send({"type": "request", "version": 1, "builder": builder,
                          "args": [text(a) for a in args], **members})
-        result = Result(connection.receive_until("exit", "error"))
+        messages = connection.receive_until("send", "exit", "error")
+        while messages[-1]["type"] == "send":
+            connection.send_input(messages[-1]["name"], trees[messages[-1]["name"]])
+            messages += connection.receive_until("send", "exit", "error")
+        result = Result(messages)
         if received and result.code == 0:
             connection.send({"type": "received"})
         return result

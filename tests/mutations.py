@@ -458,7 +458,7 @@ ROWS = [
      [VIEWS + "one_layer_without_a_top_is_read_only"]),
     ("flags_of_an_overlay", [("hatchd/sandbox/overlay.c", "ATTR_READ_ONLY : ATTR_DATA,", "ATTR_READ_ONLY : 0,")],
      [VIEWS + "set_id_and_device_flags_hold_for_overlays"]),
-    ("removal_of_tops", [("hatchd/slot/scratch.c", "0700, OWNER_USER, .of_builder = true,\n\t  .of_tops = true },", "0700, OWNER_USER, .of_tops = true },")],
+    ("removal_of_tops", [("hatchd/slot/scratch.c", "0700, OWNER_USER, .of_builder = true,\n\t  WITH_TOPS },", "0700, OWNER_USER, .when = WITH_TOPS },")],
      [VIEWS + "tops_belong_to_one_request_and_are_gone_after_it"]),
     ("layer_at_fault", [("hatchd/sandbox/overlay.c", "if (!can_stack(view, stack, i))", "if (can_stack(view, stack, i) && false)")],
      [VIEWS + "layers_that_are_stacked_too_deep_are_named"]),

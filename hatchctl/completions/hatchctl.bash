@@ -8,7 +8,7 @@ _hatchctl_verbs=(
         "cancel --config --unprivileged --state request"
         "history --config --unprivileged --json --builder --uid --derivation --verdict --since --until --lines --journal"
         "show --config --unprivileged --json --log --journal --state"
-        "explain --config --unprivileged --json --uid --gid --groups --derivation --feature --socket --env --output --timeout builder"
+        "explain --config --unprivileged --json --uid --gid --groups --derivation --feature --socket --env --input --output --timeout builder"
 )
 
 # _hatchctl_names VERB: what it prints, for the configuration that the command line names so far.
@@ -34,7 +34,7 @@ _hatchctl_value() {
         --verdict) mapfile -t COMPREPLY < <(compgen -W "$verdicts" -- "$2") ;;
         --since | --until) mapfile -t COMPREPLY < <(compgen -W "today yesterday" -- "$2") ;;
         --gid | --groups) mapfile -t COMPREPLY < <(compgen -g -- "$2") ;;
-        --derivation | --feature | --lines | --socket | --env | --output | --timeout) COMPREPLY=() ;;
+        --derivation | --feature | --lines | --socket | --env | --input | --output | --timeout) COMPREPLY=() ;;
         *) return 1 ;;
         esac
 }

@@ -55,5 +55,6 @@ complete -c hatchctl -n '__hatchctl_verb explain' -l derivation -x -d 'The Nix b
 complete -c hatchctl -n '__hatchctl_verb explain' -l feature -x -d 'What its derivation requires'
 complete -c hatchctl -n '__hatchctl_verb explain' -l socket -x -d 'Class of the socket'
 complete -c hatchctl -n '__hatchctl_verb explain' -l env -x -d 'A variable of the client'
+complete -c hatchctl -n '__hatchctl_verb explain' -l input -x -d 'An input'
 complete -c hatchctl -n '__hatchctl_verb explain' -l output -x -d 'An output'
 complete -c hatchctl -n '__hatchctl_verb explain' -l timeout -x -d 'Shorter limit of time'

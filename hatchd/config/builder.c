@@ -68,6 +68,7 @@ static const struct member builder_members[] = {
 	{ "allow", read_allow },
 	{ "args", read_args },
 	{ "environment", read_environment },
+	{ "inputs", read_truth, FIELD(inputs) },
 	{ "groups", read_joined_groups },
 	{ "uid_map", read_uid_map },
 	{ "allow_userns", read_truth, FIELD(allow_userns) },

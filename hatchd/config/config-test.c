@@ -152,6 +152,7 @@ static void what_is_absent_has_the_most_restrictive_value(void)
 	check(b.limits.silence_sec == 0 && b.limits.grace_sec == 5);
 	check(b.limits.log_bytes == 64 << 20 && b.limits.output_bytes == 1 << 30);
 	check(b.limits.output_entries == 100000 && b.limits.wait_sec == 0);
+	check(!b.inputs && b.limits.input_bytes == 1 << 30 && b.limits.input_entries == 100000);
 	check(b.n_resources == 0 && !b.before.command && !b.after.command);
 	/* Of these nothing is less than what the service itself may use. */
 	check(b.limits.memory_bytes == 0 && b.limits.tasks == 0 && b.limits.cpu_quota_us == 0);
@@ -454,12 +455,10 @@ static void refuses_keys_that_do_not_exist_yet(void)
 {
 	static const char *const keys[] = {
 		"\"run_as\": \"peer\"",
-		"\"inputs\": false",
 		"\"workspace\": null",
 		"\"view\": {\"credentials\": []}",
 		"\"view\": {\"store\": true}",
 		"\"limits\": {\"rlimits\": {\"rtprio\": 1}}",
-		"\"limits\": {\"input\": 1}",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
@@ -668,6 +667,13 @@ static const struct value_row limits_rows[] = {
 	{ "\"limits\": {\"output_entries\": 100000000}",
 	  "\"limits\": {\"output_entries\": 100000001}" },
 	{ "\"limits\": {\"output_entries\": 1}", "\"limits\": {\"output_entries\": \"1M\"}" },
+	{ "\"inputs\": true", "\"inputs\": \"both\"" },
+	{ "\"inputs\": false", "\"inputs\": 1" },
+	{ "\"limits\": {\"input\": 1}", "\"limits\": {\"input\": 0}" },
+	{ "\"limits\": {\"input\": \"16T\"}", "\"limits\": {\"input\": \"17T\"}" },
+	{ "\"limits\": {\"input_entries\": 1}", "\"limits\": {\"input_entries\": 0}" },
+	{ "\"limits\": {\"input_entries\": 100000000}",
+	  "\"limits\": {\"input_entries\": 100000001}" },
 	{ "\"limits\": {\"memory\": \"4M\"}", "\"limits\": {\"memory\": 4194303}" },
 	{ "\"limits\": {\"memory\": \"1024T\"}", "\"limits\": {\"memory\": \"1025T\"}" },
 	{ "\"limits\": {\"memory_high\": \"4M\"}", "\"limits\": {\"memory_high\": \"4095K\"}" },

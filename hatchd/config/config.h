@@ -132,6 +132,7 @@ struct limits {
 	uint64_t grace_sec;                      /* between SIGTERM and SIGKILL */
 	uint64_t wait_sec;                       /* 0: none */
 	uint64_t log_bytes, output_bytes, output_entries;
+	uint64_t input_bytes, input_entries; /* of what a client sends */
 
 	/* of the request's cgroup; 0: no limit */
 	uint64_t memory_bytes, memory_high_bytes;
@@ -243,6 +244,7 @@ struct builder {
 		char **accept;
 		size_t n_accept;
 	} environment;
+	bool inputs;        /* may a client send trees along? */
 	char **group_names; /* NULL-terminated */
 	gid_t *groups;      /* added to the build user's own */
 	size_t n_groups;

@@ -33,6 +33,8 @@ const struct limits default_limits = {
 	.log_bytes = 64 * MIB,
 	.output_bytes = GIB,
 	.output_entries = 100000,
+	.input_bytes = GIB,
+	.input_entries = 100000,
 };
 
 static const struct member time_members[] = {
@@ -201,6 +203,8 @@ static const struct member limits_members[] = {
 	{ "log", read_size, FIELD(limits.log_bytes), 1, TIB },
 	{ "output", read_size, FIELD(limits.output_bytes), 1, 16 * TIB },
 	{ "output_entries", read_count, FIELD(limits.output_entries), 1, 100000000 },
+	{ "input", read_size, FIELD(limits.input_bytes), 1, 16 * TIB },
+	{ "input_entries", read_count, FIELD(limits.input_entries), 1, 100000000 },
 	{ "memory", read_size, FIELD(limits.memory_bytes), MEMORY_MIN, MEMORY_MAX },
 	{ "memory_high", read_size, FIELD(limits.memory_high_bytes), MEMORY_MIN, MEMORY_MAX },
 	{ "swap", read_size, FIELD(limits.swap_bytes), 0, MEMORY_MAX },

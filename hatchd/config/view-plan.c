@@ -74,6 +74,10 @@ static const struct view_row scratch_rows[] = {
 	{ VIEW_SCRATCH, "/tmp", "tmp" },
 };
 
+static const struct view_row input_rows[] = {
+	{ VIEW_INPUTS, "/build/inputs" },
+};
+
 static const struct view_row system_tmp_rows[] = {
 	{ VIEW_LINK, "/var/tmp", "/tmp" },
 };
@@ -169,6 +173,7 @@ int view_plan_make(const struct config *config, const struct builder *builder,
 		{ hosts_rows, ARRAY_SIZE(hosts_rows), network && !host },
 		{ network_rows, ARRAY_SIZE(network_rows), network && minimal },
 		{ scratch_rows, ARRAY_SIZE(scratch_rows), true },
+		{ input_rows, ARRAY_SIZE(input_rows), builder->inputs },
 		{ system_tmp_rows, ARRAY_SIZE(system_tmp_rows), system },
 		{ other_tmp_rows, ARRAY_SIZE(other_tmp_rows), !system },
 	};
@@ -219,6 +224,7 @@ uint64_t view_row_attributes(const struct view_row *row)
 		[VIEW_SCRATCH] = DATA,
 		[VIEW_FREEZE] = MOUNT_ATTR_RDONLY,
 		[VIEW_CREDENTIALS] = READ_ONLY | MOUNT_ATTR_NOEXEC,
+		[VIEW_INPUTS] = READ_ONLY,
 	};
 
 	if (row->kind == VIEW_OVERLAY && row->place->top == TOP_NONE)
@@ -238,6 +244,7 @@ const char *view_kind_name(enum view_kind kind)
 		[VIEW_LINK] = "link",     [VIEW_DIRECTORY] = "directory",
 		[VIEW_FILE] = "file",     [VIEW_CREDENTIALS] = "credentials",
 		[VIEW_FREEZE] = "freeze", [VIEW_HOST] = "host",
+		[VIEW_INPUTS] = "inputs",
 	};
 
 	return names[kind];

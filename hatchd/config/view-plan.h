@@ -27,6 +27,7 @@ enum view_kind {
 	VIEW_DIRECTORY,   /* an empty one, in the read-only root */
 	VIEW_LINK,        /* a symlink to source */
 	VIEW_CREDENTIALS, /* those that the definition names, in memory */
+	VIEW_INPUTS,      /* what came with the request, and what of the store it names */
 };
 
 struct view_row {

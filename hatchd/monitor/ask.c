@@ -84,13 +84,22 @@ int job_read_features(struct job *job, const struct builder *builder, struct err
 	                          job->config.owner_uid, err);
 }
 
+static void tell_accepted(struct job *job)
+{
+	struct order order = job_make_order(job, ORDER_ACCEPTED);
+
+	for (size_t i = 0; i < job->inputs.n; i++)
+		if (inputs_is_sent(&job->inputs, i))
+			order.send |= UINT32_C(1) << i;
+	job_send_order(job, &order);
+}
+
 /* The definition itself is checked too: a program that is missing is told before anything is made.
  */
 int phase_policy(struct job *job, struct error *err)
 {
 	int r = builder_load(&job->config, job->record.builder.data, &job->builder, err);
 	bool found = r == 1;
-	struct order order;
 
 	if (r < 0) {
 		job->exit_status = EX_CONFIG;
@@ -110,7 +119,12 @@ int phase_policy(struct job *job, struct error *err)
 		r = check_limits(job, err);
 	if (r < 0)
 		return r;
-	order = job_make_order(job, ORDER_ACCEPTED);
-	job_send_order(job, &order);
+	r = inputs_find(&job->request, &job->inputs, err);
+	fd_closep(&job->peer.root_fd); /* nothing of its build is held for longer */
+	if (r < 0)
+		return r;
+	job->receipt.inputs = job->inputs.n;
+	job->receipt.inputs_bound = job->inputs.n_bound;
+	tell_accepted(job);
 	return 0;
 }

@@ -91,6 +91,7 @@ static int make_scratch(struct job *job, struct error *err)
 	plan->bytes = job->builder.limits.scratch_bytes;
 	plan->project = SCRATCH_PROJECT_FIRST + (uint32_t)(job->slot.user - job->pool.users);
 	plan->tops = overlay_needs_disk(&job->builder);
+	plan->inputs = job->builder.inputs;
 	if (plan->way != SCRATCH_UNLIMITED)
 		job->receipt.scratch_limit = scratch_way_name(plan->way);
 	return scratch_create(job->pool.scratch_fd, job->made.scratch, &job->account.account, plan,
@@ -107,6 +108,10 @@ static int start_helpers(struct job *job, struct error *err)
 	                     job->equipment.credentials.scan, &job->packer, err);
 
 	fd_closep(&job->speaker.tree_fd);
+	if (r == 0 && job->inputs.n > job->inputs.n_bound)
+		r = unpacker_start(&job->request, &job->inputs, &job->scratch, &account->account,
+		                   job->speaker.input_fd, &job->unpacker, err);
+	fd_closep(&job->speaker.input_fd);
 	if (r == 0 && way == SCRATCH_WATCHER)
 		r = gauge_start(&job->scratch, &account->packer, job->scratch_plan.bytes,
 		                &job->gauge, err);
@@ -265,6 +270,7 @@ int phase_build(struct job *job, struct error *err)
 		.user_name = job->receipt.user,
 		.request_id = job->receipt.id,
 		.scratch = &job->scratch,
+		.inputs = &job->inputs,
 		.credentials = &job->equipment.credentials,
 		.layers_ns_fd = layers.user_fd,
 		.devices = &job->equipment.devices,

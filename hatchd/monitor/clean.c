@@ -57,6 +57,7 @@ int job_clean(struct job *job, struct error *err)
 
 	sandbox_done(&job->sandbox);
 	job_run_after(job);
+	helper_done(&job->unpacker);
 	helper_done(&job->packer);
 	helper_done(&job->collector);
 	bundle_done(&job->bundle);

@@ -27,7 +27,7 @@ enum {
 
 struct gauge {
 	struct helper_work work;
-	int dir_fds[5]; /* the last one may be -1 */
+	int dir_fds[6]; /* the last two may be -1 */
 	uint64_t bytes_max, entries_max;
 
 	/* of one round */
@@ -145,11 +145,11 @@ int gauge_start(const struct scratch *scratch, const struct account *account, ui
 			.prepare = gauge_prepare,
 			.run = gauge_run,
 			.keep = { scratch->upper_fd, scratch->outputs_fd, scratch->build_fd,
-			          scratch->tmp_fd, scratch->tops_fd },
-			.n_keep = 5,
+			          scratch->tmp_fd, scratch->tops_fd, scratch->inputs_fd },
+			.n_keep = 6,
 		},
 		.dir_fds = { scratch->upper_fd, scratch->outputs_fd, scratch->build_fd,
-		             scratch->tmp_fd, scratch->tops_fd },
+		             scratch->tmp_fd, scratch->tops_fd, scratch->inputs_fd },
 		.bytes_max = bytes,
 		.entries_max = scratch_inodes(bytes),
 	};

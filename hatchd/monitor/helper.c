@@ -107,7 +107,7 @@ int helper_finish(struct helper *helper, struct error *err)
 	result.error.hint[sizeof(result.error.hint) - 1] = '\0';
 	if (result.error.code <= 0 || result.error.code > 4095)
 		result.error.code = EIO;
-	if (result.error.blame != BLAME_BUILD)
+	if (result.error.blame != BLAME_BUILD && result.error.blame != BLAME_PEER)
 		result.error.blame = BLAME_HOST;
 	*err = result.error;
 	return -err->code;

@@ -14,6 +14,7 @@
 #include "gauge.h"
 #include "hatchd/config/config.h"
 #include "hatchd/request/credentials.h"
+#include "hatchd/request/inputs.h"
 #include "hatchd/request/peer.h"
 #include "hatchd/request/record.h"
 #include "hatchd/request/request.h"
@@ -31,6 +32,7 @@
 #include "receipt.h"
 #include "steward.h"
 #include "tap.h"
+#include "unpacker.h"
 #include "watch.h"
 
 /* The signal that ends one request, as `hatchctl cancel` sends it; SIGTERM and SIGINT end the
@@ -78,6 +80,7 @@ struct job {
 	struct record record;
 	struct builder builder;
 	struct request request;
+	struct inputs inputs;
 	struct equipment equipment;
 	struct mark seen[N_MARKS]; /* of its objects, in the phase "policy" */
 
@@ -95,7 +98,7 @@ struct job {
 	struct scratch_plan scratch_plan;
 	struct cgroup cgroup;
 	struct meter meter;
-	struct helper packer, cleaner, tap, collector, gauge;
+	struct helper packer, cleaner, unpacker, tap, collector, gauge;
 	struct steward steward;
 	struct cgroup hooks_cgroup;
 	struct bundle bundle;
@@ -117,6 +120,7 @@ int phase_policy(struct job *job, struct error *err);
 int phase_slot(struct job *job, struct error *err);
 int phase_equip(struct job *job, struct error *err);
 int phase_prepare(struct job *job, struct error *err);
+int phase_inputs(struct job *job, struct error *err);
 int phase_before(struct job *job, struct error *err);
 int phase_build(struct job *job, struct error *err);
 int phase_outputs(struct job *job, struct error *err);

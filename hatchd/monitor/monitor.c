@@ -26,6 +26,7 @@ static const struct phase request_phases[] = {
 	  phase_slot }, /* a build user is ours, and nothing of an earlier request is left */
 	{ "equip", phase_equip },     /* what the definition names of the host is open */
 	{ "prepare", phase_prepare }, /* scratch, cgroup and helpers are there */
+	{ "inputs", phase_inputs },   /* what the client sends is there, whole */
 	{ "before", phase_before },   /* the administrator's command ended well */
 	{ "build", phase_build }, /* nothing of the builder runs any more, and we have no rights */
 	{ "outputs", phase_outputs }, /* the client has the whole result, or will not */
@@ -69,6 +70,7 @@ static void job_done(struct job *job)
 	build_account_done(&job->account);
 	speaker_done(&job->speaker);
 	equipment_done(&job->equipment);
+	inputs_done(&job->inputs);
 	request_done(&job->request);
 	builder_done(&job->builder);
 	record_done(&job->record);
@@ -178,7 +180,7 @@ int monitor_serve(const struct monitor_options *options, int conn_take_fd, const
 		.exit_status = EX_OSERR,
 		.equipment = EQUIPMENT_NONE,
 		.peer = { .pid_fd = -1 },
-		.speaker = { 0, -1, -1, -1, -1, -1, -1 },
+		.speaker = { 0, -1, -1, -1, -1, -1, -1, -1 },
 		.pool = { .pool_fd = -1,
 		          .scratch_fd = -1,
 		          .queue_fd = -1,
@@ -193,6 +195,7 @@ int monitor_serve(const struct monitor_options *options, int conn_take_fd, const
 		.packer = HELPER_NONE,
 		.cleaner = HELPER_NONE,
 		.collector = HELPER_NONE,
+		.unpacker = HELPER_NONE,
 		.bundle = BUNDLE_NONE,
 		.gauge = HELPER_NONE,
 		.tap = HELPER_NONE,

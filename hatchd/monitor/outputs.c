@@ -192,6 +192,8 @@ int phase_outputs(struct job *job, struct error *err)
 	order.run_ms = job->receipt.run_ms;
 	order.total_ms = (uint64_t)(clock_now_ms() - job->receipt.begun_ms);
 	order.outputs = job->receipt.outputs;
+	order.inputs = job->receipt.inputs;
+	order.inputs_bound = job->receipt.inputs_bound;
 	job_send_order(job, &order);
 	return 0;
 }

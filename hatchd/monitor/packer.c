@@ -2,17 +2,13 @@
 #include "packer.h"
 
 #include <errno.h>
-#include <string.h>
-#include <sys/uio.h>
 
 #include "hatchd/sandbox/filter.h"
 #include "hatchd/sandbox/landlock.h"
-#include "hatchd/speaker/channel.h"
+#include "hatchd/speaker/chunk.h"
 #include "inspect.h"
 #include "lib/base/cleanup.h"
 #include "lib/tree/pack.h"
-
-_Static_assert(sizeof(((struct chunk_totals *)0)->sha256) == DIGEST_HEX_LEN + 1, "one digest");
 
 /* --- the packer --- */
 
@@ -23,56 +19,14 @@ struct packing {
 	const struct scan *scan;
 };
 
-static int write_chunk(int fd, const struct chunk *head, const void *bytes)
-{
-	struct iovec parts[] = { { (void *)head, sizeof(*head) }, { (void *)bytes, head->len } };
-	size_t done = 0;
-	ssize_t n;
-
-	do
-		n = writev(fd, parts, ARRAY_SIZE(parts));
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
-	done = (size_t)n;
-	if (done < sizeof(*head)) {
-		int r = fd_write_full(fd, (const char *)head + done, sizeof(*head) - done);
-
-		if (r < 0)
-			return r;
-		done = sizeof(*head);
-	}
-	done -= sizeof(*head);
-	return fd_write_full(fd, (const char *)bytes + done, head->len - done);
-}
-
 static int sink_write(void *context, const void *bytes, size_t len, struct error *err)
 {
 	const struct packing *packing = context;
-	struct chunk head = { .kind = CHUNK_BYTES, .len = (uint32_t)len };
-	int r = write_chunk(packing->tree_fd, &head, bytes);
+	int r = chunk_write(packing->tree_fd, bytes, len);
 
 	if (r < 0)
 		return error_errno(err, BLAME_HOST, -r, "cannot send outputs");
 	return 0;
-}
-
-static int write_totals(int fd, const struct tree_totals *totals)
-{
-	struct chunk head = { .kind = CHUNK_END, .len = sizeof(struct chunk_totals) };
-	struct chunk_totals out;
-
-	memset(&out, 0, sizeof(out));
-	out.entries = totals->entries;
-	out.bytes = totals->bytes;
-	memcpy(out.sha256, totals->sha256, sizeof(out.sha256));
-	return write_chunk(fd, &head, &out);
-}
-
-/* Limits hold for all outputs of a request together. */
-static void use_up(uint64_t *left, uint64_t used)
-{
-	*left = *left > used ? *left - used : 0;
 }
 
 static int send_outputs(struct packing *packing, struct error *err)
@@ -97,9 +51,8 @@ static int send_outputs(struct packing *packing, struct error *err)
 		}
 		if (r < 0)
 			return r;
-		use_up(&limits.bytes, totals.bytes);
-		use_up(&limits.entries, totals.entries);
-		r = write_totals(packing->tree_fd, &totals);
+		tree_limits_use(&limits, &totals);
+		r = chunk_write_end(packing->tree_fd, &totals);
 		if (r < 0)
 			return error_errno(err, BLAME_HOST, -r, "cannot send outputs");
 	}
@@ -165,8 +118,8 @@ int cleaner_start(const struct scratch *scratch, const struct account *account, 
 		.run = cleaner_run,
 		.context = (void *)scratch,
 		.keep = { scratch->upper_fd, scratch->outputs_fd, scratch->build_fd,
-		          scratch->tmp_fd, scratch->tops_fd },
-		.n_keep = 5,
+		          scratch->tmp_fd, scratch->tops_fd, scratch->inputs_fd },
+		.n_keep = 6,
 	};
 
 	return helper_start(&work, account, ret, err);

@@ -71,6 +71,11 @@ static void add_result(struct fields *fields, const struct receipt *receipt)
 	add(fields, "HATCH_STDERR_BYTES=%llu", (unsigned long long)receipt->stderr_bytes);
 	add(fields, "HATCH_OUTPUT_BYTES=%llu", (unsigned long long)receipt->output_bytes);
 	add(fields, "HATCH_OUTPUTS=%llu", (unsigned long long)receipt->outputs);
+	if (receipt->inputs) {
+		add(fields, "HATCH_INPUTS=%llu", (unsigned long long)receipt->inputs);
+		add(fields, "HATCH_INPUTS_BOUND=%llu", (unsigned long long)receipt->inputs_bound);
+		add(fields, "HATCH_INPUT_BYTES=%llu", (unsigned long long)receipt->input_bytes);
+	}
 	add(fields, "HATCH_DELIVERED=%s", delivery_word(receipt->delivery));
 	if (receipt->kept)
 		add(fields, "HATCH_KEPT=%s", "yes");

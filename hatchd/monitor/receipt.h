@@ -36,6 +36,7 @@ struct receipt {
 	const char *scratch_limit; /* what held it: scratch_way_name(); NULL: nothing */
 	char limits_missing[CONTROL_MISSING_MAX]; /* optional ones that were not in force */
 	uint64_t stdout_bytes, stderr_bytes, output_bytes, outputs;
+	uint64_t inputs, inputs_bound, input_bytes;
 	enum delivery delivery;
 	bool kept;          /* as a bundle; see bundle.h */
 	struct error error; /* text empty: none */

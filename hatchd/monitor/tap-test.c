@@ -31,7 +31,7 @@ static bool bench_start(struct bench *bench, const char *secret)
 	struct error err = { 0 };
 	int out[2], errors[2];
 
-	*bench = (struct bench){ .speaker = { 0, -1, -1, -1, -1, -1, -1 } };
+	*bench = (struct bench){ .speaker = { 0, -1, -1, -1, -1, -1, -1, -1 } };
 	check(pipe2(out, O_CLOEXEC) == 0 && pipe2(errors, O_CLOEXEC) == 0);
 	check(scan_new(secrets, 1, &bench->scan, &err) == 0);
 	bench->out_fd = out[0];

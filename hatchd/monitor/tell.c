@@ -80,6 +80,7 @@ static void take_note(struct job *job, const struct note *note)
 {
 	job->receipt.stdout_bytes = note->stdout_bytes;
 	job->receipt.stderr_bytes = note->stderr_bytes;
+	job->receipt.input_bytes = note->input_bytes;
 	job->receipt.output_bytes = note->output_bytes;
 	job->receipt.delivery = note->delivery;
 }
@@ -148,6 +149,7 @@ void job_tell_failure(struct job *job, const struct error *err)
 	fd_closep(&job->speaker.stderr_fd);
 	fd_closep(&job->speaker.pulse_fd);
 	fd_closep(&job->speaker.tree_fd);
+	fd_closep(&job->speaker.input_fd);
 	job_send_order(job, &order);
 }
 

@@ -13,13 +13,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/nsfs.h>
+#include <linux/openat2.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lib/base/fd.h"
@@ -55,15 +58,17 @@ static const char why_no_store[] = "there is no store directory on this host";
 static const char why_no_chroot[] = "the root that the caller's mount table names does not exist";
 static const char why_other_root[] = "the caller's root is not the directory it claims";
 
-static const struct peer no_peer = { .pid_fd = -1 };
+static const struct peer no_peer = { .pid_fd = -1, .root_fd = -1 };
 
 void peer_done(struct peer *peer)
 {
 	free(peer->groups);
 	free(peer->features);
-	/* 0 is standard input, never a pidfd: so an object of zeros is empty as well. */
+	/* 0 is standard input, never one of these: so an object of zeros is empty as well. */
 	if (peer->pid_fd > 0)
 		fd_closep(&peer->pid_fd);
+	if (peer->root_fd > 0)
+		fd_closep(&peer->root_fd);
 	*peer = no_peer;
 }
 
@@ -395,9 +400,9 @@ static int open_claimed(const char *store_dir, const struct claim *claim, int *r
 	return 1;
 }
 
-/* Returns 1 and ret, or 0 and *ret_why */
-static int check_root(int proc_fd, const char *store_dir, char ret[DERIVATION_MAX + 1],
-                      const char **ret_why, struct error *err)
+/* Returns 1 and the peer's derivation and root, or 0 and *ret_why */
+static int check_root(int proc_fd, const char *store_dir, struct peer *peer, const char **ret_why,
+                      struct error *err)
 {
 	cleanup_fd int root_fd = -1, claimed_fd = -1;
 	struct root root = { 0 }, claimed = { 0 };
@@ -424,22 +429,74 @@ static int check_root(int proc_fd, const char *store_dir, char ret[DERIVATION_MA
 		*ret_why = why_other_root;
 		return 0;
 	}
-	memcpy(ret, claim.derivation, sizeof(claim.derivation));
+	memcpy(peer->derivation, claim.derivation, sizeof(claim.derivation));
+	peer->root_fd = take_fd(&root_fd);
 	return 1;
 }
 
-static int find_derivation(int pid_fd, const char *store_dir, char ret[DERIVATION_MAX + 1],
-                           const char **ret_why, struct error *err)
+static int find_derivation(const char *store_dir, struct peer *peer, struct error *err)
 {
+	const char **why = &peer->derivation_why;
 	cleanup_fd int proc_fd = -1;
 	int r;
 
-	r = open_process(pid_fd, &proc_fd, ret_why, err);
+	r = open_process(peer->pid_fd, &proc_fd, why, err);
 	if (r > 0)
-		r = check_user_namespace(proc_fd, ret_why, err);
+		r = check_user_namespace(proc_fd, why, err);
 	if (r > 0)
-		r = check_root(proc_fd, store_dir, ret, ret_why, err);
+		r = check_root(proc_fd, store_dir, peer, why, err);
 	return r;
+}
+
+/* What stands at the path in the peer's root, opened in its mounts without following any link. */
+static int open_in_root(const struct peer *peer, const char *store_dir, const char *base)
+{
+	const struct open_how how = { .flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+		                      .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS };
+	char path[PATH_MAX];
+	int fd;
+
+	if (snprintf(path, sizeof(path), "%s/%s", store_dir, base) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	fd = (int)syscall(SYS_openat2, peer->root_fd, path, &how, sizeof(how));
+	return fd < 0 ? -errno : fd;
+}
+
+/* Nix makes symlinks anew in a sandbox: there is no more to them than their text. */
+static bool is_same_link(int a_fd, int b_fd)
+{
+	char a[PATH_MAX], b[PATH_MAX];
+	ssize_t a_len = readlinkat(a_fd, "", a, sizeof(a));
+	ssize_t b_len = readlinkat(b_fd, "", b, sizeof(b));
+
+	return a_len > 0 && a_len == b_len && memcmp(a, b, (size_t)a_len) == 0;
+}
+
+int peer_open_input(const struct peer *peer, const char *store_dir, const char *base, int *ret_fd,
+                    struct error *err)
+{
+	cleanup_fd int store_fd = -1, own_fd = -1, peer_fd = -1;
+	struct stat own, its;
+	const char *why;
+
+	if (!peer->derivation[0] || peer->root_fd <= 0)
+		return 0;
+	peer_fd = open_in_root(peer, store_dir, base);
+	if (peer_fd < 0)
+		return look_failed(-peer_fd, NULL, &why, err);
+	store_fd = open(store_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (store_fd >= 0)
+		own_fd = openat(store_fd, base, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (own_fd < 0)
+		return look_failed(errno, NULL, &why, err);
+	if (fstat(own_fd, &own) < 0 || fstat(peer_fd, &its) < 0 ||
+	    (!is_same_file(&own, &its) && !is_same_link(own_fd, peer_fd)))
+		return 0;
+	/* As long as the build lives so does what keeps the path; from here on we do. */
+	if (has_exited(peer->pid_fd))
+		return 0;
+	*ret_fd = take_fd(&own_fd);
+	return 1;
 }
 
 int peer_identify(int conn_fd, const char *store_dir, struct peer *ret, struct error *err)
@@ -455,8 +512,7 @@ int peer_identify(int conn_fd, const char *store_dir, struct peer *ret, struct e
 		return r;
 	r = open_pid_fd(conn_fd, &peer.pid_fd, &peer.derivation_why, err);
 	if (r > 0)
-		r = find_derivation(peer.pid_fd, store_dir, peer.derivation, &peer.derivation_why,
-		                    err);
+		r = find_derivation(store_dir, &peer, err);
 	if (r < 0)
 		return r;
 	*ret = peer;

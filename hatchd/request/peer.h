@@ -27,6 +27,7 @@ struct peer {
 	char derivation[DERIVATION_MAX + 1];
 	/* why derivation is empty, for refusals that need one */
 	const char *derivation_why;
+	int root_fd; /* O_PATH of that build's root directory; 0 or -1: no derivation is known */
 
 	/* What the derivation requires; NULL: not known, because it is not on this machine, because
 	 * it could not be read (features_why, else empty), or because nobody has asked */
@@ -58,6 +59,21 @@ int peer_identify(int conn_fd, const char *store_dir, struct peer *ret, struct e
  */
 int peer_read_features(struct peer *peer, const char *store_dir, const struct account *account,
                        uid_t owner_uid, struct error *err);
+
+/*
+ * peer_open_input - open a path of the host's store, if the Nix build that asks has it too
+ *
+ * What stands at the same path in the build's own root must be the very same file or directory, by
+ * device and inode. A build cannot arrange that for what it was not given: it can mount and link
+ * only what it sees. Of a symlink, which Nix makes anew, the text must be the same: nothing else of
+ * it is ever shown.
+ *
+ * base    last component of the path
+ * ret_fd  O_PATH, in our own mount namespace: so the path is also in use for Nix's collector
+ * Returns 1; 0 it is not the build's, or no build is known; BLAME_HOST: we ran out of something
+ */
+int peer_open_input(const struct peer *peer, const char *store_dir, const char *base, int *ret_fd,
+                    struct error *err);
 
 /* peer_refuse_descriptors - have the kernel refuse descriptors that the peer sends (SO_PASSRIGHTS,
  * Linux 6.16); 0 on older kernels too, where it is only that nobody receives them */

@@ -517,7 +517,7 @@ static void a_variable_is_no_longer_than_the_kernel_takes(void)
 	check(try_env(member, 1, &one) == 0);
 }
 
-static int try_outputs(const char *member, size_t n_outputs, struct record_output *outputs)
+static int try_outputs(const char *member, size_t n_outputs, struct record_tree *outputs)
 {
 	struct record record = { .kind = RECORD_REQUEST,
 		                 .builder = text("b"),
@@ -529,7 +529,7 @@ static int try_outputs(const char *member, size_t n_outputs, struct record_outpu
 
 static int try_path(const char *path)
 {
-	struct record_output one = { text("out"), text(path) };
+	struct record_tree one = { text("out"), text(path) };
 
 	return try_outputs("", 1, &one);
 }
@@ -616,9 +616,9 @@ static void an_output_must_not_exist(void)
 static void two_outputs_are_two(void)
 {
 	char one[512], two[512];
-	struct record_output same_path[] = { { text("out"), { 0 } }, { text("dev"), { 0 } } };
-	struct record_output same_name[] = { { text("out"), text("") }, { text("out"), text("") } };
-	struct record_output elsewhere[] = { { text("out"), text("") }, { text("dev"), text("") } };
+	struct record_tree same_path[] = { { text("out"), { 0 } }, { text("dev"), { 0 } } };
+	struct record_tree same_name[] = { { text("out"), text("") }, { text("out"), text("") } };
+	struct record_tree elsewhere[] = { { text("out"), text("") }, { text("dev"), text("") } };
 
 	(void)snprintf(one, sizeof(one), "%s/%s-x", store, HASH);
 	(void)snprintf(two, sizeof(two), "%s/%s-x-dev", store, HASH);
@@ -633,7 +633,7 @@ static void two_outputs_are_two(void)
 
 static void the_name_of_an_output_is_no_variable_of_the_builder(void)
 {
-	struct record_output lib = { text("lib"), text("") };
+	struct record_tree lib = { text("lib"), text("") };
 
 	check(try_outputs("\"environment\": {\"set\": {\"lib\": \"\"}}", 1, &lib) == -EACCES);
 	check(try_outputs("\"environment\": {\"accept\": [\"lib\"]}", 1, &lib) == -EACCES);
@@ -647,7 +647,7 @@ static void the_name_of_an_output_is_no_variable_of_the_builder(void)
 
 static void an_inline_reply_has_no_outputs(void)
 {
-	struct record_output out = { text("out"), text("") };
+	struct record_tree out = { text("out"), text("") };
 	struct record record = { .kind = RECORD_REQUEST,
 		                 .builder = text("b"),
 		                 .outputs = &out,
@@ -690,7 +690,7 @@ static void a_request_holds_what_was_allowed_and_nothing_else(void)
 	char path[512];
 	struct record_text args[] = { text("one"), text("") };
 	struct record_variable env[] = { { text("TOP"), text("x y") } };
-	struct record_output outputs[] = { { text("out"), { 0 } }, { text("log"), text("") } };
+	struct record_tree outputs[] = { { text("out"), { 0 } }, { text("log"), text("") } };
 	struct record record = {
 		RECORD_REQUEST, text("b"), text("id"), args, 2, env, 1, outputs, 2
 	};

@@ -573,7 +573,7 @@ static int check_absent(const char *path, struct error *err)
 	return 0;
 }
 
-static int place_in_store(const struct config *config, const struct record_output *output,
+static int place_in_store(const struct config *config, const struct record_tree *output,
                           struct request_output *ret, struct error *err)
 {
 	char buf[SHOWN_LEN];
@@ -593,7 +593,7 @@ static int place_in_store(const struct config *config, const struct record_outpu
 	return check_absent(output->path.data, err);
 }
 
-static int place_outside(const struct record_output *output, struct request_output *ret,
+static int place_outside(const struct record_tree *output, struct request_output *ret,
                          struct error *err)
 {
 	char *path;
@@ -610,7 +610,7 @@ static int place_outside(const struct record_output *output, struct request_outp
 static int check_output_name(const struct builder *builder, const struct record *record, size_t i,
                              struct rulings *rulings, struct error *err)
 {
-	const struct record_output *output = &record->outputs[i];
+	const struct record_tree *output = &record->outputs[i];
 
 	if (!text_is_output(output->name.data, output->name.len))
 		return error_set(err, BLAME_PEER, EINVAL, "output %zu has a name that is none",
@@ -648,7 +648,7 @@ static int check_outputs(const struct record *record, struct request *request,
 	if (!request->outputs)
 		return error_set(err, BLAME_HOST, ENOMEM, "no memory for outputs");
 	for (size_t i = 0; i < record->n_outputs; i++) {
-		const struct record_output *output = &record->outputs[i];
+		const struct record_tree *output = &record->outputs[i];
 		struct request_output *place = &request->outputs[i];
 		int r = check_output_name(request->builder, record, i, rulings, err);
 
@@ -661,6 +661,63 @@ static int check_outputs(const struct record *record, struct request *request,
 			return r;
 	}
 	return 0;
+}
+
+static int refuse_inputs(const struct builder *builder, struct rulings *rulings, struct error *err)
+{
+	note_refusal(rulings, "inputs", "inputs");
+	(void)error_set(err, BLAME_POLICY, EACCES,
+	                "the builder `%s` takes no inputs: \"inputs\" is not true in %s",
+	                builder->name, builder->file);
+	(void)error_hint(err, "ask without any, or have \"inputs\": true written there");
+	return -EACCES;
+}
+
+static int check_input(const struct config *config, const struct record *record, size_t i,
+                       struct request_input *ret, struct error *err)
+{
+	const struct record_tree *input = &record->inputs[i];
+	char buf[SHOWN_LEN];
+
+	if (!text_is_input(input->name.data, input->name.len))
+		return error_set(err, BLAME_PEER, EINVAL, "input %zu has a name that is none",
+		                 i + 1);
+	for (size_t k = 0; k < i; k++)
+		if (same_text(&record->inputs[k].name, &input->name))
+			return error_set(err, BLAME_PEER, EINVAL, "the input %.64s is given twice",
+			                 input->name.data);
+	ret->name = input->name.data;
+	if (input->path.len == 0)
+		return 0;
+	ret->base = store_base(config, &input->path);
+	if (ret->base)
+		return 0;
+	(void)error_set(err, BLAME_PEER, EINVAL,
+	                "the input %.64s is said to be `%s`, which is no "
+	                "store path",
+	                input->name.data, shown(input->path.data, input->path.len, buf));
+	return error_hint(err, "expected %s/<32 characters of base 32>-<name>, or no path",
+	                  config->store_dir);
+}
+
+static int check_inputs(const struct record *record, struct request *request,
+                        struct rulings *rulings, struct error *err)
+{
+	const struct builder *builder = request->builder;
+	int r = 0;
+
+	if (record->n_inputs == 0)
+		return 0;
+	if (!builder->inputs)
+		return refuse_inputs(builder, rulings, err);
+	describe(note(rulings, true, "inputs", POSITION_OF_KEY), "inputs", "%zu", record->n_inputs);
+	request->inputs = calloc(record->n_inputs, sizeof(*request->inputs));
+	if (!request->inputs)
+		return error_set(err, BLAME_HOST, ENOMEM, "no memory for inputs");
+	for (; r == 0 && request->n_inputs < record->n_inputs; request->n_inputs++)
+		r = check_input(request->config, record, request->n_inputs,
+		                &request->inputs[request->n_inputs], err);
+	return r;
 }
 
 static int copy_words(const struct record *record, struct request *request, struct error *err)
@@ -718,6 +775,9 @@ int request_explain(const struct config *config, const struct builder *builder,
 	r = check_outputs(record, &request, rulings, err);
 	if (r < 0)
 		return r;
+	r = check_inputs(record, &request, rulings, err);
+	if (r < 0)
+		return r;
 	r = copy_words(record, &request, err);
 	if (r < 0)
 		return r;
@@ -742,5 +802,6 @@ void request_done(struct request *request)
 		if (!request->outputs[i].in_store)
 			free((char *)request->outputs[i].path);
 	free(request->outputs);
+	free(request->inputs);
 	*request = (struct request){ 0 };
 }

@@ -21,7 +21,7 @@ enum {
 	AT_ENV = 16,
 	AT_OUTPUTS = 20,
 	AT_INLINE = 24,
-	AT_UNUSED = 28,
+	AT_INPUTS = 28,
 	AT_TIMEOUT = 32,
 	HEAD_LEN = 40
 };
@@ -40,8 +40,10 @@ static bool same(const struct record_text *a, const struct record_text *b)
 static struct record_text some_args[] = { { "a b\n\"\xff", 6 }, { "", 0 } };
 static struct record_variable some_env[] = { { { "TOP", 3 }, { "x", 1 } },
 	                                     { { "_E", 2 }, { "", 0 } } };
-static struct record_output some_outputs[] = { { { "out", 3 }, { "/nix/store/x", 12 } },
-	                                       { { "dev", 3 }, { "", 0 } } };
+static struct record_tree some_outputs[] = { { { "out", 3 }, { "/nix/store/x", 12 } },
+	                                     { { "dev", 3 }, { "", 0 } } };
+static struct record_tree some_inputs[] = { { { "src", 3 }, { "/nix/store/y", 12 } },
+	                                    { { "Top.v", 5 }, { "", 0 } } };
 
 static struct record sample(void)
 {
@@ -54,6 +56,8 @@ static struct record sample(void)
 		                .n_env = 2,
 		                .outputs = some_outputs,
 		                .n_outputs = 2,
+		                .inputs = some_inputs,
+		                .n_inputs = 2,
 		                .timeout_sec = 77,
 		                .inline_reply = true };
 }
@@ -93,13 +97,15 @@ static void arrives_as_it_was_sent(void)
 		return;
 	check(back.kind == RECORD_REQUEST && back.timeout_sec == 77 && back.inline_reply);
 	check(same(&back.builder, &sent.builder) && same(&back.request_id, &sent.request_id));
-	check(back.n_args == 2 && back.n_env == 2 && back.n_outputs == 2);
+	check(back.n_args == 2 && back.n_env == 2 && back.n_outputs == 2 && back.n_inputs == 2);
 	for (size_t i = 0; i < 2; i++) {
 		check(same(&back.args[i], &some_args[i]));
 		check(same(&back.env[i].name, &some_env[i].name));
 		check(same(&back.env[i].value, &some_env[i].value));
 		check(same(&back.outputs[i].name, &some_outputs[i].name));
 		check(same(&back.outputs[i].path, &some_outputs[i].path));
+		check(same(&back.inputs[i].name, &some_inputs[i].name));
+		check(same(&back.inputs[i].path, &some_inputs[i].path));
 	}
 }
 
@@ -110,7 +116,8 @@ static void the_least_of_each_kind_arrives(void)
 	cleanup_record struct record a = { 0 }, b = { 0 }, c = { 0 };
 
 	check(travel(&request, &a) == 0 && a.kind == RECORD_REQUEST && !a.inline_reply);
-	check(a.n_args == 0 && a.n_env == 0 && a.n_outputs == 0 && a.timeout_sec == 0);
+	check(a.n_args == 0 && a.n_env == 0 && a.n_outputs == 0 && a.n_inputs == 0 &&
+	      a.timeout_sec == 0);
 	check(travel(&list, &b) == 0 && b.kind == RECORD_LIST);
 	check(travel(&ping, &c) == 0 && c.kind == RECORD_PING);
 }
@@ -219,7 +226,10 @@ static void refuses_a_head_that_no_honest_speaker_writes(void)
 		{ AT_OUTPUTS, 1, "something follows" },
 		{ AT_OUTPUTS, 3, "cut off" },
 		{ AT_INLINE, 2, "out of range" },
-		{ AT_UNUSED, 1, "out of range" },
+		{ AT_INPUTS, RECORD_INPUTS_MAX + 1, "too many" },
+		{ AT_INPUTS, 0xffffffff, "too many" },
+		{ AT_INPUTS, 1, "something follows" },
+		{ AT_INPUTS, 3, "cut off" },
 		{ AT_TIMEOUT, RECORD_TIMEOUT_SEC_MAX + 1, "out of range" },
 		{ AT_TIMEOUT + 4, 1, "out of range" },
 	};
@@ -277,6 +287,7 @@ static void only_a_request_has_words(void)
 		{ .kind = RECORD_LIST, .args = some_args, .n_args = 1 },
 		{ .kind = RECORD_PING, .env = some_env, .n_env = 1 },
 		{ .kind = RECORD_LIST, .outputs = some_outputs, .n_outputs = 1 },
+		{ .kind = RECORD_PING, .inputs = some_inputs, .n_inputs = 1 },
 		{ .kind = RECORD_PING, .timeout_sec = 1 },
 		{ .kind = RECORD_LIST, .inline_reply = true },
 		{ .kind = RECORD_LIST, .builder = { "b", 1 } },
@@ -294,6 +305,7 @@ static void refuses_names_that_are_none(void)
 	static const char *const ids[] = { "a b", "a/b", "a\n", "\xff", "a:b" };
 	static const char *const variables[] = { "", "A=B", "1A", "A-B", "A B", "\xff" };
 	static const char *const outputs[] = { "", "Out", "o/t", "..", "out=", "1", "_x" };
+	static const char *const inputs[] = { "", ".", "..", ".x", "a/b", "-a", "a b", "\xff" };
 	struct record record = sample();
 
 	for (size_t i = 0; i < ARRAY_SIZE(builders); i++) {
@@ -315,10 +327,18 @@ static void refuses_names_that_are_none(void)
 	}
 	record = sample();
 	for (size_t i = 0; i < ARRAY_SIZE(outputs); i++) {
-		struct record_output one = { text(outputs[i]), text("") };
+		struct record_tree one = { text(outputs[i]), text("") };
 
 		record.outputs = &one;
 		record.n_outputs = 1;
+		check(try_travel(&record) == -EBADMSG);
+	}
+	record = sample();
+	for (size_t i = 0; i < ARRAY_SIZE(inputs); i++) {
+		struct record_tree one = { text(inputs[i]), text("") };
+
+		record.inputs = &one;
+		record.n_inputs = 1;
 		check(try_travel(&record) == -EBADMSG);
 	}
 }
@@ -327,7 +347,8 @@ static void both_sides_of_every_limit(void)
 {
 	static struct record_text args[RECORD_ARGS_MAX + 1];
 	static struct record_variable env[RECORD_ENV_MAX + 1];
-	static struct record_output outputs[RECORD_OUTPUTS_MAX + 1];
+	static struct record_tree outputs[RECORD_OUTPUTS_MAX + 1];
+	static struct record_tree inputs[RECORD_INPUTS_MAX + 1];
 	static char name[65], id[66], path[4098];
 	struct record record = sample();
 
@@ -336,10 +357,14 @@ static void both_sides_of_every_limit(void)
 	for (size_t i = 0; i < ARRAY_SIZE(env); i++)
 		env[i] = (struct record_variable){ text("A"), text("") };
 	for (size_t i = 0; i < ARRAY_SIZE(outputs); i++)
-		outputs[i] = (struct record_output){ text("o"), text("") };
+		outputs[i] = (struct record_tree){ text("o"), text("") };
+	for (size_t i = 0; i < ARRAY_SIZE(inputs); i++)
+		inputs[i] = (struct record_tree){ text("i"), text("") };
 	record.args = args;
 	record.env = env;
 	record.outputs = outputs;
+	record.inputs = inputs;
+	record.n_inputs = RECORD_INPUTS_MAX;
 	record.n_args = RECORD_ARGS_MAX;
 	record.n_env = RECORD_ENV_MAX;
 	record.n_outputs = RECORD_OUTPUTS_MAX;
@@ -361,6 +386,9 @@ static void both_sides_of_every_limit(void)
 	record.n_outputs++;
 	check(try_travel(&record) == -EMSGSIZE);
 	record.n_outputs--;
+	record.n_inputs++;
+	check(try_travel(&record) == -EMSGSIZE);
+	record.n_inputs--;
 	record.timeout_sec++;
 	check(try_travel(&record) == -EBADMSG);
 	record.timeout_sec--;
@@ -372,6 +400,9 @@ static void both_sides_of_every_limit(void)
 	outputs[0].path.len = 4096;
 	check(try_travel(&record) == -EBADMSG);
 	outputs[0].path.len = 4095;
+	inputs[0].path = (struct record_text){ path, 4096 };
+	check(try_travel(&record) == -EBADMSG);
+	inputs[0].path.len = 4095;
 	check(try_travel(&record) == 0);
 }
 

@@ -4,7 +4,7 @@
  *
  *   head      struct head
  *   texts     builder, request_id, the arguments, name and value of each variable, name and path of
- *             each output; each is its length in four bytes, its bytes, and a NUL
+ *             each output and of each input; each is its length in four bytes, its bytes, and a NUL
  *
  * and nothing behind. Writing needs no memory of the heap: the speaker may be denied it.
  */
@@ -33,7 +33,7 @@ struct head {
 	uint32_t len; /* of the whole record */
 	uint32_t n_args, n_env, n_outputs;
 	uint32_t inline_reply; /* 0 or 1 */
-	uint32_t unused;       /* 0: no byte of the head is without meaning */
+	uint32_t n_inputs;
 	uint64_t timeout_sec;
 };
 
@@ -42,8 +42,22 @@ void record_done(struct record *record)
 	free(record->args);
 	free(record->env);
 	free(record->outputs);
+	free(record->inputs);
 	free(record->bytes);
 	*record = (struct record){ 0 };
+}
+
+static int for_each_tree(struct record_tree *trees, size_t n_trees,
+                         int (*each)(void *context, struct record_text *text), void *context)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < n_trees && r == 0; i++) {
+		r = each(context, &trees[i].name);
+		if (r == 0)
+			r = each(context, &trees[i].path);
+	}
+	return r;
 }
 
 /* Calls each() for every text, in the order of the bytes; stops at the first failure. */
@@ -61,11 +75,10 @@ static int for_each_text(struct record *record,
 		if (r == 0)
 			r = each(context, &record->env[i].value);
 	}
-	for (size_t i = 0; i < record->n_outputs && r == 0; i++) {
-		r = each(context, &record->outputs[i].name);
-		if (r == 0)
-			r = each(context, &record->outputs[i].path);
-	}
+	if (r == 0)
+		r = for_each_tree(record->outputs, record->n_outputs, each, context);
+	if (r == 0)
+		r = for_each_tree(record->inputs, record->n_inputs, each, context);
 	return r;
 }
 
@@ -129,7 +142,7 @@ static int measure(struct record *record, size_t *ret)
 {
 	*ret = sizeof(struct head);
 	if (record->n_args > RECORD_ARGS_MAX || record->n_env > RECORD_ENV_MAX ||
-	    record->n_outputs > RECORD_OUTPUTS_MAX)
+	    record->n_outputs > RECORD_OUTPUTS_MAX || record->n_inputs > RECORD_INPUTS_MAX)
 		return -EMSGSIZE;
 	return for_each_text(record, add_len, ret);
 }
@@ -143,6 +156,7 @@ static int write_all(int mem_fd, struct record *record, size_t len)
 		.n_args = (uint32_t)record->n_args,
 		.n_env = (uint32_t)record->n_env,
 		.n_outputs = (uint32_t)record->n_outputs,
+		.n_inputs = (uint32_t)record->n_inputs,
 		.inline_reply = record->inline_reply,
 		.timeout_sec = record->timeout_sec,
 	};
@@ -210,8 +224,8 @@ static int broken(const char *what, struct error *err)
 static int check_head(const struct head *head, size_t len, struct error *err)
 {
 	bool is_request = head->kind == RECORD_REQUEST;
-	bool has_more = head->n_args || head->n_env || head->n_outputs || head->inline_reply ||
-	                head->timeout_sec;
+	bool has_more = head->n_args || head->n_env || head->n_outputs || head->n_inputs ||
+	                head->inline_reply || head->timeout_sec;
 
 	if (head->magic != RECORD_MAGIC || head->len != len)
 		return broken("it does not begin like one", err);
@@ -220,10 +234,9 @@ static int check_head(const struct head *head, size_t len, struct error *err)
 	if (!is_request && has_more)
 		return broken("only a request has words", err);
 	if (head->n_args > RECORD_ARGS_MAX || head->n_env > RECORD_ENV_MAX ||
-	    head->n_outputs > RECORD_OUTPUTS_MAX)
+	    head->n_outputs > RECORD_OUTPUTS_MAX || head->n_inputs > RECORD_INPUTS_MAX)
 		return broken("it counts too many words", err);
-	if (head->inline_reply > 1 || head->unused != 0 ||
-	    head->timeout_sec > RECORD_TIMEOUT_SEC_MAX)
+	if (head->inline_reply > 1 || head->timeout_sec > RECORD_TIMEOUT_SEC_MAX)
 		return broken("a number in its head is out of range", err);
 	return 0;
 }
@@ -234,12 +247,14 @@ static int make_arrays(const struct head *head, struct record *record, struct er
 	record->args = calloc((size_t)head->n_args + 1, sizeof(*record->args));
 	record->env = calloc((size_t)head->n_env + 1, sizeof(*record->env));
 	record->outputs = calloc((size_t)head->n_outputs + 1, sizeof(*record->outputs));
-	if (!record->args || !record->env || !record->outputs)
+	record->inputs = calloc((size_t)head->n_inputs + 1, sizeof(*record->inputs));
+	if (!record->args || !record->env || !record->outputs || !record->inputs)
 		return error_set(err, BLAME_HOST, ENOMEM, "no memory for a record");
 	record->kind = (enum record_kind)head->kind;
 	record->n_args = head->n_args;
 	record->n_env = head->n_env;
 	record->n_outputs = head->n_outputs;
+	record->n_inputs = head->n_inputs;
 	record->inline_reply = head->inline_reply == 1;
 	record->timeout_sec = head->timeout_sec;
 	return 0;
@@ -251,6 +266,16 @@ static bool is_request_id(const struct record_text *id)
 				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ._-";
 
 	return id->len <= RECORD_ID_MAX && strspn(id->data, letters) == id->len;
+}
+
+static bool have_names(const struct record_tree *trees, size_t n_trees,
+                       bool (*is_name)(const char *text, size_t len))
+{
+	for (size_t i = 0; i < n_trees; i++)
+		if (!is_name(trees[i].name.data, trees[i].name.len) ||
+		    trees[i].path.len > RECORD_PATH_MAX)
+			return false;
+	return true;
 }
 
 /* The patterns that lib/wire has checked for an honest speaker already. */
@@ -267,10 +292,10 @@ static int check_names(const struct record *record, struct error *err)
 	for (size_t i = 0; i < record->n_env; i++)
 		if (!text_is_variable(record->env[i].name.data, record->env[i].name.len))
 			return broken("one of its variables has no name", err);
-	for (size_t i = 0; i < record->n_outputs; i++)
-		if (!text_is_output(record->outputs[i].name.data, record->outputs[i].name.len) ||
-		    record->outputs[i].path.len > RECORD_PATH_MAX)
-			return broken("one of its outputs has no name, or too long a path", err);
+	if (!have_names(record->outputs, record->n_outputs, text_is_output))
+		return broken("one of its outputs has no name, or too long a path", err);
+	if (!have_names(record->inputs, record->n_inputs, text_is_input))
+		return broken("one of its inputs has no name, or too long a path", err);
 	return 0;
 }
 

@@ -22,6 +22,7 @@ enum {
 	RECORD_ARGS_MAX = 4096,             /* these as docs/protocol.md, "request" */
 	RECORD_ENV_MAX = 256,
 	RECORD_OUTPUTS_MAX = 32,
+	RECORD_INPUTS_MAX = 32,
 	RECORD_ID_MAX = 64,
 	RECORD_PATH_MAX = 4095,
 	RECORD_TIMEOUT_SEC_MAX = 31536000,
@@ -36,8 +37,10 @@ struct record_variable {
 	struct record_text name, value;
 };
 
-struct record_output {
-	struct record_text name, path; /* path empty: a place of the server's choice */
+/* An output, or an input. */
+struct record_tree {
+	struct record_text name;
+	struct record_text path; /* empty: a place of the server's choice; an input that is sent */
 };
 
 /* The arrays are malloc()ed, by reader and writer alike; the texts are borrowed from bytes, or by a
@@ -49,8 +52,10 @@ struct record {
 	size_t n_args;
 	struct record_variable *env;
 	size_t n_env;
-	struct record_output *outputs;
+	struct record_tree *outputs;
 	size_t n_outputs;
+	struct record_tree *inputs;
+	size_t n_inputs;
 	uint64_t timeout_sec; /* 0: not given */
 	bool inline_reply;
 

@@ -16,6 +16,13 @@ struct request_output {
 	bool in_store;
 };
 
+/* What one input is. */
+struct request_input {
+	const char *name;
+	const char
+		*base; /* last component of the store path that the client says it is; NULL: none */
+};
+
 /*
  * A request that passed every check. Code that acts takes only this, const. Everything it points to
  * belongs to the record, the builder and the configuration, which outlive it, but for the owned
@@ -30,11 +37,16 @@ struct request {
 	size_t n_env;
 	struct request_output *outputs; /* owned array; so are the paths outside the store */
 	size_t n_outputs;
+	struct request_input *inputs; /* owned array */
+	size_t n_inputs;
 	uint64_t time_limit_sec;
 };
 
 /* The directory for outputs that are not store paths, as the builder sees it. */
 #define OUTPUT_DIR "/build/outputs"
+
+/* The directory for inputs, as the builder sees it. */
+#define INPUT_DIR "/build/inputs"
 
 /* One comparison, and what decided it. */
 struct ruling {

@@ -61,6 +61,7 @@ static int add_defaults(struct list *list, const struct sandbox_plan *plan)
 		  request->builder->n_credentials > 0 ? CREDENTIALS_DIR : NULL },
 		{ "HATCH_BUILDER", request->builder->name },
 		{ "HATCH_DERIVATION", request->peer->derivation },
+		{ "HATCH_INPUTS", request->builder->inputs ? INPUT_DIR : NULL },
 		{ "HATCH_PEER_UID", peer_uid },
 		{ "HATCH_REQUEST", plan->request_id },
 		{ "HOME", "/build" },

@@ -73,6 +73,13 @@ static const int packer_calls[] = {
 	SCMP_SYS(sendfile),  SCMP_SYS(dup),
 };
 
+static const int unpacker_calls[] = {
+	SCMP_SYS(openat),    SCMP_SYS(mkdirat),  SCMP_SYS(fstat),    SCMP_SYS(newfstatat),
+	SCMP_SYS(statx),     SCMP_SYS(pwrite64), SCMP_SYS(fchmod),   SCMP_SYS(ftruncate),
+	SCMP_SYS(symlinkat), SCMP_SYS(linkat),   SCMP_SYS(unlinkat), SCMP_SYS(getdents64),
+	SCMP_SYS(lseek),     SCMP_SYS(fchmodat),
+};
+
 static const int gauge_calls[] = {
 	SCMP_SYS(openat),     SCMP_SYS(fstat),   SCMP_SYS(newfstatat),
 	SCMP_SYS(getdents64), SCMP_SYS(fstatfs), SCMP_SYS(lseek),
@@ -163,6 +170,11 @@ int filter_tap(struct error *err)
 int filter_packer(struct error *err)
 {
 	return filter_allowlist(packer_calls, ARRAY_SIZE(packer_calls), err);
+}
+
+int filter_unpacker(struct error *err)
+{
+	return filter_allowlist(unpacker_calls, ARRAY_SIZE(unpacker_calls), err);
 }
 
 int filter_gauge(struct error *err)

@@ -22,6 +22,9 @@ int filter_tap(struct error *err);
 /* filter_packer - what reading a tree by descriptors needs; anything else kills */
 int filter_packer(struct error *err);
 
+/* filter_unpacker - what making a tree beneath descriptors needs; anything else kills */
+int filter_unpacker(struct error *err);
+
 /* filter_gauge - what looking at the sizes of files needs; anything else kills */
 int filter_gauge(struct error *err);
 

@@ -10,7 +10,7 @@
 #include "lib/base/cleanup.h"
 
 /* Linux 6.2; younger than the headers of some that we build with. */
-enum { ACCESS_FS_TRUNCATE = 1 << 14 };
+enum { ACCESS_FS_TRUNCATE = 1 << 14, LANDLOCK_TRUNCATE = 3 };
 
 /* The same, Linux 6.12. */
 enum {
@@ -32,6 +32,9 @@ enum {
 	               LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM,
 	ALL_RIGHTS = LANDLOCK_ACCESS_FS_EXECUTE | READ_RIGHTS | WRITE_RIGHTS,
 };
+
+/* Linux 5.19: a link or rename from one directory to another. Refused where it is not handled. */
+enum { ACCESS_FS_REFER = 1 << 13, LANDLOCK_REFER = 2 };
 
 int landlock_version(void)
 {
@@ -59,7 +62,7 @@ static int restrict_self(uint64_t handled, uint64_t allowed, const int *dir_fds,
 
 	if (landlock_version() == 0)
 		return 0;
-	if (landlock_version() >= 3)
+	if (landlock_version() >= LANDLOCK_TRUNCATE)
 		attr.handled_access_fs |= ACCESS_FS_TRUNCATE;
 	ruleset_fd = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
 	if (ruleset_fd < 0)
@@ -78,6 +81,21 @@ static int restrict_self(uint64_t handled, uint64_t allowed, const int *dir_fds,
 int landlock_read_only(const int *dir_fds, size_t n_dir_fds, struct error *err)
 {
 	return restrict_self(ALL_RIGHTS, READ_RIGHTS, dir_fds, n_dir_fds, err);
+}
+
+int landlock_only(int dir_fd, struct error *err)
+{
+	const uint64_t allowed = READ_RIGHTS | LANDLOCK_ACCESS_FS_WRITE_FILE |
+	                         LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |
+	                         LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
+	                         LANDLOCK_ACCESS_FS_MAKE_SYM | ACCESS_FS_REFER;
+	const int version = landlock_version();
+
+	if (version < LANDLOCK_REFER)
+		return 0;
+	return restrict_self(ALL_RIGHTS | ACCESS_FS_REFER,
+	                     allowed | (version >= LANDLOCK_TRUNCATE ? ACCESS_FS_TRUNCATE : 0),
+	                     &dir_fd, 1, err);
 }
 
 int landlock_write_beneath(const int *dir_fds, size_t n_dir_fds, struct error *err)

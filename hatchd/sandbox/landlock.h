@@ -21,6 +21,15 @@ int landlock_version(void);
 int landlock_read_only(const int *dir_fds, size_t n_dir_fds, struct error *err);
 
 /*
+ * landlock_only - from here on only what is beneath this directory can be opened, made or removed:
+ * files, directories and symlinks, nothing to be run
+ *
+ * Before Linux 5.19 no file could be given a second name in another directory any more: there it
+ * does nothing.
+ */
+int landlock_only(int dir_fd, struct error *err);
+
+/*
  * landlock_write_beneath - from here on nothing can be written, made or removed but beneath these
  * directories; reading is as before
  *

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "hatchd/request/credentials.h"
+#include "hatchd/request/inputs.h"
 #include "hatchd/request/request.h"
 #include "hatchd/slot/scratch.h"
 #include "privilege.h"
@@ -25,6 +26,7 @@ struct sandbox_plan {
 	const char *user_name;
 	const char *request_id; /* the server's */
 	const struct scratch *scratch;
+	const struct inputs *inputs;
 	const struct credentials *credentials; /* NULL: the definition names none */
 	const struct devices *devices;         /* of the definition */
 	int layers_ns_fd; /* user namespace whose map makes root's files in the layers of overlays

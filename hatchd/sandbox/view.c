@@ -78,6 +78,7 @@ static int (*const makers[])(struct view *, const struct view_row *, struct erro
 	[VIEW_LINK] = view_add_link,     [VIEW_DIRECTORY] = view_add_directory,
 	[VIEW_FILE] = view_add_file,     [VIEW_CREDENTIALS] = view_add_credentials,
 	[VIEW_FREEZE] = view_add_freeze, [VIEW_HOST] = view_add_host,
+	[VIEW_INPUTS] = view_add_inputs,
 };
 
 static int fill_root(struct view *view, struct error *err)

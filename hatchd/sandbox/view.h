@@ -119,6 +119,9 @@ int view_add_link(struct view *view, const struct view_row *row, struct error *e
 /* store.c: so that the builder makes its outputs at their final paths */
 int view_add_store(struct view *view, const struct view_row *row, struct error *err);
 
+/* inputs.c */
+int view_add_inputs(struct view *view, const struct view_row *row, struct error *err);
+
 /* host.c */
 int view_add_host(struct view *view, const struct view_row *row, struct error *err);
 

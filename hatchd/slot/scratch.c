@@ -38,7 +38,7 @@ static const struct part {
 	mode_t mode;
 	enum owner owner;
 	bool of_builder; /* who may have written into it */
-	bool of_tops;
+	enum { ALWAYS, WITH_TOPS, WITH_INPUTS } when;
 } parts[] = {
 	{ "upper", offsetof(struct scratch, upper_fd), 01775, OWNER_GROUP, .of_builder = true },
 	{ "work", offsetof(struct scratch, work_fd), 0700, OWNER_US },
@@ -47,8 +47,10 @@ static const struct part {
 	{ "tmp", offsetof(struct scratch, tmp_fd), 01777, OWNER_US, .of_builder = true },
 	{ "root", offsetof(struct scratch, root_fd), 0700, OWNER_US },
 	{ "tops", offsetof(struct scratch, tops_fd), 0700, OWNER_USER, .of_builder = true,
-	  .of_tops = true },
-	{ "works", offsetof(struct scratch, works_fd), 0700, OWNER_US, .of_tops = true },
+	  WITH_TOPS },
+	{ "works", offsetof(struct scratch, works_fd), 0700, OWNER_US, .when = WITH_TOPS },
+	{ "inputs", offsetof(struct scratch, inputs_fd), 0755, OWNER_USER, .of_builder = true,
+	  WITH_INPUTS },
 };
 
 static int *part_fd(struct scratch *scratch, const struct part *part)
@@ -117,6 +119,9 @@ int scratch_create(int parent_fd, const char *name, const struct account *accoun
                    const struct scratch_plan *plan, struct scratch *ret, struct error *err)
 {
 	cleanup_scratch struct scratch scratch = SCRATCH_NONE;
+	const bool wanted[] = {
+		[ALWAYS] = true, [WITH_TOPS] = plan->tops, [WITH_INPUTS] = plan->inputs
+	};
 	int r;
 
 	scratch.parent_fd = parent_fd;
@@ -132,7 +137,7 @@ int scratch_create(int parent_fd, const char *name, const struct account *accoun
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
-		r = parts[i].of_tops && !plan->tops ? 0 : create_part(&scratch, &parts[i], account);
+		r = wanted[parts[i].when] ? create_part(&scratch, &parts[i], account) : 0;
 		if (r < 0)
 			return error_errno(err, BLAME_HOST, -r, "cannot make %s in scratch %s",
 			                   parts[i].name, name);

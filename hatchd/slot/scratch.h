@@ -5,6 +5,7 @@
  *   upper    root:build group 01775   the new part of the store
  *   work     0700                     the overlay's own
  *   outputs  root:build group 01775   /build/outputs: outputs that are no store paths
+ *   inputs   0755 of the build user   /build/inputs; only if there may be any
  *   build    0700 of the build user   /build
  *   tmp      01777                    /tmp
  *   root     0700                     where the view's root is mounted while it is made
@@ -25,6 +26,7 @@ struct scratch {
 	int place_fd;  /* on tmpfs: the directory on disk, where the sandbox mounts it; else -1 */
 	int dir_fd;    /* what holds the others; on tmpfs a mount that is nowhere */
 	int upper_fd, work_fd, outputs_fd, build_fd, tmp_fd, root_fd;
+	int inputs_fd;         /* -1: the builder takes none */
 	int tops_fd, works_fd; /* -1: the builder has no overlay on disk */
 };
 
@@ -32,7 +34,8 @@ struct scratch {
 #define SCRATCH_NONE                                                                           \
 	{                                                                                      \
 		.place_fd = -1, .dir_fd = -1, .upper_fd = -1, .work_fd = -1, .outputs_fd = -1, \
-		.build_fd = -1, .tmp_fd = -1, .root_fd = -1, .tops_fd = -1, .works_fd = -1     \
+		.build_fd = -1, .tmp_fd = -1, .root_fd = -1, .inputs_fd = -1, .tops_fd = -1,   \
+		.works_fd = -1                                                                 \
 	}
 
 /* What a request's scratch is to be. */
@@ -41,6 +44,7 @@ struct scratch_plan {
 	uint64_t bytes;       /* that limit */
 	uint32_t project;     /* with SCRATCH_QUOTA */
 	bool tops;            /* also what overlays on disk need */
+	bool inputs;          /* also what the client's trees need */
 };
 
 #define cleanup_scratch cleanup_(scratch_done)

@@ -20,6 +20,7 @@ enum {
 enum order_type {
 	ORDER_ACCEPTED = 1,
 	ORDER_QUEUED,
+	ORDER_SEND, /* have the client send an input, into the input pipe, then NOTE_INPUT */
 	ORDER_STARTED,
 	ORDER_DRAIN,  /* the builder is gone: read both streams to their end, then NOTE_DRAINED */
 	ORDER_OUTPUT, /* relay one output from the tree pipe */
@@ -34,13 +35,14 @@ enum order_type {
 struct order {
 	enum order_type type;
 	char id[CHANNEL_NAME_MAX + 1];
-	char name[CHANNEL_NAME_MAX + 1]; /* builder; output; resource */
+	char name[CHANNEL_NAME_MAX + 1]; /* builder; input; output; resource */
 	char derivation[CHANNEL_DERIVATION_MAX + 1];
 	char user[CHANNEL_NAME_MAX + 1];
 	char code_name[CHANNEL_CODE_MAX + 1]; /* of an error */
 	char text[ERROR_TEXT_MAX];            /* message; description */
 	char hint[ERROR_HINT_MAX];
 	uint64_t ahead;
+	uint32_t send; /* accepted: bit i is set if input i of the request is to be sent */
 	uint64_t time_limit_sec, silence_sec, log_bytes;
 	uint32_t exit_code, exit_signal;
 	bool timed_out;
@@ -48,7 +50,7 @@ struct order {
 	bool oom;
 	struct usage usage;
 	uint32_t peer_uid, peer_gid;
-	uint64_t queued_ms, run_ms, total_ms, outputs;
+	uint64_t queued_ms, run_ms, total_ms, outputs, inputs, inputs_bound;
 	char kept[CHANNEL_NAME_MAX + 1]; /* exit, error: the bundle of the failed request */
 };
 
@@ -57,6 +59,7 @@ enum note_type {
 	NOTE_BAD_REQUEST, /* the client broke the protocol and was told so; the speaker ends */
 	NOTE_BROKEN,      /* the speaker cannot do its work: the host is at fault, not the client */
 	NOTE_HANGUP,      /* the client is gone; the speaker ends */
+	NOTE_INPUT,       /* a whole input is in the pipe */
 	NOTE_SILENT,      /* nothing written for silence_sec */
 	NOTE_DRAINED,     /* the whole log was relayed, or dropped beyond its limit */
 	NOTE_LOG_FULL,    /* more than log_bytes written; the rest is dropped */
@@ -72,26 +75,6 @@ enum delivery {
 struct note {
 	enum note_type type;
 	enum delivery delivery;
-	uint64_t stdout_bytes, stderr_bytes, output_bytes;
+	uint64_t stdout_bytes, stderr_bytes, input_bytes, output_bytes;
 	char text[ERROR_TEXT_MAX]; /* of NOTE_BAD_REQUEST; from the client's side: to be escaped */
-};
-
-/*
- * The tree pipe, from packer to speaker: pieces of a tar stream with a length in front, each output
- * ended by a total. Both ends run this code, but the packer has read hostile trees: the speaker
- * checks.
- */
-enum chunk_kind {
-	CHUNK_BYTES = 1, /* len bytes follow */
-	CHUNK_END,       /* a struct chunk_totals follows */
-};
-
-struct chunk {
-	uint32_t kind;
-	uint32_t len; /* of what follows; at most WIRE_ATTACHMENT_MAX */
-};
-
-struct chunk_totals {
-	uint64_t entries, bytes;
-	char sha256[65];
 };

@@ -17,6 +17,7 @@ struct speaker {
 	int record_fd;            /* memfd; the speaker fills and seals it */
 	int stdout_fd, stderr_fd; /* write ends, for the builder */
 	int tree_fd;              /* write end, for the packer */
+	int input_fd;             /* read end, for the unpacker */
 	int pulse_fd;             /* eventfd, for who sits between builder and speaker: the builder
 	                             wrote, though nothing of it comes yet */
 };

@@ -19,17 +19,9 @@
 enum {
 	REQUEST_DEADLINE_MS = 5000,   /* greeting to whole request, in all */
 	RECEIVED_DEADLINE_MS = 10000, /* exit to "received" */
-	STALL_MS = 60000, /* a client that takes no byte for so long, once there is no builder to
-	                     wait for */
 };
 
 static const char server_name[] = "hatchd " VERSION;
-
-/* How the talk goes on after a step. */
-enum step {
-	STEP_GO_ON,
-	STEP_END,
-};
 
 int talk_tell(struct talk *talk, enum note_type type, enum delivery delivery, const char *text)
 {
@@ -40,6 +32,7 @@ int talk_tell(struct talk *talk, enum note_type type, enum delivery delivery, co
 	note.delivery = delivery;
 	note.stdout_bytes = talk->streams[0].bytes;
 	note.stderr_bytes = talk->streams[1].bytes;
+	note.input_bytes = talk->input_bytes;
 	note.output_bytes = talk->output_bytes;
 	if (text)
 		(void)snprintf(note.text, sizeof(note.text), "%s", text);
@@ -53,12 +46,7 @@ static bool order_waits(const struct talk *talk)
 	return poll(&p, 1, 0) > 0;
 }
 
-/*
- * Wait until the client takes bytes again. While the builder runs that may be for ever: the builder
- * then waits too, and its time limit ends it. Otherwise there is no reason to wait for longer than
- * STALL_MS, and none at all once the monitor has closed the channel.
- */
-static int wait_for_client(const struct talk *talk, int64_t *stalled_since_ms)
+int talk_wait_for_client(const struct talk *talk, int64_t *stalled_since_ms)
 {
 	struct pollfd p[] = { { .fd = talk->wire.fd, .events = POLLOUT },
 		              { .fd = talk->control_fd } };
@@ -98,15 +86,14 @@ static int send_bytes(const struct talk *talk, const char *bytes, size_t len)
 			continue;
 		if (errno != EAGAIN)
 			return -errno;
-		r = wait_for_client(talk, &stalled_since_ms);
+		r = talk_wait_for_client(talk, &stalled_since_ms);
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
-/* A message and its attachment. */
-static int say(const struct talk *talk, const struct message *message, const void *attachment)
+int talk_say(const struct talk *talk, const struct message *message, const void *attachment)
 {
 	cleanup_(buffer_done) struct buffer buf = { 0 };
 	int r = message_print(message, &buf, NULL);
@@ -131,11 +118,10 @@ static int say_error(const struct talk *talk, const char *code, const char *text
 	m.error.message = clean_text;
 	m.error.hint = clean_hint[0] ? clean_hint : NULL;
 	m.error.kept = kept[0] ? (char *)kept : NULL;
-	return say(talk, &m, NULL);
+	return talk_say(talk, &m, NULL);
 }
 
-/* The client broke the protocol: it is told, the monitor is told, and that is all. */
-static enum step end_bad_request(struct talk *talk, const char *text)
+enum step talk_end_bad_request(struct talk *talk, const char *text)
 {
 	(void)say_error(talk, "bad-request", text,
 	                "a client of the same release speaks this protocol", "");
@@ -143,7 +129,7 @@ static enum step end_bad_request(struct talk *talk, const char *text)
 	return STEP_END;
 }
 
-static enum step end_hangup(struct talk *talk)
+enum step talk_end_hangup(struct talk *talk)
 {
 	(void)talk_tell(talk, NOTE_HANGUP, DELIVERY_LOST, NULL);
 	return STEP_END;
@@ -156,12 +142,17 @@ static int greet(const struct talk *talk)
 	m.hello.version = WIRE_VERSION;
 	m.hello.version_min = WIRE_VERSION_MIN;
 	m.hello.server = (char *)server_name;
-	return say(talk, &m, NULL);
+	return talk_say(talk, &m, NULL);
 }
 
 static struct record_text borrow_string(const char *s)
 {
 	return (struct record_text){ s ? s : "", s ? strlen(s) : 0 };
+}
+
+static struct record_tree borrow_tree(const struct wire_tree *tree)
+{
+	return (struct record_tree){ borrow_string(tree->name), borrow_string(tree->path) };
 }
 
 /* The record borrows everything from the message; only the arrays are its own. */
@@ -175,7 +166,8 @@ static int record_from_message(const struct message *m, struct record *record)
 	record->args = calloc(m->request.n_args + 1, sizeof(*record->args));
 	record->env = calloc(m->request.n_env + 1, sizeof(*record->env));
 	record->outputs = calloc(m->request.n_outputs + 1, sizeof(*record->outputs));
-	if (!record->args || !record->env || !record->outputs)
+	record->inputs = calloc(m->request.n_inputs + 1, sizeof(*record->inputs));
+	if (!record->args || !record->env || !record->outputs || !record->inputs)
 		return -ENOMEM;
 
 	for (size_t i = 0; i < m->request.n_args; i++)
@@ -187,11 +179,17 @@ static int record_from_message(const struct message *m, struct record *record)
 			{ m->request.env[i].value.data, m->request.env[i].value.len },
 		};
 	for (size_t i = 0; i < m->request.n_outputs; i++)
-		record->outputs[record->n_outputs++] = (struct record_output){
-			borrow_string(m->request.outputs[i].name),
-			borrow_string(m->request.outputs[i].path),
-		};
+		record->outputs[record->n_outputs++] = borrow_tree(&m->request.outputs[i]);
+	for (size_t i = 0; i < m->request.n_inputs; i++)
+		record->inputs[record->n_inputs++] = borrow_tree(&m->request.inputs[i]);
 	return 0;
+}
+
+static void keep_names_of_inputs(struct talk *talk, const struct message *m)
+{
+	for (; talk->n_inputs < m->request.n_inputs; talk->n_inputs++)
+		(void)snprintf(talk->inputs[talk->n_inputs], sizeof(talk->inputs[0]), "%s",
+		               m->request.inputs[talk->n_inputs].name);
 }
 
 static int hand_over(struct talk *talk, const struct message *m, struct error *err)
@@ -199,9 +197,10 @@ static int hand_over(struct talk *talk, const struct message *m, struct error *e
 	cleanup_record struct record record = { 0 };
 	int r;
 
-	if (m->type == MESSAGE_REQUEST)
+	if (m->type == MESSAGE_REQUEST) {
+		keep_names_of_inputs(talk, m);
 		r = record_from_message(m, &record);
-	else {
+	} else {
 		record.kind = m->type == MESSAGE_LIST ? RECORD_LIST : RECORD_PING;
 		r = 0;
 	}
@@ -221,13 +220,14 @@ static enum step receive_request(struct talk *talk)
 	talk->wire.deadline_ms = clock_now_ms() + REQUEST_DEADLINE_MS;
 	r = wire_read(&talk->wire, &m, &err);
 	if (r == 0)
-		return end_hangup(talk);
+		return talk_end_hangup(talk);
 	if (r == -ETIMEDOUT)
-		return end_bad_request(talk, "no whole request within 5 seconds");
+		return talk_end_bad_request(talk, "no whole request within 5 seconds");
 	if (r < 0)
-		return end_bad_request(talk, err.text);
+		return talk_end_bad_request(talk, err.text);
 	if (m.type != MESSAGE_REQUEST && m.type != MESSAGE_LIST && m.type != MESSAGE_PING)
-		return end_bad_request(talk, "the first message must be a request, list or ping");
+		return talk_end_bad_request(talk,
+		                            "the first message must be a request, list or ping");
 	if (m.request.version < WIRE_VERSION_MIN || m.request.version > WIRE_VERSION) {
 		(void)say_error(talk, "version", "this server speaks version 1 of the protocol",
 		                "use a client of the same release as the server", "");
@@ -235,9 +235,9 @@ static enum step receive_request(struct talk *talk)
 		return STEP_END;
 	}
 	if (m.size > 0)
-		return end_bad_request(talk, "a request has no attachment");
+		return talk_end_bad_request(talk, "a request has no attachment");
 	if (wire_has_more(&talk->wire))
-		return end_bad_request(talk, "a message came while none was expected");
+		return talk_end_bad_request(talk, "a message came while none was expected");
 	talk->inline_reply = m.type == MESSAGE_REQUEST && m.request.inline_reply;
 	if (hand_over(talk, &m, &err) < 0)
 		return STEP_END;
@@ -252,10 +252,10 @@ static int relay_log(struct talk *talk, struct stream *stream, size_t len)
 
 	if (talk->inline_reply) {
 		m.log.data = (struct text){ talk->log_buf, len };
-		return say(talk, &m, NULL);
+		return talk_say(talk, &m, NULL);
 	}
 	m.size = (uint32_t)len;
-	return say(talk, &m, talk->log_buf);
+	return talk_say(talk, &m, talk->log_buf);
 }
 
 /* One read of one stream: forwarded, or dropped once the log is full. */
@@ -281,7 +281,7 @@ static enum step read_log(struct talk *talk, struct stream *stream)
 		return STEP_GO_ON;
 	}
 	if (relay_log(talk, stream, (size_t)n) < 0)
-		return end_hangup(talk);
+		return talk_end_hangup(talk);
 	talk->last_log_ms = clock_now_ms();
 	return STEP_GO_ON;
 }
@@ -295,79 +295,6 @@ static enum step drain_logs(struct talk *talk)
 			if (read_log(talk, &talk->streams[i]) == STEP_END)
 				return STEP_END;
 	return talk_tell(talk, NOTE_DRAINED, DELIVERY_UNKNOWN, NULL) < 0 ? STEP_END : STEP_GO_ON;
-}
-
-/* Move len bytes from the tree pipe to the client without looking at them. */
-static int relay_bytes(struct talk *talk, size_t len)
-{
-	int64_t stalled_since_ms = 0;
-
-	while (len > 0) {
-		ssize_t n = splice(talk->tree_fd, NULL, talk->wire.fd, NULL, len,
-		                   SPLICE_F_MOVE | SPLICE_F_MORE);
-
-		if (n > 0) {
-			len -= (size_t)n;
-			talk->output_bytes += (uint64_t)n;
-			stalled_since_ms = 0;
-			continue;
-		}
-		if (n == 0)
-			return -EIO; /* the packer died inside a chunk */
-		if (errno == EINTR)
-			continue;
-		if (errno != EAGAIN)
-			return -errno;
-		n = wait_for_client(talk, &stalled_since_ms);
-		if (n < 0)
-			return (int)n;
-	}
-	return 0;
-}
-
-static int relay_end(struct talk *talk, const char *name)
-{
-	struct chunk_totals totals;
-	struct message m = { .type = MESSAGE_OUTPUT_END };
-
-	if (fd_read_full(talk->tree_fd, &totals, sizeof(totals)) != 1)
-		return -EIO;
-	totals.sha256[sizeof(totals.sha256) - 1] = '\0';
-	m.output.name = (char *)name;
-	m.output.entries = totals.entries;
-	m.output.bytes = totals.bytes;
-	m.output.sha256 = totals.sha256;
-	return say(talk, &m, NULL);
-}
-
-/*
- * Relay one output. A packer that fails in the middle closes its end: then this one is left
- * incomplete, and the order that follows says why.
- */
-static enum step relay_output(struct talk *talk, const char *name)
-{
-	struct chunk chunk;
-
-	while (fd_read_full(talk->tree_fd, &chunk, sizeof(chunk)) == 1) {
-		struct message m = { .type = MESSAGE_OUTPUT, .size = chunk.len };
-		int r;
-
-		if (chunk.kind == CHUNK_END) {
-			r = relay_end(talk, name);
-			return r < 0 && r != -EIO ? end_hangup(talk) : STEP_GO_ON;
-		}
-		if (chunk.kind != CHUNK_BYTES || chunk.len == 0 || chunk.len > WIRE_ATTACHMENT_MAX)
-			return STEP_END;
-		m.output.name = (char *)name;
-		r = say(talk, &m, NULL);
-		if (r == 0)
-			r = relay_bytes(talk, chunk.len);
-		if (r == -EIO)
-			return STEP_END; /* a message was cut: nothing true can follow */
-		if (r < 0)
-			return end_hangup(talk);
-	}
-	return STEP_GO_ON;
 }
 
 /* The client has the outputs in place, or it has not: both are worth a line in the record. */
@@ -390,7 +317,7 @@ static enum step await_received(struct talk *talk)
 static enum step end_finished(struct talk *talk, int r)
 {
 	if (r < 0)
-		return end_hangup(talk);
+		return talk_end_hangup(talk);
 	(void)talk_tell(talk, NOTE_FINISHED, DELIVERY_UNKNOWN, NULL);
 	return STEP_END;
 }
@@ -420,6 +347,9 @@ static enum step say_exit(struct talk *talk, const struct order *order)
 		.stdout_bytes = talk->streams[0].bytes,
 		.stderr_bytes = talk->streams[1].bytes,
 		.outputs = order->outputs,
+		.inputs = order->inputs,
+		.inputs_bound = order->inputs_bound,
+		.input_bytes = talk->input_bytes,
 		.memory_peak = order->usage.memory_peak,
 		.cpu_user_us = order->usage.cpu_user_us,
 		.cpu_system_us = order->usage.cpu_system_us,
@@ -427,7 +357,7 @@ static enum step say_exit(struct talk *talk, const struct order *order)
 		.io_write_bytes = order->usage.io_write_bytes,
 		.pids_peak = order->usage.pids_peak,
 	};
-	r = say(talk, &m, NULL);
+	r = talk_say(talk, &m, NULL);
 	if (r == 0 && order->exit_code == 0)
 		return await_received(talk);
 	return end_finished(talk, r);
@@ -441,7 +371,7 @@ static int say_items(struct talk *talk, bool more)
 	m.builders.items = talk->items;
 	m.builders.n_items = talk->n_items;
 	m.builders.more = more;
-	r = say(talk, &m, NULL);
+	r = talk_say(talk, &m, NULL);
 	for (size_t i = 0; i < talk->n_items; i++) {
 		free(talk->items[i].name);
 		free(talk->items[i].description);
@@ -459,21 +389,27 @@ static enum step add_item(struct talk *talk, const struct order *order)
 	text_escape(order->text, strlen(order->text), clean, sizeof(clean));
 	item->description = strdup(clean);
 	if (!item->name || !item->description)
-		return end_hangup(talk);
+		return talk_end_hangup(talk);
 	talk->n_items++;
 	if (talk->n_items == ARRAY_SIZE(talk->items) && say_items(talk, true) < 0)
-		return end_hangup(talk);
+		return talk_end_hangup(talk);
 	return STEP_GO_ON;
 }
 
 static int say_accepted(const struct talk *talk, const struct order *order)
 {
 	struct message m = { .type = MESSAGE_ACCEPTED };
+	char *send[WIRE_INPUTS_MAX + 1] = { 0 };
+	size_t n_send = 0;
 
+	for (size_t i = 0; i < talk->n_inputs; i++)
+		if (order->send & UINT32_C(1) << i)
+			send[n_send++] = (char *)talk->inputs[i];
+	m.accepted.send = talk->n_inputs > 0 ? send : NULL;
 	m.accepted.id = (char *)order->id;
 	m.accepted.builder = (char *)order->name;
 	m.accepted.derivation = order->derivation[0] ? (char *)order->derivation : NULL;
-	return say(talk, &m, NULL);
+	return talk_say(talk, &m, NULL);
 }
 
 static int say_queued(const struct talk *talk, const struct order *order)
@@ -482,7 +418,7 @@ static int say_queued(const struct talk *talk, const struct order *order)
 
 	m.queued.resource = (char *)order->name;
 	m.queued.ahead = order->ahead;
-	return say(talk, &m, NULL);
+	return talk_say(talk, &m, NULL);
 }
 
 static int say_started(struct talk *talk, const struct order *order)
@@ -494,7 +430,7 @@ static int say_started(struct talk *talk, const struct order *order)
 	talk->silence_ms = (int64_t)order->silence_sec * 1000;
 	talk->last_log_ms = clock_now_ms();
 	m.started.time_limit_sec = order->time_limit_sec;
-	return say(talk, &m, NULL);
+	return talk_say(talk, &m, NULL);
 }
 
 static int say_pong(const struct talk *talk)
@@ -502,7 +438,7 @@ static int say_pong(const struct talk *talk)
 	struct message m = { .type = MESSAGE_PONG };
 
 	m.hello.server = (char *)server_name;
-	return say(talk, &m, NULL);
+	return talk_say(talk, &m, NULL);
 }
 
 static enum step obey(struct talk *talk, const struct order *order)
@@ -516,6 +452,8 @@ static enum step obey(struct talk *talk, const struct order *order)
 	case ORDER_QUEUED:
 		r = say_queued(talk, order);
 		break;
+	case ORDER_SEND:
+		return talk_take_input(talk, order->name);
 	case ORDER_STARTED:
 		r = say_started(talk, order);
 		break;
@@ -529,7 +467,7 @@ static enum step obey(struct talk *talk, const struct order *order)
 		talk->ended = true;
 		return drain_logs(talk);
 	case ORDER_OUTPUT:
-		return relay_output(talk, order->name);
+		return talk_relay_output(talk, order->name);
 	case ORDER_EXIT:
 		return say_exit(talk, order);
 	case ORDER_ERROR:
@@ -538,7 +476,7 @@ static enum step obey(struct talk *talk, const struct order *order)
 	default:
 		return STEP_END;
 	}
-	return r < 0 ? end_hangup(talk) : STEP_GO_ON;
+	return r < 0 ? talk_end_hangup(talk) : STEP_GO_ON;
 }
 
 static enum step receive_order(struct talk *talk)
@@ -557,15 +495,15 @@ static enum step hear_client(struct talk *talk, short events)
 	ssize_t n;
 
 	if (events & (POLLHUP | POLLERR))
-		return end_hangup(talk);
+		return talk_end_hangup(talk);
 	n = recv(talk->wire.fd, &byte, 1, MSG_DONTWAIT);
 	if (n > 0)
-		return end_bad_request(talk, "a message came while none was expected");
+		return talk_end_bad_request(talk, "a message came while none was expected");
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return STEP_GO_ON; /* an out-of-band byte: it wakes us, and this read threw it away
 		                    */
 	if (n < 0)
-		return end_hangup(talk);
+		return talk_end_hangup(talk);
 	talk->client_done = true;
 	return STEP_GO_ON;
 }
@@ -602,7 +540,7 @@ static void feel_pulse(struct talk *talk)
 static enum step talk_once(struct talk *talk)
 {
 	struct pollfd p[] = {
-		{ .fd = talk->wire.fd, .events = talk->client_done ? 0 : POLLIN },
+		{ .fd = talk->wire.fd, .events = talk->client_done || talk->deaf ? 0 : POLLIN },
 		{ .fd = talk->streams[0].fd, .events = POLLIN },
 		{ .fd = talk->streams[1].fd, .events = POLLIN },
 		{ .fd = talk->control_fd, .events = POLLIN },
@@ -631,7 +569,7 @@ static enum step talk_once(struct talk *talk)
 void talk_run(struct talk *talk)
 {
 	if (greet(talk) < 0) {
-		(void)end_hangup(talk);
+		(void)talk_end_hangup(talk);
 		return;
 	}
 	if (receive_request(talk) == STEP_END)

@@ -12,6 +12,8 @@ enum {
 	LOG_READ_MAX = 64 * 1024,
 	LOG_INLINE_MAX = 10 * 1024, /* one byte can take six in a string, and a line holds 64 KiB */
 	LIST_PER_MESSAGE = 64,      /* 64 names and descriptions fit a line */
+	STALL_MS = 60000, /* a client that takes or gives no byte for so long, where there is no
+	                     builder to wait for */
 };
 
 /* One of the builder's two streams. */
@@ -24,8 +26,12 @@ struct stream {
 struct talk {
 	struct wire wire;
 	int control_fd, record_fd, tree_fd, pulse_fd;
+	int input_fd; /* to the unpacker; -1: nobody reads it any more */
 	struct stream streams[2];
 	bool client_done; /* the client has half-closed: nothing more comes from it */
+	bool deaf;        /* an input was given up: what still comes of it is nobody's */
+	char inputs[WIRE_INPUTS_MAX][CHANNEL_NAME_MAX + 1]; /* their names, in order */
+	size_t n_inputs;
 	bool inline_reply;
 	bool started;          /* the builder runs, or has run */
 	bool ended;            /* it is gone */
@@ -34,12 +40,52 @@ struct talk {
 	int64_t silence_ms, last_log_ms;
 	struct wire_builder items[LIST_PER_MESSAGE];
 	size_t n_items;
-	uint64_t output_bytes;
+	uint64_t input_bytes, output_bytes;
 	char *log_buf;
+};
+
+/* How the talk goes on after a step. */
+enum step {
+	STEP_GO_ON,
+	STEP_END,
 };
 
 /* talk_tell - one note to the monitor; 0 or -errno */
 int talk_tell(struct talk *talk, enum note_type type, enum delivery delivery, const char *text);
+
+/* talk_say - a message and its attachment, if there is one; 0 or -errno */
+int talk_say(const struct talk *talk, const struct message *message, const void *attachment);
+
+/*
+ * talk_wait_for_client - until it takes bytes again
+ *
+ * While the builder runs that may be for ever: the builder then waits too, and its time limit ends
+ * it. Otherwise there is no reason to wait for longer than STALL_MS, and none at all once the
+ * monitor has closed the channel. 0 or -errno
+ */
+int talk_wait_for_client(const struct talk *talk, int64_t *stalled_since_ms);
+
+/* talk_end_bad_request - the client broke the protocol: it is told, the monitor is told, and that
+ * is all */
+enum step talk_end_bad_request(struct talk *talk, const char *text);
+
+/* talk_end_hangup - the client is gone */
+enum step talk_end_hangup(struct talk *talk);
+
+/*
+ * talk_relay_output - relay one output from the tree pipe; trees.c
+ *
+ * A packer that fails in the middle closes its end: then the output is left incomplete, and the
+ * order that follows says why.
+ */
+enum step talk_relay_output(struct talk *talk, const char *name);
+
+/*
+ * talk_take_input - have the client send an input, and pass it on to the unpacker; trees.c
+ *
+ * Given up when an order comes, or when the unpacker, who has told why, reads no more.
+ */
+enum step talk_take_input(struct talk *talk, const char *name);
 
 /* talk_run - until everything is said; makes no system call that filter_speaker() does not allow */
 void talk_run(struct talk *talk);

@@ -195,6 +195,19 @@ static void knows_outputs(void)
 	check_length(text_is_output, 64);
 }
 
+static void knows_inputs(void)
+{
+	static const char *const good[] = { "src", "top.v", "_x", "0", "A-b..c", "a." };
+	static const char *const bad[] = { ".", "..", ".git", "-a", "a/b", "a b", "a\n", "\xc3\xa4" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+		check(text_is_input(good[i], strlen(good[i])));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		check(!text_is_input(bad[i], strlen(bad[i])));
+	check(!text_is_input("a\0b", 3));
+	check_length(text_is_input, 64);
+}
+
 static void says_what_happened_to_what(void)
 {
 	struct error err = { 0 };
@@ -237,6 +250,7 @@ static const struct unit_case cases[] = {
 	CASE(knows_names),
 	CASE(knows_variables),
 	CASE(knows_outputs),
+	CASE(knows_inputs),
 	CASE(says_what_happened_to_what),
 	CASE(cuts_sentences_that_are_too_long),
 	CASE(needs_no_place_for_an_error),

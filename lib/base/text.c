@@ -161,6 +161,17 @@ bool text_is_output(const char *text, size_t len)
 	return true;
 }
 
+bool text_is_input(const char *text, size_t len)
+{
+	if (len < 1 || len > 64 || text[0] == '.' || text[0] == '-')
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if (!is_letter(text[i]) && !is_digit(text[i]) && text[i] != '.' && text[i] != '_' &&
+		    text[i] != '-')
+			return false;
+	return true;
+}
+
 bool path_is_below(const char *inner, const char *outer)
 {
 	size_t len = strlen(outer);

@@ -31,5 +31,9 @@ bool text_is_variable(const char *text, size_t len);
  * variables, and starting in lower case keeps them from naming PATH or LD_PRELOAD. */
 bool text_is_output(const char *text, size_t len);
 
+/* text_is_input - ^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$: what a client sends along. A file gets the
+ * name, never a variable. */
+bool text_is_input(const char *text, size_t len);
+
 /* path_is_below - is inner the place outer, or inside of it? Both absolute, without "." and ".." */
 bool path_is_below(const char *inner, const char *outer);

@@ -32,3 +32,10 @@ struct tree_totals {
 	uint64_t bytes; /* of the tar stream */
 	char sha256[DIGEST_HEX_LEN + 1];
 };
+
+/* tree_limits_use - of limits that hold for several trees together: what this one leaves */
+static inline void tree_limits_use(struct tree_limits *limits, const struct tree_totals *used)
+{
+	limits->bytes -= used->bytes < limits->bytes ? used->bytes : limits->bytes;
+	limits->entries -= used->entries < limits->entries ? used->entries : limits->entries;
+}

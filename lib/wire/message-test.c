@@ -135,6 +135,37 @@ static const struct {
 	{ REQUEST(",\"outputs\":{\"PATH\":null}"), "\"outputs\" has a name" },
 	{ REQUEST(",\"outputs\":{\"out\":\"\"}"), "\"outputs\" must hold paths" },
 	{ REQUEST(",\"outputs\":{\"out\":0}"), "\"outputs\" must hold paths" },
+	{ REQUEST(",\"inputs\":[\"src\"]"), "\"inputs\" must be an object" },
+	{ REQUEST(",\"inputs\":{\"\":null}"), "\"inputs\" has a name" },
+	{ REQUEST(",\"inputs\":{\".\":null}"), "\"inputs\" has a name" },
+	{ REQUEST(",\"inputs\":{\"..\":null}"), "\"inputs\" has a name" },
+	{ REQUEST(",\"inputs\":{\"a/b\":null}"), "\"inputs\" has a name" },
+	{ REQUEST(",\"inputs\":{\"-a\":null}"), "\"inputs\" has a name" },
+	{ REQUEST(",\"inputs\":{\"a b\":null}"), "\"inputs\" has a name" },
+	{ REQUEST(",\"inputs\":{\"\xc3\xa4\":null}"), "\"inputs\" has a name" },
+	{ REQUEST(",\"inputs\":{\"a\":\"\"}"), "\"inputs\" must hold paths" },
+	{ REQUEST(",\"inputs\":{\"a\":true}"), "\"inputs\" must hold paths" },
+	{ REQUEST(",\"inputs\":{\"a\":null,\"a\":null}"), "duplicate" },
+	{ "{\"type\":\"accepted\",\"id\":\"0123456789abcdef\",\"builder\":\"a\",\"send\":{}}",
+	  "\"send\" must be a list" },
+	{ "{\"type\":\"accepted\",\"id\":\"0123456789abcdef\",\"builder\":\"a\",\"send\":[1]}",
+	  "\"send\" must hold names" },
+	{ "{\"type\":\"accepted\",\"id\":\"0123456789abcdef\",\"builder\":\"a\",\"send\":[\"/\"]}",
+	  "\"send\" must hold names" },
+	{ "{\"type\":\"send\"}", "\"name\" is missing" },
+	{ "{\"type\":\"send\",\"name\":\"..\"}", "\"name\" must match" },
+	{ "{\"type\":\"send\",\"name\":\"src\",\"size\":1}", "no attachment" },
+	{ "{\"type\":\"input\",\"name\":\"src\"}", "\"size\" is missing" },
+	{ "{\"type\":\"input\",\"name\":\"src\",\"size\":0}", "\"size\" must" },
+	{ "{\"type\":\"input\",\"name\":\"src\",\"size\":1048577}", "\"size\" must" },
+	{ "{\"type\":\"input\",\"size\":1}", "\"name\" is missing" },
+	{ "{\"type\":\"input\",\"name\":\".x\",\"size\":1}", "\"name\" must match" },
+	{ "{\"type\":\"input-end\",\"name\":\"src\",\"entries\":1,\"bytes\":1}", "\"sha256\"" },
+	{ "{\"type\":\"input-end\",\"name\":\"src\",\"bytes\":1,\"sha256\":\"" HEX64 "\"}",
+	  "\"entries\" is missing" },
+	{ "{\"type\":\"input-end\",\"name\":\"src\",\"entries\":1,\"bytes\":1,\"size\":1,"
+	  "\"sha256\":\"" HEX64 "\"}",
+	  "no attachment" },
 	{ REQUEST(",\"timeout_sec\":0"), "\"timeout_sec\" must" },
 	{ REQUEST(",\"timeout_sec\":31536001"), "\"timeout_sec\" must" },
 	{ REQUEST(",\"request_id\":\"\""), "\"request_id\" must" },
@@ -224,6 +255,9 @@ static void keeps_both_sides_of_every_count(void)
 	const char *args = REQUEST_OPEN "\"args\":[";
 	const char *env = REQUEST_OPEN "\"env\":{";
 	const char *outputs = REQUEST_OPEN "\"outputs\":{";
+	const char *inputs = REQUEST_OPEN "\"inputs\":{";
+	const char *send = "{\"type\":\"accepted\",\"id\":\"0123456789abcdef\",\"builder\":\"a\","
+			   "\"send\":[";
 
 	check(accepts_list(args, WIRE_ARGS_MAX, "\"", "\"", "]}"));
 	check(!accepts_list(args, WIRE_ARGS_MAX + 1, "\"", "\"", "]}"));
@@ -232,12 +266,18 @@ static void keeps_both_sides_of_every_count(void)
 	check(!accepts_list(env, WIRE_ENV_MAX + 1, "\"A", "\":\"\"", "}}"));
 	check(accepts_list(outputs, WIRE_OUTPUTS_MAX, "\"o", "\":null", "}}"));
 	check(!accepts_list(outputs, WIRE_OUTPUTS_MAX + 1, "\"o", "\":null", "}}"));
+	check(accepts_list(inputs, WIRE_INPUTS_MAX, "\"", "\":null", "}}"));
+	check(!accepts_list(inputs, WIRE_INPUTS_MAX + 1, "\"", "\":null", "}}"));
+	check(accepts_list(send, WIRE_INPUTS_MAX, "\"", "\"", "]}"));
+	check(!accepts_list(send, WIRE_INPUTS_MAX + 1, "\"", "\"", "]}"));
 }
 
 static void keeps_both_sides_of_every_range(void)
 {
 	check(accepts("{\"type\":\"stdout\",\"size\":1}"));
 	check(accepts("{\"type\":\"output\",\"name\":\"out\",\"size\":1048576}"));
+	check(accepts("{\"type\":\"input\",\"name\":\"Top_1.v\",\"size\":1048576}"));
+	check(accepts("{\"type\":\"input\",\"name\":\"0\",\"size\":1}"));
 	check(accepts(REQUEST(",\"timeout_sec\":1")));
 	check(accepts(REQUEST(",\"timeout_sec\":31536000")));
 	check(accepts("{\"type\":\"received\",\"x\":[[[[[[[]]]]]]]}"));
@@ -265,6 +305,8 @@ static void keeps_both_sides_of_every_length(void)
 	const char *id = REQUEST_OPEN "\"request_id\":\"";
 	const char *env = REQUEST_OPEN "\"env\":{\"";
 	const char *outputs = REQUEST_OPEN "\"outputs\":{\"";
+	const char *inputs = REQUEST_OPEN "\"inputs\":{\"";
+	const char *path = REQUEST_OPEN "\"inputs\":{\"a\":\"";
 	const char *code = "{\"type\":\"error\",\"message\":\"\",\"code\":\"";
 
 	check(accepts_name(builder, 64, "\"}") && !accepts_name(builder, 65, "\"}"));
@@ -272,6 +314,9 @@ static void keeps_both_sides_of_every_length(void)
 	check(!accepts_name(id, WIRE_REQUEST_ID_MAX + 1, "\"}"));
 	check(accepts_name(env, 128, "\":\"\"}}") && !accepts_name(env, 129, "\":\"\"}}"));
 	check(accepts_name(outputs, 64, "\":null}}") && !accepts_name(outputs, 65, "\":null}}"));
+	check(accepts_name(inputs, 64, "\":null}}") && !accepts_name(inputs, 65, "\":null}}"));
+	check(accepts_name(path, WIRE_PATH_MAX, "\"}}"));
+	check(!accepts_name(path, WIRE_PATH_MAX + 1, "\"}}"));
 	check(accepts_name(code, 32, "\"}") && !accepts_name(code, 33, "\"}"));
 }
 
@@ -311,7 +356,10 @@ static const char *const canonical[] = {
 	"{\"type\":\"hello\",\"version\":3,\"version_min\":1,\"server\":\"hatchd 0.1.0\"}",
 	"{\"type\":\"accepted\",\"id\":\"0123456789abcdef\",\"builder\":\"a.b_c-1\"}",
 	"{\"type\":\"accepted\",\"id\":\"0123456789abcdef\",\"builder\":\"a\",\"derivation\":\"x.drv\"}",
+	"{\"type\":\"accepted\",\"id\":\"0123456789abcdef\",\"builder\":\"a\",\"send\":[]}",
+	"{\"type\":\"accepted\",\"id\":\"0123456789abcdef\",\"builder\":\"a\",\"send\":[\"src\",\"b.c\"]}",
 	"{\"type\":\"queued\",\"resource\":\"slot\",\"ahead\":0}",
+	"{\"type\":\"send\",\"name\":\"top.v\"}",
 	"{\"type\":\"started\",\"time_limit_sec\":0}",
 	"{\"type\":\"stdout\",\"size\":1048576}",
 	"{\"type\":\"stdout\",\"data\":\"\"}",
@@ -320,7 +368,12 @@ static const char *const canonical[] = {
 	"{\"type\":\"output\",\"name\":\"out\",\"size\":65536}",
 	"{\"type\":\"output-end\",\"name\":\"out\",\"entries\":3,\"bytes\":5120,\"sha256\":\"" HEX64
 	"\"}",
+	"{\"type\":\"input\",\"name\":\"_Top-1.v\",\"size\":65536}",
+	"{\"type\":\"input-end\",\"name\":\"src\",\"entries\":3,\"bytes\":5120,\"sha256\":\"" HEX64
+	"\"}",
 	"{\"type\":\"exit\",\"code\":0,\"receipt\":" RECEIPT_OPEN "}}",
+	"{\"type\":\"exit\",\"code\":0,\"receipt\":" RECEIPT_OPEN
+	",\"inputs\":2,\"inputs_bound\":1,\"input_bytes\":3072}}",
 	"{\"type\":\"exit\",\"code\":137,\"signal\":9,\"receipt\":" RECEIPT_OPEN "}}",
 	"{\"type\":\"exit\",\"code\":124,\"timed_out\":true,\"receipt\":" RECEIPT_OPEN "}}",
 	"{\"type\":\"exit\",\"code\":1,\"kept\":\"0123456789abcdef\",\"receipt\":" RECEIPT_OPEN
@@ -336,6 +389,7 @@ static const char *const canonical[] = {
 	REQUEST(""),
 	REQUEST(",\"args\":[\"\",\"a b\",{\"b64\":\"/w==\"},\"\\n\"],\"env\":{\"A\":{\"b64\":\"gA==\"},"
 	        "\"_b\":\"\"},\"outputs\":{\"out\":\"/nix/store/x-y\",\"dev\":null},"
+	        "\"inputs\":{\"top.v\":null,\"src\":\"/nix/store/x-y\"},"
 	        "\"timeout_sec\":60,\"request_id\":\"a.B-1\""),
 	REQUEST(",\"reply\":\"inline\""),
 };
@@ -414,10 +468,16 @@ static void random_request(struct message *ret)
 		ret->request.env[i].value = random_text();
 	}
 	ret->request.n_outputs = random_below(4);
-	ret->request.outputs = calloc(4, sizeof(struct wire_output));
+	ret->request.outputs = calloc(4, sizeof(struct wire_tree));
 	for (uint32_t i = 0; i < ret->request.n_outputs; i++) {
 		ret->request.outputs[i].name = numbered("o", 3 - i);
 		ret->request.outputs[i].path = i % 2 ? NULL : numbered("/nix/store/p", i);
+	}
+	ret->request.n_inputs = random_below(4);
+	ret->request.inputs = calloc(4, sizeof(struct wire_tree));
+	for (uint32_t i = 0; i < ret->request.n_inputs; i++) {
+		ret->request.inputs[i].name = numbered("I.", 3 - i);
+		ret->request.inputs[i].path = i % 2 ? NULL : numbered("/nix/store/p", i);
 	}
 	ret->request.timeout_sec = random_below(3) * 100;
 	ret->request.request_id = random_below(2) ? numbered("r", random_below(99)) : NULL;
@@ -434,6 +494,15 @@ static bool same_text(const struct text *a, const struct text *b)
 	return a->len == b->len && memcmp(a->data, b->data, a->len) == 0;
 }
 
+static bool same_trees(const struct wire_tree *a, const struct wire_tree *b, size_t n)
+{
+	bool same = true;
+
+	for (size_t i = 0; same && i < n; i++)
+		same = same_string(a[i].name, b[i].name) && same_string(a[i].path, b[i].path);
+	return same;
+}
+
 static bool same_request(const struct message *a, const struct message *b)
 {
 	bool same = a->type == b->type && a->request.version == b->request.version &&
@@ -441,6 +510,7 @@ static bool same_request(const struct message *a, const struct message *b)
 	            a->request.n_args == b->request.n_args &&
 	            a->request.n_env == b->request.n_env &&
 	            a->request.n_outputs == b->request.n_outputs &&
+	            a->request.n_inputs == b->request.n_inputs &&
 	            a->request.timeout_sec == b->request.timeout_sec &&
 	            same_string(a->request.request_id, b->request.request_id) &&
 	            a->request.inline_reply == b->request.inline_reply;
@@ -450,10 +520,8 @@ static bool same_request(const struct message *a, const struct message *b)
 	for (size_t i = 0; same && i < a->request.n_env; i++)
 		same = same_string(a->request.env[i].name, b->request.env[i].name) &&
 		       same_text(&a->request.env[i].value, &b->request.env[i].value);
-	for (size_t i = 0; same && i < a->request.n_outputs; i++)
-		same = same_string(a->request.outputs[i].name, b->request.outputs[i].name) &&
-		       same_string(a->request.outputs[i].path, b->request.outputs[i].path);
-	return same;
+	return same && same_trees(a->request.outputs, b->request.outputs, a->request.n_outputs) &&
+	       same_trees(a->request.inputs, b->request.inputs, a->request.n_inputs);
 }
 
 static void reads_back_random_requests(void)
@@ -487,6 +555,7 @@ static void finds_outputs_and_request_in_structured_attributes(void)
 		[] = "{\"name\":\"x\",\"weight\":1.5,\"deep\":[[[[[[[[[[[[1]]]]]]]]]]]],"
 		     "\"outputs\":{\"out\":\"/nix/store/a-x\",\"dev\":\"/nix/store/b-x-dev\"},"
 		     "\"hatch\":{\"builder\":\"hello\",\"args\":[\"a b\"],\"env\":{\"TOP\":\"x\"},"
+		     "\"inputs\":{\"src\":\"/nix/store/c-rtl\",\"b.c\":\"x\"},"
 		     "\"timeout\":60,\"request_id\":\"r1\"}}";
 	cleanup_message struct message message = { 0 };
 
@@ -496,6 +565,9 @@ static void finds_outputs_and_request_in_structured_attributes(void)
 	check(message.request.n_args == 1 && message.request.n_env == 1);
 	check(message.request.n_outputs == 2 && message.request.timeout_sec == 60);
 	check(same_string(message.request.outputs[1].path, "/nix/store/b-x-dev"));
+	check(message.request.n_inputs == 2);
+	check(same_string(message.request.inputs[0].name, "src"));
+	check(same_string(message.request.inputs[0].path, "/nix/store/c-rtl"));
 	check(same_string(message.request.request_id, "r1"));
 }
 
@@ -520,6 +592,9 @@ static void refuses_structured_attributes_that_would_lose_something(void)
 		{ "{\"outputs\":{},\"hatch\":{\"arguments\":[]}}", "no member \"arguments\"" },
 		{ "{\"outputs\":{},\"hatch\":{\"builder\":\"A\"}}", "\"builder\" must match" },
 		{ "{\"outputs\":{},\"hatch\":{\"timeout\":1.5}}", "\"timeout\" must" },
+		{ "{\"outputs\":{},\"hatch\":{\"inputs\":\"a\"}}", "\"inputs\" must be an object" },
+		{ "{\"outputs\":{},\"hatch\":{\"inputs\":{\"/\":\"a\"}}}",
+		  "\"inputs\" has a name" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {

@@ -227,6 +227,7 @@ static bool is_request_id(const char *text, size_t len)
 #define IS_SHA256     .fits = is_sha256, .pattern = "[0-9a-f]{64}"
 #define IS_NAME       .fits = text_is_name, .pattern = "[a-z0-9][a-z0-9._-]{0,63}"
 #define IS_OUTPUT     .fits = text_is_output, .pattern = "[a-z][A-Za-z0-9_-]{0,63}"
+#define IS_INPUT      .fits = text_is_input, .pattern = "[A-Za-z0-9_][A-Za-z0-9._-]{0,63}"
 #define IS_ERROR_CODE .fits = is_error_code, .pattern = "[a-z-]{1,32}"
 #define IS_REQUEST_ID .fits = is_request_id, .pattern = "[A-Za-z0-9._-]{1,64}"
 
@@ -541,78 +542,155 @@ static void done_env(const struct member *member, void *base)
 
 static const struct kind env_kind = { read_env, print_env, done_env };
 
-/* ---- outputs ---- */
+/* ---- outputs and inputs ---- */
 
-static int read_outputs(const struct member *member, json_t *json, void *base, struct error *err)
+/* The list at member->at, its length behind it. */
+struct trees {
+	struct wire_tree *items;
+	size_t n_items;
+};
+
+_Static_assert(offsetof(struct message, request.n_outputs) ==
+                               offsetof(struct message, request.outputs) +
+                                       offsetof(struct trees, n_items) &&
+                       offsetof(struct message, request.n_inputs) ==
+                               offsetof(struct message, request.inputs) +
+                                       offsetof(struct trees, n_items),
+               "as struct trees has it");
+
+static int read_tree(const struct member *member, const char *name, json_t *path,
+                     struct wire_tree *ret, struct error *err)
 {
-	struct message *message = base;
+	if (!member->fits(name, strlen(name)))
+		return bad_member(member, err, "has a name that does not match %s",
+		                  member->pattern);
+	if (!json_is_null(path) &&
+	    (json_string_length(path) == 0 || json_string_length(path) > WIRE_PATH_MAX))
+		return bad_member(member, err, "must hold paths of at most %d bytes, or null",
+		                  WIRE_PATH_MAX);
+	ret->name = copy_bytes(name, strlen(name));
+	if (!ret->name)
+		return no_memory(err);
+	return json_is_string(path) ? copy_string(path, &ret->path, err) : 0;
+}
+
+static int read_trees(const struct member *member, json_t *json, void *base, struct error *err)
+{
+	struct trees *trees = member_at(member, base);
 	size_t n = json_object_size(json);
 	const char *name;
 	json_t *path;
 
-	if (!json_is_object(json) || n > WIRE_OUTPUTS_MAX)
+	if (!json_is_object(json) || n > member->max)
 		return bad_member(member, err, "must be an object of at most %d paths",
-		                  WIRE_OUTPUTS_MAX);
-	message->request.outputs = calloc(n ? n : 1, sizeof(struct wire_output));
-	if (!message->request.outputs)
+		                  (int)member->max);
+	trees->items = calloc(n ? n : 1, sizeof(*trees->items));
+	if (!trees->items)
 		return no_memory(err);
 	json_object_foreach(json, name, path)
 	{
-		struct wire_output *output = &message->request
-		                                      .outputs[message->request.n_outputs++];
+		int r = read_tree(member, name, path, &trees->items[trees->n_items++], err);
 
-		if (!text_is_output(name, strlen(name)))
-			return bad_member(member, err, "has a name that does not match %s",
-			                  "[a-z][A-Za-z0-9_-]{0,63}");
-		if (!json_is_null(path) &&
-		    (json_string_length(path) == 0 || json_string_length(path) > WIRE_PATH_MAX))
-			return bad_member(member, err,
-			                  "must hold paths of at most %d bytes, or null",
-			                  WIRE_PATH_MAX);
-		output->name = copy_bytes(name, strlen(name));
-		if (!output->name)
-			return no_memory(err);
-		if (json_is_string(path) && copy_string(path, &output->path, err) < 0)
-			return -ENOMEM;
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
 
-static int print_outputs(const struct member *member, const void *base, json_t **ret)
+static int print_trees(const struct member *member, const void *base, json_t **ret)
 {
-	const struct message *message = base;
+	const struct trees *trees = member_at(member, base);
 	cleanup_json json_t *object = NULL;
 
 	*ret = NULL;
-	if (message->request.n_outputs == 0)
+	if (trees->n_items == 0)
 		return 0;
 	object = json_object();
-	for (size_t i = 0; i < message->request.n_outputs; i++) {
-		const struct wire_output *output = &message->request.outputs[i];
+	for (size_t i = 0; i < trees->n_items; i++) {
+		const struct wire_tree *tree = &trees->items[i];
 		json_t *path = json_null();
-		int r = output->path ? print_text(output->path, strlen(output->path), &path) : 0;
+		int r = tree->path ? print_text(tree->path, strlen(tree->path), &path) : 0;
 
 		if (r < 0)
 			return r;
-		if (json_object_set_new(object, output->name, path) < 0)
+		if (json_object_set_new(object, tree->name, path) < 0)
 			return -ENOMEM;
 	}
 	*ret = take_ptr(&object);
 	return 0;
 }
 
-static void done_outputs(const struct member *member, void *base)
+static void done_trees(const struct member *member, void *base)
 {
-	struct message *message = base;
+	struct trees *trees = member_at(member, base);
 
-	for (size_t i = 0; i < message->request.n_outputs; i++) {
-		free(message->request.outputs[i].name);
-		free(message->request.outputs[i].path);
+	for (size_t i = 0; i < trees->n_items; i++) {
+		free(trees->items[i].name);
+		free(trees->items[i].path);
 	}
-	freep(&message->request.outputs);
+	freep(&trees->items);
 }
 
-static const struct kind outputs_kind = { read_outputs, print_outputs, done_outputs };
+static const struct kind trees_kind = { read_trees, print_trees, done_trees };
+
+/* ---- lists of names ---- */
+
+static void done_names(const struct member *member, void *base)
+{
+	char ***names = member_at(member, base);
+
+	for (char **name = *names; name && *name; name++)
+		free(*name);
+	freep(names);
+}
+
+static int read_names(const struct member *member, json_t *json, void *base, struct error *err)
+{
+	char ***names = member_at(member, base);
+	size_t n = json_array_size(json);
+
+	if (!json_is_array(json) || n > member->max)
+		return bad_member(member, err, "must be a list of at most %d names",
+		                  (int)member->max);
+	*names = calloc(n + 1, sizeof(**names));
+	if (!*names)
+		return no_memory(err);
+	for (size_t i = 0; i < n; i++) {
+		json_t *name = json_array_get(json, i);
+
+		if (!json_is_string(name) ||
+		    !member->fits(json_string_value(name), json_string_length(name)))
+			return bad_member(member, err, "must hold names that match %s",
+			                  member->pattern);
+		if (copy_string(name, &(*names)[i], err) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int print_names(const struct member *member, const void *base, json_t **ret)
+{
+	char *const *const *names = member_at(member, base);
+	cleanup_json json_t *list = NULL;
+
+	*ret = NULL;
+	if (!*names)
+		return 0;
+	list = json_array();
+	for (char *const *name = *names; *name; name++) {
+		json_t *json;
+		int r = print_text(*name, strlen(*name), &json);
+
+		if (r < 0)
+			return r;
+		if (json_array_append_new(list, json) < 0)
+			return -ENOMEM;
+	}
+	*ret = take_ptr(&list);
+	return 0;
+}
+
+static const struct kind names_kind = { read_names, print_names, done_names };
 
 /* ---- reply ---- */
 
@@ -652,6 +730,9 @@ static const struct member receipt_members[] = {
 	{ "stdout_bytes", &u64_kind, RECEIPT(stdout_bytes), ANY_NUMBER },
 	{ "stderr_bytes", &u64_kind, RECEIPT(stderr_bytes), ANY_NUMBER },
 	{ "outputs", &u64_kind, RECEIPT(outputs), ANY_NUMBER },
+	{ "inputs", &u64_kind, RECEIPT(inputs), .max = INT64_MAX },
+	{ "inputs_bound", &u64_kind, RECEIPT(inputs_bound), .max = INT64_MAX },
+	{ "input_bytes", &u64_kind, RECEIPT(input_bytes), .max = INT64_MAX },
 	{ "memory_peak", &u64_kind, RECEIPT(memory_peak), .max = INT64_MAX },
 	{ "cpu_user_us", &u64_kind, RECEIPT(cpu_user_us), .max = INT64_MAX },
 	{ "cpu_system_us", &u64_kind, RECEIPT(cpu_system_us), .max = INT64_MAX },
@@ -762,11 +843,16 @@ static const struct member accepted_members[] = {
 	{ "id", &string_kind, AT(accepted.id), .must = true, IS_ID },
 	{ "builder", &string_kind, AT(accepted.builder), .must = true, IS_NAME },
 	{ "derivation", &string_kind, AT(accepted.derivation) },
+	{ "send", &names_kind, AT(accepted.send), .max = WIRE_INPUTS_MAX, IS_INPUT },
 };
 
 static const struct member queued_members[] = {
 	{ "resource", &string_kind, AT(queued.resource), .must = true },
 	{ "ahead", &u64_kind, AT(queued.ahead), ANY_NUMBER },
+};
+
+static const struct member send_members[] = {
+	{ "name", &string_kind, AT(output.name), .must = true, IS_INPUT },
 };
 
 static const struct member started_members[] = {
@@ -784,11 +870,26 @@ static const struct member output_members[] = {
 	SIZE,
 };
 
+#define STREAM_TOTALS                                                              \
+	{ "entries", &u64_kind, AT(output.entries), ANY_NUMBER },                  \
+		{ "bytes", &u64_kind, AT(output.bytes), ANY_NUMBER },              \
+	{                                                                          \
+		"sha256", &string_kind, AT(output.sha256), .must = true, IS_SHA256 \
+	}
+
 static const struct member output_end_members[] = {
 	{ "name", &string_kind, AT(output.name), .must = true, IS_OUTPUT },
-	{ "entries", &u64_kind, AT(output.entries), ANY_NUMBER },
-	{ "bytes", &u64_kind, AT(output.bytes), ANY_NUMBER },
-	{ "sha256", &string_kind, AT(output.sha256), .must = true, IS_SHA256 },
+	STREAM_TOTALS,
+};
+
+static const struct member input_members[] = {
+	{ "name", &string_kind, AT(output.name), .must = true, IS_INPUT },
+	SIZE,
+};
+
+static const struct member input_end_members[] = {
+	{ "name", &string_kind, AT(output.name), .must = true, IS_INPUT },
+	STREAM_TOTALS,
 };
 
 static const struct member exit_members[] = {
@@ -826,7 +927,8 @@ static const struct member request_members[] = {
 	{ "builder", &string_kind, AT(request.builder), .must = true, IS_NAME },
 	{ "args", &args_kind },
 	{ "env", &env_kind },
-	{ "outputs", &outputs_kind },
+	{ "outputs", &trees_kind, AT(request.outputs), .max = WIRE_OUTPUTS_MAX, IS_OUTPUT },
+	{ "inputs", &trees_kind, AT(request.inputs), .max = WIRE_INPUTS_MAX, IS_INPUT },
 	{ "timeout_sec", &u64_kind, AT(request.timeout_sec), .min = 1,
 	  .max = WIRE_TIMEOUT_SEC_MAX },
 	{ "request_id", &string_kind, AT(request.request_id), IS_REQUEST_ID },
@@ -860,7 +962,7 @@ static int check_log(const struct message *message, struct error *err)
 	                 "member \"size\" or one of \"data\" and \"data_b64\" must be there");
 }
 
-static int check_output(const struct message *message, struct error *err)
+static int check_chunk(const struct message *message, struct error *err)
 {
 	if (message->size > 0)
 		return 0;
@@ -893,13 +995,14 @@ static const struct form forms[_MESSAGE_TYPE_MAX] = {
 	[MESSAGE_HELLO] = { "hello", MEMBERS(hello_members), .check = check_hello },
 	[MESSAGE_ACCEPTED] = { "accepted", MEMBERS(accepted_members) },
 	[MESSAGE_QUEUED] = { "queued", MEMBERS(queued_members) },
+	[MESSAGE_SEND] = { "send", MEMBERS(send_members) },
 	[MESSAGE_STARTED] = { "started", MEMBERS(started_members) },
 	[MESSAGE_STDOUT] = { "stdout", MEMBERS(log_members), .attachment = true,
 	                     .check = check_log },
 	[MESSAGE_STDERR] = { "stderr", MEMBERS(log_members), .attachment = true,
 	                     .check = check_log },
 	[MESSAGE_OUTPUT] = { "output", MEMBERS(output_members), .attachment = true,
-	                     .check = check_output },
+	                     .check = check_chunk },
 	[MESSAGE_OUTPUT_END] = { "output-end", MEMBERS(output_end_members) },
 	[MESSAGE_EXIT] = { "exit", MEMBERS(exit_members), .check = check_exit },
 	[MESSAGE_ERROR] = { "error", MEMBERS(error_members) },
@@ -909,6 +1012,9 @@ static const struct form forms[_MESSAGE_TYPE_MAX] = {
 	                      .check = check_request },
 	[MESSAGE_LIST] = { "list", MEMBERS(version_members), .version_first = true },
 	[MESSAGE_PING] = { "ping", MEMBERS(version_members), .version_first = true },
+	[MESSAGE_INPUT] = { "input", MEMBERS(input_members), .attachment = true,
+	                    .check = check_chunk },
+	[MESSAGE_INPUT_END] = { "input-end", MEMBERS(input_end_members) },
 	[MESSAGE_RECEIVED] = { "received" },
 };
 
@@ -1072,7 +1178,8 @@ int message_parse(const char *line, size_t len, struct message *ret, struct erro
 /* ---- .attrs.json ---- */
 
 static const struct member attrs_members[] = {
-	{ "outputs", &outputs_kind, .must = true },
+	{ "outputs", &trees_kind, AT(request.outputs), .max = WIRE_OUTPUTS_MAX, .must = true,
+	  IS_OUTPUT },
 };
 
 /* Also the list of what may be there: a misspelt member would be lost without a word. */
@@ -1080,6 +1187,7 @@ static const struct member hatch_members[] = {
 	{ "builder", &string_kind, AT(request.builder), IS_NAME },
 	{ "args", &args_kind },
 	{ "env", &env_kind },
+	{ "inputs", &trees_kind, AT(request.inputs), .max = WIRE_INPUTS_MAX, IS_INPUT },
 	{ "timeout", &u64_kind, AT(request.timeout_sec), .min = 1, .max = WIRE_TIMEOUT_SEC_MAX },
 	{ "request_id", &string_kind, AT(request.request_id), IS_REQUEST_ID },
 };
@@ -1101,7 +1209,7 @@ static int refuse_unknown(json_t *hatch, struct error *err)
 		text_escape(key, strlen(key), text, sizeof(text));
 		return error_set(err, BLAME_PEER, EBADMSG,
 		                 "\"hatch\" has no member \"%s\"; there are builder, args, env, "
-		                 "timeout, request_id",
+		                 "inputs, timeout, request_id",
 		                 text);
 	}
 	return 0;
@@ -1162,7 +1270,7 @@ static int print_json(const struct message *message, struct buffer *buf, struct 
 }
 
 /* The messages that carry bulk, without a tree of JSON values: one log line is one of them. Their
- * only string is an output's name, whose pattern needs no escaping. */
+ * only string is the name of an output or input, whose pattern needs no escaping. */
 static int print_bulk(const struct message *message, struct buffer *buf, struct error *err)
 {
 	const char *type = forms[message->type].name;
@@ -1171,7 +1279,7 @@ static int print_bulk(const struct message *message, struct buffer *buf, struct 
 	if (message->size > WIRE_ATTACHMENT_MAX)
 		return error_set(err, BLAME_HOST, EMSGSIZE, "attachment of %u bytes is too long",
 		                 message->size);
-	if (message->type == MESSAGE_OUTPUT)
+	if (message->type == MESSAGE_OUTPUT || message->type == MESSAGE_INPUT)
 		r = buffer_printf(buf, "{\"type\":\"%s\",\"name\":\"%s\",\"size\":%u}", type,
 		                  message->output.name, message->size);
 	else

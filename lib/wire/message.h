@@ -23,6 +23,7 @@ enum {
 	WIRE_ARGS_MAX = 4096,
 	WIRE_ENV_MAX = 256,
 	WIRE_OUTPUTS_MAX = 32,
+	WIRE_INPUTS_MAX = 32,
 	WIRE_PATH_MAX = 4095,
 	WIRE_TIMEOUT_SEC_MAX = 31536000,
 	WIRE_REQUEST_ID_MAX = 64,
@@ -40,9 +41,11 @@ struct wire_variable {
 	struct text value;
 };
 
-struct wire_output {
+/* An output, or an input. */
+struct wire_tree {
 	char *name;
-	char *path; /* NULL: a place of the server's choice */
+	char *path; /* of an output: NULL: a place of the server's choice; of an input: the store
+	               path that it is; NULL: none */
 };
 
 struct wire_builder {
@@ -54,6 +57,7 @@ enum message_type {
 	MESSAGE_HELLO,
 	MESSAGE_ACCEPTED,
 	MESSAGE_QUEUED,
+	MESSAGE_SEND,
 	MESSAGE_STARTED,
 	MESSAGE_STDOUT,
 	MESSAGE_STDERR,
@@ -66,6 +70,8 @@ enum message_type {
 	MESSAGE_REQUEST,
 	MESSAGE_LIST,
 	MESSAGE_PING,
+	MESSAGE_INPUT,
+	MESSAGE_INPUT_END,
 	MESSAGE_RECEIVED,
 	_MESSAGE_TYPE_MAX,
 };
@@ -77,6 +83,7 @@ struct wire_receipt {
 	uint64_t stdout_bytes, stderr_bytes;
 	uint64_t outputs;
 	/* 0 is also what the server's host cannot tell */
+	uint64_t inputs, inputs_bound, input_bytes;
 	uint64_t memory_peak, cpu_user_us, cpu_system_us, io_read_bytes, io_write_bytes, pids_peak;
 };
 
@@ -91,6 +98,7 @@ struct message {
 		} hello; /* and pong, with server alone */
 		struct {
 			char *id, *builder, *derivation;
+			char **send; /* names of inputs, NULL-terminated; NULL: not said */
 		} accepted;
 		struct {
 			char *resource;
@@ -107,7 +115,7 @@ struct message {
 			char *name;
 			uint64_t entries, bytes; /* output_end */
 			char *sha256;
-		} output;
+		} output; /* and input; of send the name alone */
 		struct {
 			uint32_t code;
 			uint32_t signal; /* 0: none */
@@ -133,8 +141,10 @@ struct message {
 			size_t n_args;
 			struct wire_variable *env;
 			size_t n_env;
-			struct wire_output *outputs;
+			struct wire_tree *outputs;
 			size_t n_outputs;
+			struct wire_tree *inputs;
+			size_t n_inputs;
 			uint64_t timeout_sec; /* 0: not given */
 			char *request_id;
 			bool inline_reply;
@@ -164,8 +174,9 @@ void message_init(void);
 /*
  * message_parse_attrs - the .attrs.json of a Nix derivation as the request it asks for
  *
- * ret     a request: outputs from the member "outputs"; builder, args, env, timeout_sec and
- *         request_id from the member "hatch" where it has them (builder may be NULL)
+ * ret     a request: outputs from the member "outputs"; builder, args, env, inputs, timeout_sec
+ *         and request_id from the member "hatch" where it has them (builder may be NULL; the paths
+ *         of inputs are any)
  * Errors  BLAME_PEER -EBADMSG, the sentence names the member; -ENOMEM
  */
 int message_parse_attrs(const char *text, size_t len, struct message *ret, struct error *err);
@@ -189,6 +200,8 @@ struct wire {
 	int fd;              /* borrowed; blocking, or not as far as it is only read */
 	size_t line_max;     /* of the next line */
 	int64_t deadline_ms; /* CLOCK_MONOTONIC; reading fails with -ETIMEDOUT then; 0: none */
+	int stop_fd;         /* reading fails with -ECANCELED, also in the middle, when there is
+	                        something to read here; looked at only with a deadline; -1: none */
 	char *buf;
 	size_t start, end, room;
 	uint32_t attachment; /* bytes of the last message's attachment not yet taken */
@@ -202,7 +215,7 @@ void wire_done(struct wire *wire);
  *
  * What is left of the attachment before it is skipped. Returns 1, 0 at the end of the stream
  * between two messages, or a negative errno: BLAME_PEER -EPIPE inside a message, -ETIMEDOUT,
- * -EMSGSIZE line too long, -EBADMSG, or what read(2) says.
+ * -EMSGSIZE line too long, -EBADMSG, or what read(2) says; -ECANCELED as of stop_fd.
  */
 int wire_read(struct wire *wire, struct message *ret, struct error *err);
 

@@ -21,7 +21,9 @@ enum { ROOM_FIRST = 256 * 1024 };
 int wire_init(struct wire *wire, int fd, size_t line_max, struct error *err)
 {
 	message_init();
-	*wire = (struct wire){ .fd = fd, .line_max = line_max, .buf = malloc(ROOM_FIRST) };
+	*wire = (struct wire){
+		.fd = fd, .line_max = line_max, .stop_fd = -1, .buf = malloc(ROOM_FIRST)
+	};
 	if (!wire->buf)
 		return error_set(err, BLAME_HOST, ENOMEM, "no memory for a connection");
 	wire->room = ROOM_FIRST;
@@ -31,7 +33,7 @@ int wire_init(struct wire *wire, int fd, size_t line_max, struct error *err)
 void wire_done(struct wire *wire)
 {
 	freep(&wire->buf);
-	*wire = (struct wire){ .fd = -1 };
+	*wire = (struct wire){ .fd = -1, .stop_fd = -1 };
 }
 
 static int64_t now_ms(void)
@@ -45,7 +47,8 @@ static int64_t now_ms(void)
 /* Until there is something to read or the deadline is over; without a deadline: for ever. */
 static int wait_readable(const struct wire *wire, struct error *err)
 {
-	struct pollfd poll_fd = { .fd = wire->fd, .events = POLLIN };
+	struct pollfd p[] = { { .fd = wire->fd, .events = POLLIN },
+		              { .fd = wire->stop_fd, .events = POLLIN } };
 	int r;
 
 	do {
@@ -54,10 +57,12 @@ static int wait_readable(const struct wire *wire, struct error *err)
 		if (left <= 0)
 			return error_set(err, BLAME_PEER, ETIMEDOUT,
 			                 "the other side did not send a message in time");
-		r = poll(&poll_fd, 1, left > INT32_MAX ? INT32_MAX : (int)left);
+		r = poll(p, ARRAY_SIZE(p), left > INT32_MAX ? INT32_MAX : (int)left);
 		if (r < 0 && errno != EINTR)
 			return error_errno(err, BLAME_HOST, errno, "cannot wait for a message");
 	} while (r <= 0);
+	if (p[1].revents)
+		return error_set(err, BLAME_HOST, ECANCELED, "reading was given up");
 	return 0;
 }
 

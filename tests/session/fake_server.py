@@ -22,8 +22,8 @@ def hello(version=1, version_min=1):
     return line(type="hello", version=version, version_min=version_min, server="fake 1")
 
 
-def accepted(builder="hello"):
-    return line(type="accepted", id=REQUEST_ID, builder=builder)
+def accepted(builder="hello", **members):
+    return line(type="accepted", id=REQUEST_ID, builder=builder, **members)
 
 
 def started(limit=0):
@@ -135,6 +135,23 @@ class Connection:
         text, self.pending = self.pending.split(b"\n", 1)
         return json.loads(text)
 
+    def read_bytes(self, size):
+        while len(self.pending) < size:
+            data = self.sock.recv(1 << 20)
+            if not data:
+                return None
+            self.pending += data
+        data, self.pending = self.pending[:size], self.pending[size:]
+        return data
+
+    def read_input(self):
+        """What the client sends after "send": its stream, the sizes of its pieces, and its end record."""
+        stream, sizes = b"", []
+        while (message := self.read_line()) and message["type"] == "input":
+            sizes.append(message["size"])
+            stream += self.read_bytes(message["size"])
+        return stream, sizes, message
+
     def wait_for_hang_up(self, seconds=10):
         """Whether the client closes in time."""
         self.sock.settimeout(seconds)
@@ -208,6 +225,24 @@ def says(*messages):
         connection.send(messages[0] if messages else b"")
         server.requests.append(connection.read_line())
         connection.send(*messages[1:])
+        connection.sock.shutdown(socket.SHUT_WR)
+        answer = connection.read_line()
+        if answer is not None and answer.get("type") == "received":
+            server.received += 1
+    return script
+
+
+def takes(*names, send=None, before=(), after=None):
+    """A script: ask for these inputs, one after the other, then say the rest; they stand in server.inputs."""
+    def script(server, connection):
+        connection.send(hello())
+        server.requests.append(connection.read_line())
+        connection.send(accepted(send=list(names) if send is None else send), *before)
+        server.inputs = {}
+        for name in names:
+            connection.send(line(type="send", name=name))
+            server.inputs[name] = connection.read_input()
+        connection.send(*(after or [started(), exit_()]))
         connection.sock.shutdown(socket.SHUT_WR)
         answer = connection.read_line()
         if answer is not None and answer.get("type") == "received":

@@ -3,6 +3,8 @@
 
 import concurrent.futures
 import errno
+import hashlib
+import io
 import json
 import os
 import pty
@@ -14,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 import time
@@ -22,7 +25,7 @@ import tty
 sys.dont_write_bytecode = True
 
 from fake_server import (FakeServer, accepted, closes, error, exit_, hello, line, log, output, output_end, says,
-                         small_tree, started, success, tar, tar_directory, tar_file, tar_header, tar_symlink)
+                         small_tree, started, success, takes, tar, tar_directory, tar_file, tar_header, tar_symlink)
 
 CLIENT = os.path.abspath(os.environ["HATCH"])
 TESTS = []
@@ -645,6 +648,129 @@ def tells_what_is_wrong_with_attributes():
         result = run(server, "run", "hello", env=nix_env(outputs="out PATH", out=place.out))
         expect(b'"PATH"' in result.err, repr(result))
         expect(server.connections == 0, "nothing is asked")
+
+
+# ---- inputs ----
+
+def make_inputs(place):
+    os.makedirs(place.path + "/tree/sub")
+    for name, data in (("tree/sub/file", b"x" * 3000000), ("tree/a", b"first\n"), ("one.txt", b"hello\n")):
+        with open(os.path.join(place.path, name), "wb") as file:
+            file.write(data)
+    os.chmod(place.path + "/tree/a", 0o700)
+    os.symlink("a", place.path + "/tree/link")
+    os.symlink("tree", place.path + "/way")
+
+
+def names_of(stream):
+    return tarfile.open(fileobj=io.BytesIO(stream)).getnames()
+
+
+@test
+def sends_the_inputs_that_the_server_wants():
+    with Directory() as place, FakeServer(takes("src", "one.txt")) as server:
+        make_inputs(place)
+        result = run(server, "run", "--input", "src=tree", "-ione.txt=" + place.path + "/one.txt", "hello", cwd=place.path)
+        expect(result.status == 0 and server.received == 1, repr(result))
+        expect(server.requests[0]["inputs"] == {"src": None, "one.txt": None}, server.requests)
+        for name, names in (("src", ["output", "output/a", "output/link", "output/sub", "output/sub/file"]), ("one.txt", ["output"])):
+            stream, sizes, end = server.inputs[name]
+            expect(names_of(stream) == names, names_of(stream))
+            expect(max(sizes) <= 1 << 20 and end["type"] == "input-end" and end["name"] == name, (sizes, end))
+            expect((end["entries"], end["bytes"], end["sha256"]) ==
+                   (len(names), len(stream), hashlib.sha256(stream).hexdigest()), end)
+
+
+@test
+def sends_a_symlink_as_such_unless_a_slash_follows():
+    with Directory() as place, FakeServer(takes("as-it-is", "behind", "here")) as server:
+        make_inputs(place)
+        result = run(server, "run", "-ias-it-is=way", "-ibehind=way/", "-ihere=.", "hello", cwd=place.path)
+        expect(result.status == 0, repr(result))
+        expect(tarfile.open(fileobj=io.BytesIO(server.inputs["as-it-is"][0])).getmember("output").linkname == "tree", "link")
+        expect("output/sub/file" in names_of(server.inputs["behind"][0]), "behind")
+        expect("output/tree/sub/file" in names_of(server.inputs["here"][0]), "here")
+
+
+@test
+def sends_no_input_that_the_server_has():
+    with Directory() as place, FakeServer(takes("b", send=["b"])) as server:
+        make_inputs(place)
+        result = run(server, "run", "-ia=tree", "-ib=one.txt", "hello", cwd=place.path)
+        expect(result.status == 0 and list(server.inputs) == ["b"], repr(result))
+    with Directory() as place, FakeServer(takes(send=[])) as server:
+        make_inputs(place)
+        expect(run(server, "run", "-ia=tree", "hello", cwd=place.path).status == 0, "none is wanted")
+
+
+@test
+def a_server_that_passes_over_an_input_has_failed():
+    wrong = ((dict(send=["a"]), b"began without the input a"), (dict(send=["other"]), b"which is none"),
+             (dict(names=["b"], send=["a"]), b"did not want"), (dict(names=["a", "a"], send=["a"]), b"did not want"))
+    for script, why in wrong:
+        with Directory() as place, FakeServer(takes(*script.pop("names", ()), **script)) as server:
+            make_inputs(place)
+            result = run(server, "run", "-ia=tree", "-ib=one.txt", place.option, "hello", cwd=place.path)
+            expect(result.status == 125 and why in result.err and server.received == 0, "%s: %r" % (why, result))
+    with Directory() as place, FakeServer(says(*success())) as server:
+        make_inputs(place)
+        result = run(server, "run", "-ia=tree", place.option, "hello", cwd=place.path)
+        expect(result.status == 125 and b"knows nothing of inputs" in result.err, repr(result))
+    expect_failure("send without inputs", hello(), accepted(), line(type="send", name="a"), says_so=b"did not want")
+    expect_failure("send too late", hello(), accepted(), started(), line(type="send", name="a"), says_so=b"out of order")
+
+
+@test
+def a_refusal_in_the_middle_of_an_input_is_told():
+    def script(server, connection):
+        connection.send(hello())
+        connection.read_line()
+        connection.send(accepted(send=["a"]), line(type="send", name="a"))
+        connection.read_line()
+        connection.send(error("limit", "too much", hint="send less"))
+    with Directory() as place, FakeServer(script) as server:
+        make_inputs(place)
+        with open(place.path + "/tree/large", "wb") as file:
+            file.truncate(64 << 20)
+        result = run(server, "run", "-ia=tree", "hello", cwd=place.path)
+        expect(result.status == 125 and b"limit: too much" in result.err and b"send less" in result.err, repr(result))
+
+
+@test
+def an_input_that_cannot_be_sent_is_told_before_anything_is_asked():
+    with Directory() as place, FakeServer(takes("a")) as server:
+        make_inputs(place)
+        for option, why in (("a=nothing", b"cannot find nothing"), ("a=nowhere/x", b"cannot find nowhere/x"), ("a=one.txt/", b"cannot find one.txt/"),
+                            ("a", b"no path"), ("a=", b"no path"), ("=x", b"no name of an input"), (".a=tree", b"no name of an input"),
+                            ("a/b=tree", b"no name of an input"), ("-a=tree", b"no name of an input")):
+            result = run(server, "run", "--input=" + option, "hello", cwd=place.path)
+            expect(result.status == 125 and why in result.err, "%s: %r" % (option, result))
+        result = run(server, "run", *["-ii%d=tree" % i for i in range(33)], "hello", cwd=place.path)
+        expect(result.status == 125 and b"more than 32" in result.err, repr(result))
+        expect(server.connections == 0, "nothing is asked")
+        os.mkfifo(place.path + "/tree/pipe")
+        result = run(server, "run", "-ia=tree", "hello", cwd=place.path)
+        expect(result.status == 125 and b"output/pipe' is a fifo" in result.err, repr(result))
+
+
+@test
+def offers_store_paths_and_nothing_else():
+    store = "/nix/store/" + "e" * 32 + "-x"
+    with Directory() as place:
+        attrs = {"outputs": {"out": place.out}, "hatch": {"builder": "hello", "inputs": {"a": place.path, "b": "/etc/hostname"}}}
+        path = place.path + "/.attrs.json"
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(attrs, file)
+        env = plain_env(NIX_BUILD_TOP=place.path, NIX_LOG_FD="2", NIX_ATTRS_JSON_FILE=path)
+        with FakeServer(says(hello(), error())) as server:
+            run(server, "run", "-i", "b=/etc", "-i", "c=/", env=env)
+            expect(server.requests[0]["inputs"] == {"a": None, "b": None, "c": None}, server.requests)
+        with FakeServer(says(hello(), error())) as server:
+            run(server, "run", "--no-outputs", "other", env=env)
+            expect("inputs" not in server.requests[0], server.requests)
+        with FakeServer(says(hello(), error())) as server:
+            result = run(server, "run", "-i", "s=" + store, "hello")
+            expect(result.status == 125 and store.encode() in result.err and server.connections == 0, repr(result))
 
 
 @test

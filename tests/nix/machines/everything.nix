@@ -78,6 +78,7 @@
           set.LM_LICENSE_FILE = "2100@licenses.example.org";
           accept = [ "TOP" ];
         };
+        inputs = true;
         groups = [ "dialout" ];
         uid_map = "root";
         allow_userns = true;
@@ -162,6 +163,8 @@
           log = "256M";
           output = 8589934592;
           output_entries = 500000;
+          input = "2G";
+          input_entries = 500000;
           memory = "16G";
           memory_high = "12G";
           swap = "2G";

@@ -1,0 +1,140 @@
+/* What the client sends comes into scratch: the phase "inputs". */
+#include "job.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+
+#include "hatchd/clock.h"
+
+enum {
+	TAKE_LIMIT_SEC = 600, /* for inputs, and a second for each mebibyte they may have */
+	TAKE_EXPECT_SEC = 60,
+};
+
+enum heard {
+	HEARD_SPEAKER = 1,
+	HEARD_UNPACKER,
+};
+
+/* How long inputs may take in all: a client that sends less than a mebibyte a second for so long
+ * holds a build user, and resources, for no good reason. */
+static int64_t take_limit_ms(const struct job *job)
+{
+	return (TAKE_LIMIT_SEC + (int64_t)(job->builder.limits.input_bytes >> 20)) * 1000;
+}
+
+static int took_too_long(struct job *job, struct error *err)
+{
+	job->code_name = "limit";
+	(void)error_set(err, BLAME_PEER, ETIMEDOUT, "the inputs did not come within %lld s",
+	                (long long)take_limit_ms(job) / 1000);
+	return error_hint(err,
+	                  "they may take %d s, and a second for each mebibyte of limits.input "
+	                  "in %s",
+	                  TAKE_LIMIT_SEC, job->builder.file);
+}
+
+/* Wait for whoever has something to say first. Returns an enum heard, or an error: the service is
+ * stopped, the time is over. */
+static int hear(struct job *job, int64_t deadline_ms, struct error *err)
+{
+	struct pollfd p[] = { { .fd = job->speaker.control_fd, .events = POLLIN },
+		              { .fd = job->unpacker.result_fd, .events = POLLIN },
+		              { .fd = job->signal_fd, .events = POLLIN } };
+
+	for (;;) {
+		int64_t left_ms = deadline_ms - clock_now_ms();
+
+		if (left_ms <= 0)
+			return took_too_long(job, err);
+		receipt_expect(TAKE_EXPECT_SEC);
+		if (left_ms > TAKE_EXPECT_SEC * 1000 / 2)
+			left_ms = TAKE_EXPECT_SEC * 1000 / 2;
+		if (poll(p, ARRAY_SIZE(p), (int)left_ms) < 0 && errno != EINTR)
+			return error_errno(err, BLAME_HOST, errno, "cannot wait");
+		if (p[2].revents) {
+			job_hear_signal(job);
+			return job_stop_error(job, err);
+		}
+		if (p[0].revents)
+			return HEARD_SPEAKER;
+		if (p[1].revents)
+			return HEARD_UNPACKER;
+	}
+}
+
+/* What the unpacker says of all inputs, in the words of a limit where it is one. */
+static int end_unpacker(struct job *job, struct error *err)
+{
+	bool scratch_is_limited = job->builder.limits.scratch_bytes > 0;
+	int r = helper_finish(&job->unpacker, err);
+
+	if (r == -EFBIG || r == -E2BIG) {
+		job->code_name = "limit";
+		return error_hint(err, "limits.%s in %s allows no more",
+		                  r == -EFBIG ? "input" : "input_entries", job->builder.file);
+	}
+	if ((r == -ENOSPC || r == -EDQUOT) && scratch_is_limited) {
+		job->code_name = "limit";
+		return error_hint(err, "limits.scratch in %s allows no more", job->builder.file);
+	}
+	return r;
+}
+
+/* Until the speaker has passed on a whole input. */
+static int take_input(struct job *job, const char *name, int64_t deadline_ms, struct error *err)
+{
+	struct order order = job_make_order(job, ORDER_SEND);
+	struct note note = { 0 };
+	int r;
+
+	(void)snprintf(order.name, sizeof(order.name), "%s", name);
+	job_send_order(job, &order);
+	r = hear(job, deadline_ms, err);
+	/* It is well only when it has them all: then what the speaker says of the last one may come
+	 * after. */
+	if (r == HEARD_UNPACKER)
+		r = end_unpacker(job, err);
+	if (r == 0)
+		r = hear(job, deadline_ms, err);
+	if (r < 0)
+		return r;
+	if (job_receive_note(job, &note) == 0)
+		note.type = NOTE_HANGUP;
+	return note.type == NOTE_INPUT ? 0 : job_end_by_note(job, &note, err);
+}
+
+/* The last bytes are still on their way to the disk. */
+static int await_unpacker(struct job *job, int64_t deadline_ms, struct error *err)
+{
+	struct note note = { 0 };
+	int r = job->unpacker.pid == 0 ? 0 : hear(job, deadline_ms, err);
+
+	if (r == 0)
+		return 0;
+	if (r == HEARD_UNPACKER)
+		return end_unpacker(job, err);
+	if (r < 0)
+		return r;
+	if (job_receive_note(job, &note) == 0)
+		note.type = NOTE_HANGUP;
+	return job_end_by_note(job, &note, err);
+}
+
+int phase_inputs(struct job *job, struct error *err)
+{
+	int64_t deadline_ms = clock_now_ms() + take_limit_ms(job);
+	int r;
+
+	if (job->unpacker.pid == 0)
+		return 0;
+	receipt_status("%s for uid %u receives its inputs", job->receipt.builder, job->peer.uid);
+	r = helper_go(&job->unpacker);
+	if (r < 0)
+		return error_errno(err, BLAME_HOST, -r, "cannot start the unpacker");
+	for (size_t i = 0; r == 0 && i < job->inputs.n; i++)
+		if (inputs_is_sent(&job->inputs, i))
+			r = take_input(job, job->request.inputs[i].name, deadline_ms, err);
+	return r < 0 ? r : await_unpacker(job, deadline_ms, err);
+}
