@@ -87,6 +87,27 @@ def test_module_makes_of_each_machine_what_is_written_down():
               f"{file.stem}.golden is not what the module makes; look at what tests/nix/system.py --write changes")
 
 
+def in_full(value, path=()):
+    """A definition with what its short forms stand for."""
+    if isinstance(value, dict):
+        return {key: in_full(inner, (*path, key)) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [in_full(item, (*path, "*")) for item in value]
+    if path in (("view", "read", "*"), ("view", "write", "*"), ("view", "devices", "*")):
+        return {"path": value}
+    return {"default": value, "max": value} if path == ("limits", "time_sec") else value
+
+
+def test_module_takes_definitions_as_they_are():
+    made = system.machine(HERE / "machines/examples.nix")
+    files = [file for file in sorted((TOP / "examples").glob("*/*.json")) if file.name != "hatchd.json"]
+    check(len(files) > 5, f"only {files}")
+    for file in files:
+        expected = json.loads(file.read_text())
+        expected["allow"].setdefault("features", [f"hatch-{file.stem}"])
+        check_equal(in_full(definition(made, file.stem)), in_full(expected), file.name)
+
+
 def test_page_of_options_is_what_the_options_say():
     check(system.options_page() == (TOP / "docs/options.md").read_text(), "docs/options.md: run tests/nix/system.py --write")
 
