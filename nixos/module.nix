@@ -206,9 +206,9 @@ in
         }
       '';
       description = ''
-        Jobs that may be asked for, by name: each becomes {file}`/etc/hatch/builders.d/NAME.json`. The options
-        are the keys of {manpage}`hatch-builder(5)`, which says all about them. One that is null is not written,
-        and has its most restrictive value.
+        Jobs that may be asked for, by name: each becomes {file}`/etc/hatch/builders.d/NAME.json`. The options are the
+        keys of {manpage}`hatch-builder(5)`, which says all about them. One that is null is not written, and has its
+        most restrictive value. A definition that is there already can be taken as it is: `lib.importJSON ./fpga.json`.
       '';
     };
 
