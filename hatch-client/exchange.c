@@ -16,6 +16,7 @@
 #include "lib/base/text.h"
 #include "nix.h"
 #include "outputs.h"
+#include "progress.h"
 #include "relay.h"
 #include "request.h"
 
@@ -35,9 +36,10 @@ struct exchange {
 	struct inputs inputs;
 	struct outputs outputs;
 	struct relay relay;
+	struct progress progress;
 	enum phase phase;
 	char id[WIRE_ID_LEN + 1]; /* of the request; empty before it is accepted */
-	bool queued;              /* and said so */
+	bool queued;
 	uint64_t time_limit_sec;
 	struct message end;        /* the exit or the error */
 	struct message stream_end; /* the record of the output that is being unpacked */
@@ -167,17 +169,8 @@ static int on_accepted(struct exchange *x, struct message *message, struct error
 
 static int on_queued(struct exchange *x, struct message *message, struct error *err)
 {
-	const char *builder = x->request.request.builder;
-	unsigned long long ahead = message->queued.ahead;
-
-	if (x->options->quiet)
-		return 0;
+	progress_queued(&x->progress, message->queued.resource, message->queued.ahead);
 	x->queued = true;
-	if (nix_is_build())
-		nix_set_phase("hatch:%s queued (%llu ahead)", builder, ahead);
-	else
-		relay_note(&x->relay, "waiting for %s, %llu ahead", message->queued.resource,
-		           ahead);
 	return 0;
 }
 
@@ -216,7 +209,7 @@ static int on_started(struct exchange *x, struct message *message, struct error 
 	x->time_limit_sec = message->started.time_limit_sec;
 	x->phase = PHASE_STARTED;
 	if (x->queued)
-		nix_set_phase("hatch:%s", x->request.request.builder);
+		progress_started(&x->progress);
 	return 0;
 }
 
@@ -235,6 +228,7 @@ static int on_log(struct exchange *x, struct message *message, struct error *err
 		if (r < 0)
 			return r;
 	}
+	progress_catch_up(&x->progress);
 	return (int)n;
 }
 
@@ -271,6 +265,8 @@ static ssize_t read_stream(void *context, const void **ret_bytes, struct error *
 	for (;;) {
 		ssize_t n = wire_read_attachment(&x->wire, ret_bytes, err);
 
+		if (n > 0)
+			progress_transfer_add(&x->progress, (uint64_t)n);
 		if (n != 0 || x->stream_ended)
 			return n;
 		n = next_of_stream(x, err);
@@ -305,7 +301,9 @@ static int on_output(struct exchange *x, struct message *message, struct error *
 		                 message->output.name, output ? output->name : "none");
 	x->phase = PHASE_RETURNING;
 	x->stream_ended = false;
+	progress_transfer_begin(&x->progress, "receiving output", output->name);
 	r = outputs_unpack(&x->outputs, &source, &totals, err);
+	progress_transfer_end(&x->progress);
 	if (r < 0 && x->end.type == MESSAGE_ERROR) {
 		x->phase = PHASE_ENDED;
 		return 0;
@@ -400,8 +398,7 @@ static int talk(struct exchange *x, struct error *err)
 
 	if (r < 0)
 		return r;
-	if (!x->options->quiet)
-		nix_set_phase("hatch:%s", x->request.request.builder);
+	progress_begin(&x->progress, x->request.request.builder);
 	r = ask(x, &x->request, err);
 	while (r == 0 && x->phase != PHASE_ENDED)
 		r = step(x, err);
@@ -414,6 +411,7 @@ int exchange_run(const struct options *options, struct error *err)
 	int r;
 
 	relay_init(&x.relay, nix_is_build(), options->raw);
+	progress_init(&x.progress, &x.relay, options->quiet);
 	r = talk(&x, err);
 	if (r != 0)
 		relay_break_line(&x.relay);

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +15,6 @@ enum {
 	ATTRS_MAX = 16 * 1024 * 1024, /* closures in it are long, but not this long */
 	STORE_HASH_LEN = 32,
 	STORE_NAME_MAX = 211,
-	PHASE_MAX = 256,
 };
 
 bool nix_is_build(void)
@@ -44,23 +42,14 @@ bool nix_is_store_path(const char *path)
 	return len >= 1 && len <= STORE_NAME_MAX && strspn(path, allowed) == len;
 }
 
-void nix_set_phase(const char *fmt, ...)
+int nix_log_fd(void)
 {
 	const char *number = getenv("NIX_LOG_FD");
-	char phase[PHASE_MAX], line[PHASE_MAX + 64];
 	uint64_t fd;
-	va_list ap;
-	int n;
 
 	if (!nix_is_build() || text_to_u64(number, INT16_MAX, &fd) < 0)
-		return;
-	va_start(ap, fmt);
-	(void)vsnprintf(phase, sizeof(phase), fmt, ap);
-	va_end(ap);
-	n = snprintf(line, sizeof(line), "@nix {\"action\":\"setPhase\",\"phase\":\"%s\"}\n",
-	             phase);
-	/* Decoration: a build whose log is gone fails by itself. */
-	(void)fd_write_full((int)fd, line, (size_t)n);
+		return -1;
+	return (int)fd;
 }
 
 /* ---- structured attributes ---- */

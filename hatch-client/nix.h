@@ -23,6 +23,5 @@ int nix_read_derivation(struct message *ret, struct error *err);
 /* nix_is_store_path - /nix/store/<hash>-<name>, nothing below */
 bool nix_is_store_path(const char *path);
 
-/* nix_set_phase - what Nix shows beside the derivation's name; text must need no escaping in JSON.
- * Without a log of Nix nothing happens. */
-void nix_set_phase(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* nix_log_fd - where Nix reads the log of this build; -1: there is none */
+int nix_log_fd(void);

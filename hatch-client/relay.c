@@ -434,6 +434,19 @@ void relay_break_line(struct relay *relay)
 		lane->line->inside = false;
 }
 
+bool relay_in_line(const struct relay *relay, int fd)
+{
+	struct stat st, lane_st;
+
+	if (fstat(fd, &st) < 0)
+		return false;
+	for (size_t i = 0; i < _RELAY_STREAM_MAX; i++)
+		if (relay->lanes[i].line->inside && fstat(relay->lanes[i].fd, &lane_st) == 0 &&
+		    same_file(&st, &lane_st))
+			return true;
+	return false;
+}
+
 void relay_note(struct relay *relay, const char *fmt, ...)
 {
 	const struct relay_lane *lane = &relay->lanes[RELAY_STDERR];

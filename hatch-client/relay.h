@@ -69,5 +69,8 @@ int relay_end(struct relay *relay, struct error *err);
 /* relay_break_line - the same, and see to it that what we say on stderr next begins a line */
 void relay_break_line(struct relay *relay);
 
+/* relay_in_line - has the log left an unfinished line where fd leads to? */
+bool relay_in_line(const struct relay *relay, int fd);
+
 /* relay_note - a line of our own, prefixed "hatch: ", where stderr is a terminal */
 void relay_note(struct relay *relay, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -312,6 +312,13 @@ ROWS = [
      ["unit:unpack:refuses_each_stream_that_leads_elsewhere"]),
     ("digest_of_an_output", [("hatch-client/exchange.c", "strcmp(end->output.sha256, totals->sha256) == 0", "true")],
      ["session:test_client.py:refuses_an_output_that_is_not_what_its_record_says"]),
+    # --- what Nix is told
+    ("quotes_in_a_phase", [("hatch-client/progress.c", "if (*p == '\"' || *p == '\\\\')\n\t\t\tret[n++] = '\\\\';", "")],
+     ["session:test_client.py:words_of_the_server_are_escaped_in_instructions_to_nix"]),
+    ("controls_in_a_phase", [("hatch-client/progress.c", "text_escape(text, strlen(text), clean, sizeof(clean));", "(void)snprintf(clean, sizeof(clean), \"%s\", text);")],
+     ["session:test_client.py:words_of_the_server_are_escaped_in_instructions_to_nix"]),
+    ("end_of_a_transfer", [("hatch-client/exchange.c", "\tprogress_transfer_end(&x->progress);\n", "")],
+     ["session:test_client.py:a_transfer_that_fails_ends_too_and_the_reason_is_last"]),
     # --- what a builder sees
     ("nosuid", [(ATTRIBUTES, "ATTR_DATA = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV", "ATTR_DATA = MOUNT_ATTR_NODEV")],
      [SANDBOX + "mounts_of_a_builder_are_restricted"]),

@@ -23,7 +23,9 @@ import time
 import tty
 
 sys.dont_write_bytecode = True
+sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
+import nixlog
 from fake_server import (FakeServer, accepted, closes, error, exit_, hello, line, log, output, output_end, says,
                          small_tree, started, success, takes, tar, tar_directory, tar_file, tar_header, tar_symlink)
 
@@ -784,14 +786,84 @@ def a_nix_shell_is_no_build():
 @test
 def sets_the_phase_in_a_build():
     messages = [hello(), accepted(), line(type="queued", resource="seat", ahead=2), started(), log(b"x\n", "stderr"), exit_()]
-    phase = b'@nix {"action":"setPhase","phase":"hatch:%s"}\n'
+    phase = b'@nix {"action":"setPhase","phase":"%s"}\n'
     with FakeServer(says(*messages)) as server:
         result = run(server, "run", "--no-outputs", "hello", env=nix_env())
-        expect(result.err == phase % b"hello" + phase % b"hello queued (2 ahead)" + phase % b"hello" + b"x\n", repr(result))
+        expect(result.err == phase % b"hatch hello" + phase % b"waiting for seat, 2 ahead" + phase % b"hatch hello" + b"x\n", repr(result))
         result = run(server, "run", "--quiet", "--no-outputs", "hello", env=nix_env())
         expect(result.err == b"x\n", repr(result))
         result = run(server, "run", "hello")
         expect(result.err == b"x\n", repr(result))
+
+
+def queued(resource="seat", ahead=2):
+    return line(type="queued", resource=resource, ahead=ahead)
+
+
+@test
+def tells_what_a_request_waits_for():
+    messages = [hello(), accepted(), queued(ahead=4), queued(), started(), log(b"x", "stderr"), exit_()]
+    with FakeServer(says(*messages)) as server:
+        result = run(server, "run", "--no-outputs", "hello", env=nix_env())
+        expect(nixlog.phases(nixlog.of_build(result.err)) == ["hatch hello", "waiting for seat, 4 ahead",
+                                                              "waiting for seat, 2 ahead", "hatch hello"], repr(result))
+        expect(without_phases(result.err) == b"x", repr(result))
+
+
+@test
+def words_of_the_server_are_escaped_in_instructions_to_nix():
+    for resource in ('"}\n@nix {"action":"msg"}', "\x1b[2J\x07\x7f", "a\\b", "H\u00e4\u6f22", "\u009b2J", "x" * 5000, '"' * 5000):
+        with FakeServer(says(hello(), accepted(), queued(resource), started(), exit_())) as server:
+            result = run(server, "run", "--no-outputs", "hello", env=nix_env())
+            expect(result.status == 0, repr(result))
+            shown = nixlog.phases(nixlog.of_build(result.err))
+            expect(len(shown) == 3 and shown[1].startswith("waiting for ") and len(shown[1]) < 600, repr(shown))
+            expect(result.err.count(b"\n") == 3, repr(result))
+    expect(shown[1].count('"') > 400, shown)
+
+
+BIG = tar(tar_directory("output"), tar_file("output/big", b"x" * 3000000))
+
+
+def in_pieces(stream, length=500000):
+    return [output(stream[i:i + length]) for i in range(0, len(stream), length)]
+
+
+@test
+def bytes_that_come_are_an_activity_of_nix():
+    messages = [hello(), accepted(), started(), log(b"no newline", "stderr"), *in_pieces(BIG), output_end(BIG, 2), exit_()]
+    for quiet in (False, True):
+        with Directory() as place, FakeServer(says(*messages)) as server:
+            options = ["--quiet"] if quiet else []
+            result = run(server, "run", *options, "hello", env=nix_env(out=place.out))
+            expect(result.status == 0, repr(result))
+            found = nixlog.transfers(nixlog.of_build(result.err))
+            if quiet:
+                expect(found == [] and result.err == b"no newline", repr(result))
+                continue
+            [(text, told)] = found
+            expect(text == "receiving output out of hatch hello", text)
+            expect(told[-1] == len(BIG) and told == sorted(told) and told[0] >= 1 << 20, told)
+            expect(b"no newline\n@nix" in result.err, "it begins a line: %r" % result)
+
+
+@test
+def small_transfers_and_those_outside_of_nix_are_not_told():
+    with Directory() as place, FakeServer(says(*success())) as server:
+        result = run(server, "run", "hello", env=nix_env(out=place.out))
+        expect(nixlog.transfers(nixlog.of_build(result.err)) == [], repr(result))
+    with Directory() as place, FakeServer(says(hello(), accepted(), started(), *in_pieces(BIG), output_end(BIG, 2), exit_())) as server:
+        result = run(server, "run", place.option, "hello")
+        expect(result.status == 0 and result.err == b"", repr(result))
+
+
+@test
+def a_transfer_that_fails_ends_too_and_the_reason_is_last():
+    with Directory() as place, FakeServer(says(hello(), accepted(), started(), *in_pieces(BIG)[:5])) as server:
+        result = run(server, "run", "hello", env=nix_env(out=place.out))
+        expect(result.status == 125 and place.is_empty(), repr(result))
+        expect(len(nixlog.transfers(nixlog.of_build(result.err))) == 1, repr(result))
+        expect(result.err.rsplit(b"@nix ", 1)[1].split(b"\n", 1)[1].startswith(b"hatch: the server closed"), repr(result))
 
 
 def nix_lines(data):

@@ -1,0 +1,209 @@
+/*
+ * Nix takes a line that starts with "@nix " for an instruction, of which it lets a build give two:
+ * the name of the phase, and activities of type 101 (file transfers). Nix 2.8 ends the whole
+ * command at one whose members have other types than it expects, so there is one function that
+ * prints each kind. "msg" is never used: it would stand in the log of whoever builds, outside of
+ * the build's own.
+ *
+ * An instruction must begin a line, and the builder's log shares the descriptor. A phase waits
+ * until the builder has ended its line; only the newest does, because only that one is of interest.
+ */
+#include "progress.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/base/fd.h"
+#include "lib/base/text.h"
+#include "nix.h"
+
+enum {
+	LINE_MAX_LEN = 5 * PROGRESS_PHASE_MAX,
+	LEVEL_INFO = 3,
+	TYPE_TRANSFER = 101,
+	RESULT_PROGRESS = 105,
+	TRANSFER_MIN = 1 << 20,
+	TELL_EVERY_MS = 250,
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+void progress_init(struct progress *progress, struct relay *relay, bool quiet)
+{
+	*progress = (struct progress){
+		.relay = relay,
+		.quiet = quiet,
+		.nix_fd = quiet ? -1 : nix_log_fd(),
+	};
+}
+
+/* ---- instructions ---- */
+
+/* Text as the inside of a JSON string: valid UTF-8, and nothing in it that acts on a terminal,
+ * where Nix would show it as it is. */
+static void quote(const char *text, char *ret, size_t ret_len)
+{
+	char clean[PROGRESS_PHASE_MAX];
+	size_t n = 0;
+
+	text_escape(text, strlen(text), clean, sizeof(clean));
+	for (const char *p = clean; *p && n + 3 <= ret_len; p++) {
+		if (*p == '"' || *p == '\\')
+			ret[n++] = '\\';
+		ret[n++] = *p;
+	}
+	ret[n] = '\0';
+}
+
+static void instruct(const struct progress *progress, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void instruct(const struct progress *progress, const char *fmt, ...)
+{
+	char line[LINE_MAX_LEN];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	if (n > 0 && (size_t)n < sizeof(line))
+		(void)fd_write_full(progress->nix_fd, line, (size_t)n);
+}
+
+static void set_phase(const struct progress *progress, const char *phase)
+{
+	char quoted[2 * PROGRESS_PHASE_MAX];
+
+	quote(phase, quoted, sizeof(quoted));
+	instruct(progress, "@nix {\"action\":\"setPhase\",\"phase\":\"%s\"}\n", quoted);
+}
+
+/* ---- phases ---- */
+
+static void show_phase(struct progress *progress, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void show_phase(struct progress *progress, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (progress->nix_fd < 0)
+		return;
+	va_start(ap, fmt);
+	(void)vsnprintf(progress->phase, sizeof(progress->phase), fmt, ap);
+	va_end(ap);
+	progress_catch_up(progress);
+}
+
+void progress_catch_up(struct progress *progress)
+{
+	if (!progress->phase[0] || relay_in_line(progress->relay, progress->nix_fd))
+		return;
+	set_phase(progress, progress->phase);
+	progress->phase[0] = '\0';
+}
+
+void progress_begin(struct progress *progress, const char *builder)
+{
+	progress->builder = builder;
+	show_phase(progress, "hatch %s", builder);
+}
+
+void progress_started(struct progress *progress)
+{
+	show_phase(progress, "hatch %s", progress->builder);
+}
+
+void progress_queued(struct progress *progress, const char *resource, uint64_t ahead)
+{
+	if (progress->quiet)
+		return;
+	show_phase(progress, "waiting for %s, %llu ahead", resource, (unsigned long long)ahead);
+	if (progress->nix_fd < 0)
+		relay_note(progress->relay, "waiting for %s, %llu ahead", resource,
+		           (unsigned long long)ahead);
+}
+
+/* ---- transfers ---- */
+
+/* Unique among the processes of a build, whose activities Nix tells apart by it. */
+static uint64_t next_id(void)
+{
+	static uint32_t n;
+
+	return (uint64_t)getpid() << 16 | ++n;
+}
+
+static void tell_begin(struct progress *progress)
+{
+	char what[2 * PROGRESS_PHASE_MAX], uri[2 * PROGRESS_PHASE_MAX];
+
+	quote(progress->what, what, sizeof(what));
+	quote(progress->uri, uri, sizeof(uri));
+	if (relay_in_line(progress->relay, progress->nix_fd))
+		relay_break_line(progress->relay);
+	instruct(progress,
+	         "@nix {\"action\":\"start\",\"id\":%llu,\"level\":%d,\"type\":%d,"
+	         "\"text\":\"%s\",\"fields\":[\"%s\"],\"parent\":0}\n",
+	         (unsigned long long)progress->id, LEVEL_INFO, TYPE_TRANSFER, what, uri);
+	progress->told = true;
+}
+
+/* How many bytes are to come nobody knows before the end: that is 0, as in a download without a
+ * length. */
+static void tell_bytes(struct progress *progress)
+{
+	instruct(progress,
+	         "@nix {\"action\":\"result\",\"id\":%llu,\"type\":%d,\"fields\":[%llu,0,0,0]}\n",
+	         (unsigned long long)progress->id, RESULT_PROGRESS,
+	         (unsigned long long)progress->bytes);
+}
+
+void progress_transfer_begin(struct progress *progress, const char *what, const char *name)
+{
+	progress->id = next_id();
+	progress->bytes = 0;
+	progress->told = false;
+	progress->told_ms = 0;
+	(void)snprintf(progress->what, sizeof(progress->what), "%s %s of hatch %s", what, name,
+	               progress->builder);
+	(void)snprintf(progress->uri, sizeof(progress->uri), "hatch:%s/%s", progress->builder,
+	               name);
+}
+
+void progress_transfer_add(struct progress *progress, uint64_t bytes)
+{
+	int64_t now;
+
+	progress->bytes += bytes;
+	if (progress->nix_fd < 0 || progress->bytes < TRANSFER_MIN)
+		return;
+	now = now_ms();
+	if (progress->told && now - progress->told_ms < TELL_EVERY_MS)
+		return;
+	if (!progress->told)
+		tell_begin(progress);
+	tell_bytes(progress);
+	progress->told_ms = now;
+}
+
+void progress_transfer_end(struct progress *progress)
+{
+	if (!progress->told)
+		return;
+	tell_bytes(progress);
+	instruct(progress, "@nix {\"action\":\"stop\",\"id\":%llu}\n",
+	         (unsigned long long)progress->id);
+	progress->told = false;
+}
