@@ -128,7 +128,7 @@ machine_emulator_keys() {
 }
 
 sources() {
-        find lib hatchd hatch-client hatchctl tests bench examples -name "$1" | sort
+        find lib hatchd hatch-client hatch-pre-build-hook hatchctl tests bench examples -name "$1" | sort
 }
 
 format() {
@@ -154,7 +154,7 @@ tidy_commands() {
         python3 - "$release/compile_commands.json" "$release/tidy" <<'END'
 import json, os, shlex, sys
 
-installed = ("/lib/", "/hatchd/", "/hatch-client/", "/hatchctl/")
+installed = ("/lib/", "/hatchd/", "/hatch-client/", "/hatch-pre-build-hook/", "/hatchctl/")
 commands = [
     c
     for c in json.load(open(sys.argv[1]))

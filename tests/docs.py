@@ -134,7 +134,7 @@ def test_links_between_documents_lead_somewhere():
     for file in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", file.read_text()):
             assert (file.parent / target).exists(), f"{file.name}: no {target}"
-        for code in re.findall(r"`((?:lib|hatchd|hatch-client|hatchctl|units|nixos|tests|examples|docs)/[\w/.-]+)`",
+        for code in re.findall(r"`((?:lib|hatchd|hatch-client|hatch-pre-build-hook|hatchctl|units|nixos|tests|examples|docs)/[\w/.-]+)`",
                                file.read_text()):
             assert (ROOT / code).exists(), f"{file.name}: no {code}"
 

@@ -862,8 +862,8 @@ static void tells_which_rule_refused(void)
 	check_refusal("\"allow\": {\"users\": [1]}", &root, "hatch", "", "peer", "allow.users", 37);
 	check_refusal("\"allow\": {\"sockets\": [\"ci\"]}", &peer, "hatch", "", "socket",
 	              "allow.sockets", 37);
-	check_refusal("\"allow\": {\"users\": [1000], \"features\": [\"x\"]}", &peer, "hatch",
-	              "", "features", "allow.features", 54);
+	check_refusal("\"allow\": {\"users\": [1000], \"features\": [\"x\"]}", &peer, "hatch", "",
+	              "features", "allow.features", 54);
 	check_refusal("\"allow\": {\"users\": [1000], \"derivations\": [\"*\"]}", &peer, "hatch",
 	              "", "derivation", "allow.derivations", 54);
 	check_refusal("\"allow\": {\"users\": [1000]}", &peer, "hatch", "x", "arguments",

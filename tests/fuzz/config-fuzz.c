@@ -1,12 +1,13 @@
 /*
- * The first byte chooses hatchd.json or a definition, the others are its text: it is refused with a
- * place that lies in it, or what it says holds together.
+ * The first byte chooses hatchd.json, hook.json or a definition, the others are its text: it is
+ * refused with a place that lies in it, or what it says holds together.
  */
 #include <assert.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "hatchd/config/exposure.h"
 #include "hatchd/config/read.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
@@ -89,12 +90,35 @@ static void try_config(const char *text, size_t len)
 		assert(config.store_dir[0] == '/' && config.state_dir[0] == '/');
 }
 
+/* Of a wrong one too what could be read can be used: the hook does. */
+static void try_exposure(const char *text, size_t len)
+{
+	static const char file[] = "/etc/hatch/hook.json";
+	cleanup_exposure struct exposure once = { 0 }, again = { 0 };
+	struct seen seen = { 0 };
+	const struct config_report report = { note, &seen };
+	struct error err;
+	int r = exposure_parse(file, text, len, NULL, &once, &err);
+
+	assert(exposure_parse(file, text, len, &report, &again, NULL) == r);
+	assert((r < 0) == (seen.n > 0));
+	if (r < 0)
+		check_place(&err, file, text, len);
+	for (size_t i = 0; i < again.n_features; i++)
+		assert(again.features[i][0]);
+	for (size_t i = 0; r == 0 && i < again.n_paths; i++)
+		assert(again.paths[i].path[0] == '/' && again.paths[i].at[0] == '/');
+	assert(!again.chain || again.chain[0] == '/');
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	if (len == 0)
 		return 0;
 	if (data[0] == 'c')
 		try_config((const char *)data + 1, len - 1);
+	else if (data[0] == 'h')
+		try_exposure((const char *)data + 1, len - 1);
 	else
 		try_builder((const char *)data + 1, len - 1);
 	return 0;

@@ -3,7 +3,7 @@
 import json
 import pathlib
 
-from machine import BIN, CONFIG, check, check_equal, check_in
+from machine import BIN, CONFIG, Skip, check, check_equal, check_in
 
 NIX_CONF = pathlib.Path("/etc/nix/nix.conf")
 HOOK = "/usr/sbin/hatch-pre-build-hook"
@@ -188,6 +188,19 @@ def test_features_are_asked_for_also_where_all_builds_see_the_hatch(m):
     check_equal(seen_by(m), BOTH, "without a feature")
     check(ask(m, "a", []).code != 0, "a served a derivation without its feature")
     ask(m, "a", ["hatch-a"]).ok()
+
+
+def test_builds_with_uids_of_their_own_are_known_by_their_derivations_too(m):
+    # Of a range that Nix takes itself, and so of no account. Experimental, and younger than Nix 2.8.
+    set_up(m, "extra-experimental-features = auto-allocate-uids", "auto-allocate-uids = true")
+    if "unknown" in m.run(["nix", "show-config"]).stderr:
+        raise Skip("this Nix gives no build a uid of its own")
+    write_builders(m)
+    cursor = m.journal_cursor()
+    check_equal(seen_by(m), NONE, "without a feature")
+    ask(m, "a", ["hatch-a"]).ok()
+    check(ask(m, "b", ["hatch-a"]).code != 0, "b served a derivation of a")
+    check(int(m.journal_wait(cursor, HATCH_BUILDER="a")[0]["HATCH_PEER_UID"]) >= 872415232, "a build had the uid of an account")
 
 
 def test_who_is_no_build_has_no_features(m):
