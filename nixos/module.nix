@@ -53,9 +53,7 @@ let
   # The system is not built if hatchd would refuse one of them. What they name need not be here.
   check = pkgs.runCommand "hatch-check" { preferLocalBuild = true; } ''
     mkdir -p etc/builders.d
-    ${lib.concatLines (
-      lib.mapAttrsToList (name: file: "cp ${file} ${lib.escapeShellArg "etc/${name}"}") files
-    )}
+    ${lib.concatLines (lib.mapAttrsToList (name: file: "cp ${file} etc/${name}") files)}
     ${lib.getExe' cfg.package "hatchd"} --check --offline --config "$PWD/etc"
     touch "$out"
   '';

@@ -32,6 +32,9 @@ let
     ;
 
   lib = {
+    # For tests that can only be exact with this one.
+    isOurs = true;
+
     inherit (builtins)
       all
       any
@@ -53,12 +56,6 @@ let
     boolToString = value: if value then "true" else "false";
     concatLines = lines: concatStringsSep "" (map (line: line + "\n") lines);
     concatMapStringsSep = separator: f: list: concatStringsSep separator (map f list);
-    escapeShellArg =
-      value:
-      if match "[A-Za-z0-9_./:@%+=-]+" (toString value) != null then
-        toString value
-      else
-        "'${replaceStrings [ "'" ] [ "'\\''" ] (toString value)}'";
     filterAttrs =
       keep: set:
       listToAttrs (

@@ -109,7 +109,11 @@ def test_module_takes_definitions_as_they_are():
 
 
 def test_page_of_options_is_what_the_options_say():
-    check(system.options_page() == (TOP / "docs/options.md").read_text(), "docs/options.md: run tests/nix/system.py --write")
+    made, kept = system.options_page(), (TOP / "docs/options.md").read_text()
+    if not evaluate(f"(import {HERE}/lib.nix).isOurs or false"):
+        # Each version of nixpkgs has words of its own for types.
+        made, kept = (re.sub(r"^- type: .*$", "", text, flags=re.MULTILINE) for text in (made, kept))
+    check(made == kept, "docs/options.md: run tests/nix/system.py --write")
 
 
 def test_one_machine_has_every_option_and_every_key():
