@@ -83,9 +83,13 @@ def without_a_configuration_nothing_is_shown(place):
 
 
 def what_nix_hands_over_comes_before_the_file(place):
-    as_json = {"NIX_DERIVATION_V4": (SAMPLES / "structured.json").read_text()}
+    as_json = {"NIX_DERIVATION_V4": str(place.root / "structured.json")}
     check_shown(place, "plain.drv", env=as_json)
     check_shown(place, "missing.drv", env=as_json)
+    check_shown(place, "missing.drv", env={"NIX_DERIVATION_V4": str(place.root / "classic.json")})
+    check_shown(place, "classic.drv", False, env={"NIX_DERIVATION_V4": str(place.root / "plain.drv")})
+    done = check_shown(place, "classic.drv", False, env={"NIX_DERIVATION_V4": str(place.root / "nowhere")})
+    assert "NIX_DERIVATION_V4 is" in done.stderr, done
     with open(SAMPLES / "plain.drv", "rb") as file:
         file.read(10)  # whoever read of it before
         check_shown(place, "classic.drv", False, env={**as_json, "DRV_ATERM_FD": str(file.fileno())}, fds=[file.fileno()])

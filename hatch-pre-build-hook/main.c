@@ -119,29 +119,35 @@ static int run_chain(struct build *build, struct buffer *output)
 
 /* --- the derivation --- */
 
+/* The file that Nix has open for us. */
+static int take_descriptor(const char *number, struct derivation_source *ret, struct error *err)
+{
+	uint64_t fd;
+
+	/* A hook that was run before may have read it. */
+	if (text_to_u64(number, INT_MAX, &fd) < 0 || lseek((int)fd, 0, SEEK_SET) < 0)
+		return error_set(err, BLAME_HOST, EBADF,
+		                 "DRV_ATERM_FD is \"%.32s\", which is no file that is open",
+		                 number);
+	*ret = (struct derivation_source){ .fd = (int)fd };
+	return 1;
+}
+
 /* Nix hands the derivation over where it can: of a remote build it may not be in the store.
  * Returns 1, 0 nobody has it, or a negative errno. */
 static int find_derivation(const char *path, int *own_fd, struct derivation_source *ret,
                            struct error *err)
 {
-	const char *number = getenv("DRV_ATERM_FD");
-	uint64_t fd;
+	const char *number = getenv("DRV_ATERM_FD"), *json = getenv("NIX_DERIVATION_V4");
 	int r;
 
-	*ret = (struct derivation_source){ .fd = -1, .json = getenv("NIX_DERIVATION_V4") };
-	if (number) {
-		/* A hook that was run before may have read it. */
-		if (text_to_u64(number, INT_MAX, &fd) < 0 || lseek((int)fd, 0, SEEK_SET) < 0)
-			return error_set(err, BLAME_HOST, EBADF,
-			                 "DRV_ATERM_FD is %.32s, which is no file that is open",
-			                 number);
-		*ret = (struct derivation_source){ .fd = (int)fd };
-		return 1;
-	}
-	if (ret->json)
-		return 1;
-	r = features_open(path, geteuid(), own_fd, err);
-	ret->fd = *own_fd;
+	if (number)
+		return take_descriptor(number, ret, err);
+	r = features_open(json ? json : path, geteuid(), own_fd, err);
+	if (json && r == 0)
+		return error_set(err, BLAME_HOST, ENOENT,
+		                 "NIX_DERIVATION_V4 is \"%s\", where there is no file", json);
+	*ret = (struct derivation_source){ .fd = *own_fd, .json = json };
 	return r;
 }
 

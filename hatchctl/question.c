@@ -79,15 +79,14 @@ static int read_derivation(const char *text, struct peer *peer)
 static int read_file(const char *path, struct peer *peer)
 {
 	const struct account account = features_account();
-	struct derivation_source source = { .fd = -1 };
 	cleanup_fd int fd = -1;
 	struct error err;
 	int r = features_open(path, geteuid(), &fd, &err);
 
 	peer->derivation_missing = r == 0;
-	source.fd = fd;
 	if (r > 0)
-		r = features_read(&source, &account, peer->features, &err);
+		r = features_read(&(struct derivation_source){ .fd = fd }, &account, peer->features,
+		                  &err);
 	if (r < 0)
 		(void)snprintf(peer->features_why, sizeof(peer->features_why), "%s", err.text);
 	if (r < 0 || peer->derivation_missing)

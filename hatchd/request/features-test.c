@@ -70,13 +70,15 @@ static void none_are_none(void)
 
 static void json_is_read_where_it_is_given(void)
 {
-	const struct derivation_source source = {
-		.fd = -1, .json = "{\"version\":4,\"env\":{\"requiredSystemFeatures\":\"hatch-a\"}}"
-	};
+	static const char
+		text[] = "{\"version\":4,\"env\":{\"requiredSystemFeatures\":\"hatch-a\"}}";
+	cleanup_fd int fd = file_of(text, strlen(text));
+	const struct derivation_source source = { .fd = fd, .json = true };
 	const struct account account = reader();
 
 	check(features_read(&source, &account, &features, &err) == 0);
 	check(features_have(&features, "hatch-a"));
+	check(read_text(text) == -EBADMSG);
 }
 
 static void what_is_wrong_with_a_derivation_is_said(void)

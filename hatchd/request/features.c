@@ -84,14 +84,11 @@ static int parse(const struct derivation_source *source, struct derivation *ret,
 {
 	cleanup_free char *text = NULL;
 	size_t len;
-	int r;
+	int r = fd_read_file(source->fd, DERIVATION_BYTES_MAX, &text, &len);
 
-	if (source->json)
-		return derivation_parse_json(source->json, strlen(source->json), ret, err);
-	r = fd_read_file(source->fd, DERIVATION_BYTES_MAX, &text, &len);
 	if (r < 0)
 		return error_errno(err, BLAME_PEER, -r, "cannot read the derivation");
-	return derivation_parse_aterm(text, len, ret, err);
+	return (source->json ? derivation_parse_json : derivation_parse_aterm)(text, len, ret, err);
 }
 
 static int list(const struct derivation *derivation, struct features *ret, struct error *err)

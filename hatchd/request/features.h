@@ -20,8 +20,8 @@ struct features {
 
 /* Where a derivation stands. */
 struct derivation_source {
-	int fd;           /* a file of its own form, from its beginning; borrowed. -1: none */
-	const char *json; /* or its JSON; NULL: none */
+	int fd;    /* read from its position on; borrowed */
+	bool json; /* what it holds; else what Nix keeps in the store */
 };
 
 /*
