@@ -1,6 +1,7 @@
 """What a derivation gets through the hatch: trees of every shape, references, attributes, and what a cancelled build leaves."""
 
 import hashlib
+import json
 import os
 import pathlib
 import signal
@@ -424,3 +425,39 @@ def test_a_derivation_is_not_taken_for_another_s(m):
     with m.client("alice") as client:
         client.request("sign", derivation="0123456789abcdfghijklmnpqrsvwxyz-board-firmware.drv")
         check_equal(hatchwire.Result(client.receive_until("exit", "error")).error, "refused", "answer")
+
+
+# --- the configuration of another machine -----------------------------------------------------------------------------
+
+NIX_CONF = pathlib.Path("/etc/nix/nix.conf")
+
+
+def restart_nix(m):
+    """More often than systemd takes for an accident."""
+    m.run(["systemctl", "reset-failed", "nix-daemon.service", "nix-daemon.socket"])
+    m.run(["systemctl", "restart", "nix-daemon"]).ok()
+
+
+def show_programs(m):
+    """Builds see hatchd and what it is linked with."""
+    before = NIX_CONF.read_text()
+    m.after_test(lambda: (NIX_CONF.write_text(before), restart_nix(m)))
+    NIX_CONF.write_text(before + "extra-sandbox-paths = /bin/sh=/usr/bin/busybox /usr /lib /lib64?\n")
+    restart_nix(m)
+
+
+def check_built(m, name, **members):
+    """Build what nixos/module.nix has built before a system: a look at a definition of it."""
+    definition = {"command": ["/nix/store/none/run"], "allow": {"users": ["nobody-here"]}, "root": {"bundle": "/srv/none"}, **members}
+    script = ('mkdir -p etc/builders.d; printf %s "$definition" >etc/builders.d/b.json; '
+              'hatchd --check --offline --config "$PWD/etc"; touch "$out"')
+    return m.nix_build(m.derivation(name, args=["-euc", script], PATH="/usr/bin:/usr/sbin", definition=json.dumps(definition)))
+
+
+def test_a_configuration_is_checked_inside_of_a_build_where_nothing_of_it_is(m):
+    show_programs(m)
+    check_in("definitions: 1, errors: 0", check_built(m, "right").ok().stderr, "log")
+    wrong = check_built(m, "wrong", view={"hide": ["/nix/store/x"]})
+    check(wrong.code != 0, "a wrong definition was let through")
+    check_in("b.json:1:", wrong.stderr, "log")
+    check_in("this meets /nix/store", wrong.stderr, "log")
