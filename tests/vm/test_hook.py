@@ -182,6 +182,22 @@ def test_a_derivation_is_shown_only_the_builders_that_it_may_use(m):
     check("test builder b" in shown and "test builder a" not in shown, f"it is shown {shown}")
 
 
+def test_a_derivation_that_nix_has_resolved_is_known_too(m):
+    # With inputs that are content-addressed it is another one, of another name, that is built.
+    set_up(m)
+    write_builders(m)
+    floating = ('outputHashMode = "recursive"; outputHashAlgo = "sha256"; __contentAddressed = true; builder = "/bin/sh"; '
+                "system = builtins.currentSystem;")
+    asks = "/bin/hatch run --output out=/build/made a && /bin/sh -c 'read made </build/made; echo $made of $dep >$out'"
+    cursor = m.journal_cursor()
+    built = m.nix_build(f'''let dep = derivation {{ name = "dep"; {floating} args = [ "-c" "echo dep >$out" ]; }}; in
+        derivation {{ name = "resolved"; {floating} inherit dep; requiredSystemFeatures = [ "hatch-a" ]; args = [ "-c" "{asks}" ]; }}''').ok()
+    check_in("resolved derivation:", built.stderr, "what Nix says")
+    check_in("made by a of /nix/store/", pathlib.Path(built.lines()[-1]).read_text(), "what is made")
+    line = m.journal_wait(cursor, HATCH_BUILDER="a")[0]
+    check_in(f"-> '/nix/store/{line['HATCH_DRV']}'", built.stderr.replace('"', "'"), "the derivation that asks")
+
+
 def test_features_are_asked_for_also_where_all_builds_see_the_hatch(m):
     set_up(m, "extra-sandbox-paths = /bin/sh=/usr/bin/busybox /run/hatch=/run/hatch/s? /bin/hatch=/usr/bin/hatch?", "pre-build-hook =")
     write_builders(m)
