@@ -48,11 +48,17 @@
         client = pkgs.hatch-client;
       });
 
-      checks = eachSystem (pkgs: {
-        package = pkgs.hatchd;
-        client = pkgs.hatch-client;
-        machine = import ./tests/vm/nixos.nix { inherit pkgs; };
-      });
+      checks = eachSystem (
+        pkgs:
+        {
+          package = pkgs.hatchd;
+          client = pkgs.hatch-client;
+        }
+        // nixpkgs.lib.mapAttrs' (name: test: {
+          name = "machine-${name}";
+          value = test;
+        }) (import ./tests/vm/nixos { inherit pkgs; })
+      );
 
       devShells = eachSystem (pkgs: {
         default = pkgs.mkShell {

@@ -99,18 +99,25 @@ machine_soak() {
                 -l "$logs/machine_soak.journal" trixie nspawn tests/vm/test_soak.py
 }
 
+# What the NixOS module makes of configurations, on Debian.
+machine_scenarios() {
+        tests/vm/run-scenarios -b "$release" -l "$logs/machine_scenarios" trixie
+}
+
 # The oldest systemd and Nix that are supported, and the newest that there are; the latter changes every day, so it is run
 # on request only.
 machine_oldest() {
         tests/vm/run-machine -b "$release" -l "$logs/machine_oldest.journal" bookworm nspawn \
                 tests/vm/test_readme_example.py tests/vm/test_unit_effects.py tests/vm/test_hook.py \
-                tests/vm/test_inputs.py
+                tests/vm/test_inputs.py &&
+                tests/vm/run-scenarios -b "$release" -l "$logs/machine_oldest" bookworm
 }
 
 machine_newest() {
         tests/vm/run-machine -b "$release" -l "$logs/machine_newest.journal" sid nspawn \
                 tests/vm/test_readme_example.py tests/vm/test_unit_effects.py tests/vm/test_hook.py \
-                tests/vm/test_inputs.py
+                tests/vm/test_inputs.py &&
+                tests/vm/run-scenarios -b "$release" -l "$logs/machine_newest" sid
 }
 
 machine_emulator() {
@@ -260,6 +267,7 @@ stage under_sanitizers tests build_sanitized
 stage machine_trees work root packages
 stage machine_container tests root build_release machine_trees
 stage machine_soak tests root build_release machine_trees
+stage machine_scenarios tests root build_release machine_trees
 stage machine_oldest tests root build_release machine_trees
 [ -z "$chosen" ] || stage machine_newest tests root build_release
 stage machine_emulator tests root build_release machine_trees

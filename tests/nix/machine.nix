@@ -1,6 +1,6 @@
-# What the module makes of the configuration file `conf`: the files below / that NixOS would make of it, as far as they
-# are services.hatch's, what must be built before, and what is wrong. Instead of by NixOS' scripts accounts are made by
-# sysusers.d(5) here, so that any system with systemd can have them. `packages`: in place of those of the stubs.
+# What the module makes of `conf`, a configuration or the file with it: the files below / that NixOS would make of it, as
+# far as the stubs know its options, what must be built before, and what is wrong. Instead of by NixOS' scripts accounts
+# are made by sysusers.d(5) here, so that any system with systemd can have them. `packages`: in place of those of the stubs.
 {
   conf,
   packages ? { },
@@ -10,8 +10,15 @@ let
   stubs = import ./stubs.nix { inherit lib packages; };
   inherit (stubs.evaluate [ conf ]) config;
 
-  # A package and a file in it, or a file that is generated: those alone have a text.
-  textOf = file: file.source.text or (throw "${toString file.source} has no text");
+  # Of a file of the configuration, one that is generated, or one that lies beside it.
+  textOf =
+    file:
+    file.text or (
+      if builtins.isPath file.source then
+        builtins.readFile file.source
+      else
+        file.source.text or (throw "${toString file.source} has no text")
+    );
 
   # --- units: only what is put over those of the package ---
 
@@ -54,12 +61,12 @@ let
 
   userLines =
     name: user:
-    [
-      ''u ${name} ${toString (user.uid or "-")}:${user.group} "${user.description}"''
-    ]
+    lib.optional (user ? group) (
+      ''u ${name} ${toString (user.uid or "-")}:${user.group} "${user.description or name}"''
+    )
     ++ map (group: "m ${name} ${group}") (user.extraGroups or [ ]);
   sysusers =
-    map (group: "g ${group} -") (lib.attrNames config.users.groups)
+    lib.mapAttrsToList (name: group: "g ${name} ${toString (group.gid or "-")}") config.users.groups
     ++ lib.concatLists (lib.mapAttrsToList userLines config.users.users);
 
   nixLine =
@@ -81,7 +88,7 @@ in
   sources = lib.mapAttrs' (_: file: {
     name = toString file.source;
     value = textOf file;
-  }) config.environment.etc;
+  }) (lib.filterAttrs (_: file: file ? source) config.environment.etc);
   packages = {
     units = map toString config.systemd.packages;
     tmpfiles = map toString config.systemd.tmpfiles.packages;
@@ -90,7 +97,10 @@ in
   files =
     lib.mapAttrs' (name: file: {
       name = "etc/${name}";
-      value.text = textOf file;
+      value = {
+        text = textOf file;
+      }
+      // lib.optionalAttrs (file ? mode) { inherit (file) mode; };
     }) config.environment.etc
     // lib.listToAttrs (
       unitFiles "service" config.systemd.services

@@ -13,14 +13,8 @@ let
     self = flake;
   };
 
-  test = flake.checks.x86_64-linux.machine;
-  node = lib.evalModules {
-    specialArgs = { inherit (stubs) pkgs; };
-    modules = [
-      stubs.nixos
-      test.nodes.machine
-    ];
-  };
+  tests = import ../vm/nixos { inherit (stubs) pkgs; };
+  node = module: { inherit (import ./machine.nix { conf = module; }) failed files; };
   module = lib.evalModules {
     specialArgs = { inherit (stubs) pkgs; };
     modules = [
@@ -69,10 +63,9 @@ in
     ];
   old = builtins.attrNames compat.config.services.hatch.builders;
   sockets = module.config.systemd.sockets;
-  test = {
+  checks = builtins.attrNames flake.checks.x86_64-linux;
+  tests = builtins.mapAttrs (_: test: {
     inherit (test) name testScript;
-    failed = builtins.filter (a: !a.assertion) node.config.assertions;
-    etc = builtins.attrNames node.config.environment.etc;
-    inherit (node.config.nix) settings;
-  };
+    nodes = builtins.mapAttrs (_: node) test.nodes;
+  }) tests;
 }

@@ -34,11 +34,11 @@ def evaluate(expression):
     return json.loads(nix_instantiate("--eval", "--strict", "--json", "--store", "dummy://", "--expr", expression))
 
 
-def machine(file, packages=None):
-    """See machine.nix. packages: {name: directory}"""
+def machine(conf, packages=None):
+    """See machine.nix. conf: the path of a file, or a module in Nix. packages: {name: directory}"""
     own = " ".join(f'{name} = {{ type = "derivation"; name = "{name}"; outPath = "{path}"; }};'
                    for name, path in (packages or {}).items())
-    return evaluate(f"import {HERE}/machine.nix {{ conf = {file}; packages = {{ {own} }}; }}")
+    return evaluate(f"import {HERE}/machine.nix {{ conf = {conf}; packages = {{ {own} }}; }}")
 
 
 def write_files(made, directory):
@@ -50,6 +50,7 @@ def write_files(made, directory):
             path.symlink_to(file["link"])
         else:
             path.write_text(file["text"])
+            path.chmod(int(file.get("mode", "644"), 8))
 
 
 # --- what is written down ---

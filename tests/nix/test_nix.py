@@ -6,6 +6,7 @@ and no daemon is asked. Where NIX_PATH has nixpkgs, its lib is used.
     HATCHD     the built hatchd, which then checks what the module writes; may be unset
 """
 
+import ast
 import functools
 import json
 import os
@@ -396,6 +397,7 @@ def test_a_machine_need_not_be_checked():
 
 # --- flake, package, machine test ---
 
+@functools.cache
 def outputs():
     return evaluate(f"import {HERE}/outputs.nix")
 
@@ -447,12 +449,31 @@ def test_package_has_the_folders_that_meson_build_builds():
     check(len(folders) > 5 and folders <= given, f"the package lacks {folders - given}")
 
 
-def test_machine_test_is_a_machine_the_module_takes():
-    made = outputs()["test"]
-    check_equal(made["failed"], [], "failed assertions")
-    check("hatch/builders.d/greet.json" in made["etc"], f"files are {made['etc']}")
-    check_equal(made["settings"]["substituters"], [], "substituters")
-    compile(made["testScript"], "testScript", "exec")
+def test_scenarios_are_machines_the_module_takes():
+    scenarios = TOP / "tests/vm/scenarios"
+    tests = outputs()["tests"]
+    check_equal(set(tests), {f.stem for f in scenarios.glob("*.py")} - {"common"}, "scenarios")
+    check_equal({c for c in outputs()["checks"] if c.startswith("machine-")}, {f"machine-{name}" for name in tests}, "checks of the flake")
+    common = (scenarios / "common.py").read_text()
+    for name, test in tests.items():
+        check(test["testScript"].endswith((scenarios / f"{name}.py").read_text()) and common in test["testScript"], f"script of {name}")
+        names = {node.id for node in ast.walk(ast.parse(test["testScript"])) if isinstance(node, ast.Name)}
+        for node, made in test["nodes"].items():
+            check(node in names, f"{name} does nothing with {node}")
+            check_equal(made["failed"], [], f"failed assertions of {node} of {name}")
+            check("substituters = \n" in text_of(made, "etc/nix/nix.conf"), f"{node} of {name} has substituters")
+
+
+def test_scenarios_use_only_what_both_drivers_have():
+    # Of the class Machine of NixOS' driver, what run-scenarios has too.
+    source = (TOP / "tests/vm/run-scenarios").read_text()
+    methods = {node.name for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)}
+    used = set()
+    for test in outputs()["tests"].values():
+        for call in ast.walk(ast.parse(test["testScript"])):
+            if isinstance(call, ast.Attribute) and isinstance(call.value, ast.Name) and call.value.id in {"node", *test["nodes"]}:
+                used.add(call.attr)
+    check({"succeed", "fail", "start"} <= used <= methods, f"{used - methods}")
 
 
 if __name__ == "__main__":

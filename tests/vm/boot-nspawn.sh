@@ -5,6 +5,8 @@
 #
 # What the machine writes to its console goes to standard output. Exit status: that of the machine's payload; 124 if the
 # machine was still on after SECONDS and had to be killed; 125 if it went off and the payload left no status.
+# It is called $HATCH_NAME; with $HATCH_BRIDGE, a bridge in the caller's network namespace, it has a port of that as its
+# interface host0, and no network otherwise.
 # Everything the container makes lives in namespaces and in one cgroup of our own, so nothing is left however it ends.
 # Needs root, systemd-container and cgroup v2.
 set -eu
@@ -20,6 +22,8 @@ unset HATCH_IN_NAMESPACE
 root=${1:?usage: boot-nspawn.sh ROOT SECONDS}
 seconds=${2:?usage: boot-nspawn.sh ROOT SECONDS}
 status=$root/var/lib/hatch-test/status
+network=--private-network
+[ -z "${HATCH_BRIDGE-}" ] || network=--network-bridge=$HATCH_BRIDGE
 
 # The cgroup tree is mounted afresh, because some hosts have it elsewhere than at /sys/fs/cgroup, or beside version 1.
 mount -t tmpfs -o mode=755 tmpfs /run
@@ -54,10 +58,10 @@ trap 'exit 130' INT TERM HUP
                 umount -R /sys/fs/cgroup 2>/dev/null
                 mount -t cgroup2 cgroup2 /sys/fs/cgroup || exit
                 TERM=dumb SYSTEMD_LOG_LEVEL=warning systemd-nspawn --directory="$1" --boot --quiet --register=no --keep-unit \
-                        --private-network --resolv-conf=off --timezone=off --link-journal=no --console=read-only \
+                        --machine="$2" "$3" --resolv-conf=off --timezone=off --link-journal=no --console=read-only \
                         --system-call-filter="@keyring bpf landlock_create_ruleset landlock_add_rule landlock_restrict_self" -- systemd.show_status=no --log-level=err |
                         sed --unbuffered "s/\\r$//"
-        ' sh "$root" </dev/null
+        ' sh "$root" "${HATCH_NAME:-hatch-machine}" "$network" </dev/null
 ) &
 machine=$!
 ended=0

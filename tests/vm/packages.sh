@@ -17,7 +17,7 @@ for group in "$@"; do
                 wanted="$wanted gcc libc6-dev meson ninja-build pkg-config systemd libsystemd-dev libarchive-dev"
                 wanted="$wanted libjansson-dev libcjson-dev libseccomp-dev nettle-dev"
                 ;;
-        machine) wanted="$wanted mmdebstrap debian-archive-keyring systemd-container mount util-linux" ;;
+        machine) wanted="$wanted mmdebstrap debian-archive-keyring systemd-container mount util-linux iproute2" ;;
         emulator) wanted="$wanted qemu-system-x86 e2fsprogs" ;;
         check) wanted="$wanted python3 clang-format clang-tidy cppcheck socat nix-bin zsh fish" ;;
         bench) wanted="$wanted bubblewrap libarchive-tools" ;;

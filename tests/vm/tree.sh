@@ -17,7 +17,7 @@ kernel=${2-}
 
 packages=systemd,systemd-sysv,dbus,nix-bin,nix-setup-systemd
 packages=$packages,libjansson4,libcjson1,libseccomp2
-packages=$packages,busybox-static,python3,procps,socat,strace
+packages=$packages,busybox-static,python3,procps,socat,strace,openssh-server,openssh-client
 packages=$packages,openssl,passt,iproute2,e2fsprogs,squashfs-tools,erofs-utils
 case $suite in
 bookworm) packages=$packages,libarchive13,libnettle8 ;;
@@ -56,6 +56,8 @@ systemctl mask --quiet console-getty.service getty@.service serial-getty@.servic
         modprobe@.service proc-sys-fs-binfmt_misc.automount sys-kernel-debug.mount sys-kernel-tracing.mount \
         remote-fs.target
 systemctl set-default --quiet multi-user.target
+# Only where a test wants it.
+systemctl disable --quiet ssh.service
 # So that sysusers and tmpfiles run at the first boot, as after an installation.
 rm -f /etc/.updated /var/.updated
 END

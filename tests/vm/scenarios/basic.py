@@ -1,0 +1,27 @@
+machine.start()
+machine.wait_for_unit("sockets.target")
+
+with subtest("what the module wrote is right"):
+    machine.succeed("hatchd --check")
+    machine.succeed("systemd-analyze verify --man=no hatchd.socket hatchd@x.service hatch.slice 2>&1 | tee /dev/stderr | (! grep hatch)")
+
+with subtest("a sandboxed build gets its tree through the hatch"):
+    path = build(machine, "greeting")
+    assert machine.succeed(f"cat {path}/greeting") == "hello a 'quoted' world\n"
+    assert machine.succeed(f"cat {path}/self") == f"{path}\n"
+
+with subtest("the builder ran as a build user"):
+    assert machine.succeed(f"cat {path}/user").startswith("hatchbld")
+
+with subtest("the output refers to itself"):
+    assert path in machine.succeed(f"nix-store --query --references {path}")
+
+with subtest("the journal knows the derivation"):
+    machine.wait_until_succeeds("journalctl HATCH_BUILDER=greet HATCH_EXIT=0 HATCH_DELIVERED=yes | grep -- -greeting.drv", timeout=30)
+
+with subtest("only root sees the socket's directory"):
+    assert machine.succeed("stat -c %a:%U /run/hatch") == "700:root\n"
+    machine.fail("runuser -u nobody -- hatch ping")
+
+with subtest("nothing is left behind"):
+    assert_clean(machine)

@@ -1,0 +1,36 @@
+def nix_build(name, *options):
+    """The command by which an ordinary user has /etc/hatch-test/NAME.nix built by the daemon."""
+    words = ["runuser -u alice -- env NIX_REMOTE=daemon HOME=/home/alice nix-build --no-out-link", *options]
+    return " ".join([*words, f"/etc/hatch-test/{name}.nix"])
+
+
+def build(node, name, *options):
+    """The path of the output."""
+    return node.succeed(nix_build(name, *options)).split()[-1]
+
+
+def refused(node, name, *options):
+    """What is said where the build must fail."""
+    return node.fail(nix_build(name, *options) + " 2>&1")
+
+
+def start_building(node, unit, name):
+    """The same in the background; `systemctl` knows how it goes, by the name of the unit."""
+    node.succeed(f"systemd-run --unit={unit} --setenv=PATH=\"$PATH\" --remain-after-exit {nix_build(name)}")
+
+
+def wait_until_built(node, unit):
+    node.wait_until_succeeds(f"systemctl show --property=SubState {unit} | grep -x SubState=exited", timeout=60)
+
+
+def assert_clean(node):
+    """No request is left, and nothing of any."""
+    node.wait_until_fails("systemctl list-units --all --plain --no-legend 'hatchd@*' | grep .", timeout=30)
+    node.succeed('test -z "$(ls -A /var/lib/hatch/scratch)"')
+    node.fail("systemctl --failed --no-legend | grep hatchd")
+
+
+def wait_for_guests(node, *names):
+    """Until builders of these names have come to /var/lib/meeting."""
+    for name in names:
+        node.wait_for_file(f"/var/lib/meeting/{name}", timeout=60)

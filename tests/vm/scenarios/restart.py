@@ -1,0 +1,18 @@
+machine.start()
+machine.wait_for_unit("sockets.target")
+start_building(machine, "twice", "twice")
+wait_for_guests(machine, "first")
+
+with subtest("the socket can be restarted while a builder runs"):
+    machine.succeed("systemctl restart hatchd.socket", "systemctl daemon-reload", "systemctl restart hatchd.socket")
+    assert machine.succeed("systemctl is-active hatchd.socket") == "active\n"
+    machine.succeed("hatchctl ps | grep -w running")
+
+with subtest("the build goes on, and asks again"):
+    machine.succeed("touch /var/lib/meeting/go-first")
+    wait_for_guests(machine, "second")
+    machine.succeed("touch /var/lib/meeting/go-second")
+    wait_until_built(machine, "twice")
+    path = build(machine, "twice")
+    assert machine.succeed(f"cat {path}/first {path}/second") == "first\nsecond\n"
+    assert_clean(machine)
