@@ -91,6 +91,13 @@ let
           )
         );
 
+  # --- credentials ---
+
+  checkCredential = name: credential: {
+    assertion = credential.encrypted || !lib.hasPrefix "${builtins.storeDir}/" credential.path;
+    message = "services.hatch.credentials.${name}.path is in the store, where everybody can read it; encrypt it, or keep it elsewhere";
+  };
+
   # --- Nix ---
 
   exposed = cfg.expose != "none";
@@ -125,12 +132,16 @@ in
         message = "services.hatch.hook.chain is run only with services.hatch.expose = \"feature\"; without it set nix.settings.pre-build-hook";
       }
     ]
+    ++ lib.mapAttrsToList checkCredential cfg.credentials
     ++ lib.concatMap (own: map (checkRange own) nixRanges) ownRanges
     ++ concatBuilders checkBuilder;
 
     warnings =
       lib.optional (exposed && nix.sandbox != true) ''
         services.hatch.expose: builds find the hatch only in the sandbox, and nix.settings.sandbox is not true.
+      ''
+      ++ lib.optional (exposed && !config.nix.enable) ''
+        services.hatch.expose: nix.enable is false, so NixOS does not write what nix.settings says; whoever writes nix.conf has to.
       ''
       ++ lib.optional (exposed && handMade != [ ]) ''
         nix.settings.system-features has ${lib.concatStringsSep ", " handMade}: services.hatch adds them by itself, to extra-system-features. What is set there replaces Nix's own list, with kvm and big-parallel.

@@ -132,6 +132,7 @@ rec {
       };
       nix = {
         package = option types.package (package "nix" // { pname = "nix"; });
+        enable = option types.bool true;
         nrBuildUsers = option types.int 32;
         settings = option (types.attrsOf (
           types.either nixWord (types.listOf nixWord)

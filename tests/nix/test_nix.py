@@ -211,6 +211,7 @@ REFUSED = [
     ("services.hatch.buildUsers.firstUid = 880803839;", "those that Nix allocates itself, from 872415232 on"),
     ("services.hatch.settings.range_base = 872000000;", "settings.range_base: the ids from 872000000 on meet those that Nix allocates"),
     ("nix.settings.start-id = 100000; services.hatch.buildUsers.firstUid = 100001;", "from 100000 on"),
+    ('services.hatch.credentials.key.path = "/nix/store/00000000000000000000000000000000-key";', "credentials.key.path is in the store"),
     # By the type of the option, in NixOS' own words.
     ("services.hatch.buildUser.count = 1;", "services.hatch.buildUser' does not exist"),
     ("services.hatch.buildUsers.count = 0;", "between 1 and 1024"),
@@ -244,12 +245,14 @@ TAKEN = [
     "services.hatch.buildUsers.firstUid = 30033;",
     "services.hatch.buildUsers.firstUid = 880803840;",
     "services.hatch.settings.range_base = 1879048192;",
+    'services.hatch.credentials.key = { path = "/nix/store/00000000000000000000000000000000-key"; encrypted = true; };',
 ]
 
 # What it warns of, beside a right builder. One line for each warning.
 WARNED = [
     ("nix.settings.sandbox = lib.mkForce false;", "nix.settings.sandbox is not true"),
     ('nix.settings.sandbox = lib.mkForce "relaxed";', "nix.settings.sandbox is not true"),
+    ("nix.enable = false;", "nix.enable is false"),
     ('nix.settings.system-features = [ "kvm" "hatch-b" ];', "nix.settings.system-features has hatch-b"),
     ("services.hatch.builders.b.allow.groups = lib.mkForce [ ];", "builders.b.allow names nobody"),
     ("nix.settings.auto-allocate-uids = true;", 'no build is in that group'),
