@@ -237,9 +237,11 @@ static void write_limits(struct json *json, const struct request *request, const
 	if (request->builder->inputs) {
 		json_number(json, "input_bytes", limits->input_bytes);
 		json_number(json, "input_entries", limits->input_entries);
+		json_number(json, "input_sec", limits->input_sec);
 	} else {
 		json_null(json, "input_bytes");
 		json_null(json, "input_entries");
+		json_null(json, "input_sec");
 	}
 	write_limit(json, "memory_bytes", limits->memory_bytes);
 	write_limit(json, "memory_high_bytes", limits->memory_high_bytes);

@@ -342,6 +342,7 @@ in
       output_entries = key (types.ints.between 1 100000000) 500000 "Files, directories and links in all outputs; 100000 if null.";
       input = key size "2G" "Bytes of all inputs that a client sends; 1G if null.";
       input_entries = key (types.ints.between 1 100000000) 500000 "Files, directories and links in them; 100000 if null.";
+      input_sec = key (types.ints.between 1 31536000) 60 "How long the client may take for them; 600 if null.";
       memory = key size "16G" "All memory of the builder.";
       memory_high = key size "12G" "The memory from which on it is slowed down.";
       swap = key size "2G" "What of its memory may lie in swap, on top of `memory`; nothing if null.";

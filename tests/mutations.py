@@ -36,6 +36,8 @@ OUTPUTS = "hatchd/monitor/outputs.c"
 LANDLOCK = "hatchd/sandbox/landlock.c"
 CONTROL = "hatchd/slot/control.c"
 UNPACK = "lib/tree/unpack.c"
+UNPACKER = "hatchd/monitor/unpacker.c"
+TREES = "hatchd/speaker/trees.c"
 STEWARD = "hatchd/monitor/steward.c"
 SWEEP = "hatchd/monitor/sweep.c"
 LEFTOVERS = "machine:test_leftovers.py:"
@@ -57,6 +59,8 @@ SECRETS = "machine:test_secrets.py:"
 LIMITS = "machine:test_limits.py:"
 FEATURES = "hatchd/request/features.c"
 HOOK = "machine:test_hook.py:"
+INPUTS = "machine:test_inputs.py:"
+INPUT_SESSION = "session:test_inputs.py:"
 LIMITS_QEMU = "qemu:test_limits.py:"
 
 # name, [(file, what stands there, what stands there instead)], tests that must fail
@@ -312,6 +316,42 @@ ROWS = [
      ["unit:unpack:refuses_each_stream_that_leads_elsewhere"]),
     ("digest_of_an_output", [("hatch-client/exchange.c", "strcmp(end->output.sha256, totals->sha256) == 0", "true")],
      ["session:test_client.py:refuses_an_output_that_is_not_what_its_record_says"]),
+    # --- what a client sends along
+    ("key_of_inputs", [("hatchd/request/policy.c", "if (!builder->inputs)\n\t\treturn refuse_inputs(builder, rulings, err);", "")],
+     ["unit:policy:only_a_builder_that_takes_inputs_gets_any"]),
+    ("path_of_an_input", [("hatchd/request/policy.c", "ret->base = store_base(config, &input->path);", "ret->base = input->path.data;")],
+     ["unit:policy:an_input_has_one_name_and_at_most_a_store_path"]),
+    ("inode_of_an_input", [("hatchd/request/peer.c", "(!is_same_file(&own, &its) && !is_same_link(own_fd, peer_fd))", "false")],
+     ["unit:peer:opens_what_a_build_was_given_and_nothing_else", INPUTS + "a_path_of_the_host_that_is_no_input_must_be_sent"]),
+    ("root_of_an_unknown_build", [("hatchd/request/peer.c", "!peer->derivation[0] || peer->root_fd <= 0", "false"),
+                                  ("hatchd/request/peer.c", "(int)syscall(SYS_openat2, peer->root_fd,", "(int)syscall(SYS_openat2, AT_FDCWD,"),
+                                  ("hatchd/request/peer.c", "RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS", "RESOLVE_NO_SYMLINKS")],
+     ["unit:peer:opens_nothing_for_whom_no_build_is_known"]),
+    ("inputs_that_can_be_written", [("hatchd/sandbox/inputs.c", "mount_set(mount_fd, ATTR_READ_ONLY, err)", "0")],
+     [INPUT_SESSION + "inputs_cannot_be_changed_by_the_builder", INPUTS + "what_a_build_has_made_is_sent"]),
+    ("store_paths_that_can_be_written", [("hatchd/sandbox/inputs.c", "mount_clone(store_fd, target, ATTR_READ_ONLY, err)",
+                                          "mount_clone(store_fd, target, ATTR_DATA, err)")],
+     [INPUTS + "inputs_of_a_derivation_are_shown_and_not_sent"]),
+    ("limits_of_all_inputs", [(UNPACKER, "tree_limits_use(limits, &totals);", "")],
+     [INPUT_SESSION + "the_limits_hold_for_all_inputs_together"]),
+    ("record_of_an_input", [(UNPACKER, "r = compare(unpacking, &totals, err);", "(void)compare;")],
+     [INPUT_SESSION + "a_record_that_does_not_agree_with_the_stream_is_a_breach"]),
+    ("filter_of_the_unpacker", [(UNPACKER, "return r < 0 ? r : filter_unpacker(err);", "return r;")],
+     [INPUTS + "the_unpacker_can_write_to_one_directory_and_nothing_else"]),
+    ("directory_of_the_unpacker", [("hatchd/sandbox/landlock.c", "if (version < LANDLOCK_REFER)", "if (version)")],
+     ["unit:landlock:who_is_held_to_one_directory_makes_trees_in_it_and_nothing_elsewhere"]),
+    ("name_of_a_piece", [(TREES, "|| strcmp(ret->output.name, name) != 0)\n\t\t\treturn 1;", ")\n\t\t\treturn 1;")],
+     [INPUT_SESSION + "messages_that_do_not_fit_the_moment_are_breaches"]),
+    ("bytes_behind_an_input", [(TREES, "wire_has_more(&talk->wire)", "false")],
+     [INPUT_SESSION + "messages_that_do_not_fit_the_moment_are_breaches"]),
+    ("orders_in_mid_input", [(TREES, "talk->wire.stop_fd = talk->control_fd;", "")],
+     [INPUT_SESSION + "a_service_that_is_stopped_tells_a_client_in_the_middle"]),
+    ("pause_in_mid_input", [(TREES, "clock_now_ms() + STALL_MS;", "clock_now_ms() + 10 * STALL_MS;")],
+     [INPUT_SESSION + "a_client_that_stalls_gives_its_slot_back_after_a_minute"]),
+    ("time_for_all_inputs", [("hatchd/monitor/inputs.c", "if (left_ms <= 0)\n\t\t\treturn took_too_long(job, err);", "(void)took_too_long;\n\t\tif (left_ms < 0)\n\t\t\tleft_ms = 1000;")],
+     [INPUT_SESSION + "a_client_that_drips_is_ended_by_the_time_for_all_inputs"]),
+    ("mode_of_what_is_sent", [("lib/tree/pack.c", "p->as_it_is ? 0 : S_IRUSR | S_IXUSR", "S_IRUSR | S_IXUSR")],
+     ["unit:pack:changes_no_mode_of_a_tree_that_is_taken_as_it_is"]),
     # --- what Nix is told
     ("quotes_in_a_phase", [("hatch-client/progress.c", "if (*p == '\"' || *p == '\\\\')\n\t\t\tret[n++] = '\\\\';", "")],
      ["session:test_client.py:words_of_the_server_are_escaped_in_instructions_to_nix"]),
@@ -602,7 +642,8 @@ class Tree:
         return output([program, *self.sources.glob(f"hatchd/**/{file}.x86_64")], 120)
 
     def _session(self, file, names):
-        env = {**os.environ, "HATCHD": self.build / "hatchd/hatchd", "HATCH": self.build / "hatch-client/hatch", "SOURCE": self.sources}
+        env = {**os.environ, "HATCHD": self.build / "hatchd/hatchd", "HATCH": self.build / "hatch-client/hatch",
+               "HATCHCTL": self.build / "hatchctl/hatchctl", "SOURCE": self.sources}
         return output([sys.executable, self.sources / "tests/session" / file, *names], 600, env)
 
     def _machine(self, file, names):

@@ -153,6 +153,7 @@ static void what_is_absent_has_the_most_restrictive_value(void)
 	check(b.limits.log_bytes == 64 << 20 && b.limits.output_bytes == 1 << 30);
 	check(b.limits.output_entries == 100000 && b.limits.wait_sec == 0);
 	check(!b.inputs && b.limits.input_bytes == 1 << 30 && b.limits.input_entries == 100000);
+	check(b.limits.input_sec == 600);
 	check(b.n_resources == 0 && !b.before.command && !b.after.command);
 	/* Of these nothing is less than what the service itself may use. */
 	check(b.limits.memory_bytes == 0 && b.limits.tasks == 0 && b.limits.cpu_quota_us == 0);
@@ -671,6 +672,8 @@ static const struct value_row limits_rows[] = {
 	{ "\"inputs\": false", "\"inputs\": 1" },
 	{ "\"limits\": {\"input\": 1}", "\"limits\": {\"input\": 0}" },
 	{ "\"limits\": {\"input\": \"16T\"}", "\"limits\": {\"input\": \"17T\"}" },
+	{ "\"limits\": {\"input_sec\": 1}", "\"limits\": {\"input_sec\": 0}" },
+	{ "\"limits\": {\"input_sec\": 31536000}", "\"limits\": {\"input_sec\": 31536001}" },
 	{ "\"limits\": {\"input_entries\": 1}", "\"limits\": {\"input_entries\": 0}" },
 	{ "\"limits\": {\"input_entries\": 100000000}",
 	  "\"limits\": {\"input_entries\": 100000001}" },

@@ -133,6 +133,7 @@ struct limits {
 	uint64_t wait_sec;                       /* 0: none */
 	uint64_t log_bytes, output_bytes, output_entries;
 	uint64_t input_bytes, input_entries; /* of what a client sends */
+	uint64_t input_sec;                  /* for it, in all */
 
 	/* of the request's cgroup; 0: no limit */
 	uint64_t memory_bytes, memory_high_bytes;

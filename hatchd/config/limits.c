@@ -35,6 +35,7 @@ const struct limits default_limits = {
 	.output_entries = 100000,
 	.input_bytes = GIB,
 	.input_entries = 100000,
+	.input_sec = 600,
 };
 
 static const struct member time_members[] = {
@@ -205,6 +206,7 @@ static const struct member limits_members[] = {
 	{ "output_entries", read_count, FIELD(limits.output_entries), 1, 100000000 },
 	{ "input", read_size, FIELD(limits.input_bytes), 1, 16 * TIB },
 	{ "input_entries", read_count, FIELD(limits.input_entries), 1, 100000000 },
+	{ "input_sec", read_count, FIELD(limits.input_sec), 1, RECORD_TIMEOUT_SEC_MAX },
 	{ "memory", read_size, FIELD(limits.memory_bytes), MEMORY_MIN, MEMORY_MAX },
 	{ "memory_high", read_size, FIELD(limits.memory_high_bytes), MEMORY_MIN, MEMORY_MAX },
 	{ "swap", read_size, FIELD(limits.swap_bytes), 0, MEMORY_MAX },

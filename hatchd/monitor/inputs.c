@@ -7,32 +7,20 @@
 
 #include "hatchd/clock.h"
 
-enum {
-	TAKE_LIMIT_SEC = 600, /* for inputs, and a second for each mebibyte they may have */
-	TAKE_EXPECT_SEC = 60,
-};
+enum { TAKE_EXPECT_SEC = 60 };
 
 enum heard {
 	HEARD_SPEAKER = 1,
 	HEARD_UNPACKER,
 };
 
-/* How long inputs may take in all: a client that sends less than a mebibyte a second for so long
- * holds a build user, and resources, for no good reason. */
-static int64_t take_limit_ms(const struct job *job)
-{
-	return (TAKE_LIMIT_SEC + (int64_t)(job->builder.limits.input_bytes >> 20)) * 1000;
-}
-
+/* A client that sends slowly holds a build user, and resources. */
 static int took_too_long(struct job *job, struct error *err)
 {
 	job->code_name = "limit";
-	(void)error_set(err, BLAME_PEER, ETIMEDOUT, "the inputs did not come within %lld s",
-	                (long long)take_limit_ms(job) / 1000);
-	return error_hint(err,
-	                  "they may take %d s, and a second for each mebibyte of limits.input "
-	                  "in %s",
-	                  TAKE_LIMIT_SEC, job->builder.file);
+	(void)error_set(err, BLAME_PEER, ETIMEDOUT, "the inputs did not come within %llu s",
+	                (unsigned long long)job->builder.limits.input_sec);
+	return error_hint(err, "limits.input_sec in %s allows no more", job->builder.file);
 }
 
 /* Wait for whoever has something to say first. Returns an enum heard, or an error: the service is
@@ -124,7 +112,7 @@ static int await_unpacker(struct job *job, int64_t deadline_ms, struct error *er
 
 int phase_inputs(struct job *job, struct error *err)
 {
-	int64_t deadline_ms = clock_now_ms() + take_limit_ms(job);
+	int64_t deadline_ms = clock_now_ms() + (int64_t)job->builder.limits.input_sec * 1000;
 	int r;
 
 	if (job->unpacker.pid == 0)

@@ -66,6 +66,83 @@ static void make_directory(const char *name, mode_t mode)
 		perror(path);
 }
 
+/* What a build has of the store, and what of it is the host's. */
+static const struct input {
+	const char *name;
+	bool is_the_hosts;
+} inputs[] = {
+	{ "given", true },    /* mounted */
+	{ "file", true },     /* linked */
+	{ "link", true },     /* made anew, with the same text */
+	{ "planted", false }, /* a directory of the build's own */
+	{ "copy", false },    /* a file of the same text */
+	{ "other", false },   /* a link of another text */
+	{ "hidden", false },  /* of the host alone */
+	{ "way", false },     /* a link to what is the host's */
+	{ "gone", false },    /* of the build alone */
+};
+
+static void make_text(const char *name)
+{
+	char path[PATH_MAX];
+	FILE *file;
+
+	path_below(path, name);
+	file = fopen(path, "we");
+	if (!file || fputs("text\n", file) < 0 || fclose(file) != 0)
+		perror(path);
+}
+
+static void make_link(const char *name, const char *target)
+{
+	char path[PATH_MAX];
+
+	path_below(path, name);
+	if (symlink(target, path) < 0)
+		perror(path);
+}
+
+/* The store as the build sees it, at the same path below its root. */
+static void make_inputs(void)
+{
+	char below[PATH_MAX], own[PATH_MAX], its[PATH_MAX];
+	const char *const root = "store/" DRV ".chroot/root";
+
+	make_directory("store/given", 0755);
+	make_directory("store/given/inside", 0755);
+	make_directory("store/planted", 0755);
+	make_directory("store/hidden", 0755);
+	make_text("store/file");
+	make_text("store/copy");
+	make_link("store/link", "text");
+	make_link("store/other", "text");
+	make_directory("store/way", 0755);
+
+	(void)snprintf(below, sizeof(below), "%s/tmp", root);
+	make_directory(below, 0755);
+	(void)snprintf(below, sizeof(below), "%s%s", root, base);
+	make_directory(below, 0755);
+	for (size_t i = 0; i < 4; i++) {
+		static const char *const directories[] = { "", "/given", "/planted", "/gone" };
+
+		(void)snprintf(below, sizeof(below), "%s%s/store%s", root, base, directories[i]);
+		make_directory(below, 0755);
+	}
+	(void)snprintf(below, sizeof(below), "%s%s/store/copy", root, base);
+	make_text(below);
+	(void)snprintf(below, sizeof(below), "%s%s/store/link", root, base);
+	make_link(below, "text");
+	(void)snprintf(below, sizeof(below), "%s%s/store/other", root, base);
+	make_link(below, "tex");
+	(void)snprintf(below, sizeof(below), "%s%s/store/way", root, base);
+	make_link(below, "given");
+	path_below(own, "store/file");
+	(void)snprintf(below, sizeof(below), "%s%s/store/file", root, base);
+	path_below(its, below);
+	if (link(own, its) < 0)
+		perror(its);
+}
+
 /* A store with the root directories of two builds, directories that only have such names, and a
  * place for the socket. */
 static void make_base(void)
@@ -87,6 +164,7 @@ static void make_base(void)
 	make_directory("elsewhere/" OTHER ".chroot", 0755);
 	make_directory("elsewhere/" OTHER ".chroot/run", 0755);
 	make_directory("run", 0755);
+	make_inputs();
 }
 
 static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *ftw)
@@ -166,6 +244,7 @@ struct answer {
 	char derivation[DERIVATION_MAX + 1];
 	char why[256];
 	char error[ERROR_TEXT_MAX];
+	unsigned inputs; /* bit i: inputs[i] is the peer's, and was opened */
 };
 
 static void answer_from_peer(const struct peer *peer, struct answer *answer)
@@ -184,6 +263,22 @@ static void answer_from_peer(const struct peer *peer, struct answer *answer)
 		(void)snprintf(answer->why, sizeof(answer->why), "%s", peer->derivation_why);
 }
 
+/* What was opened is the host's own, where its root can be read. */
+static bool opens_input(const struct peer *peer, const char *store, const char *name)
+{
+	cleanup_fd int fd = -1;
+	struct error err = { 0 };
+	char link[64], path[PATH_MAX], target[PATH_MAX];
+	ssize_t n;
+
+	if (peer_open_input(peer, store, name, &fd, &err) != 1)
+		return false;
+	(void)snprintf(path, sizeof(path), "%s/%s", store, name);
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, target, sizeof(target) - 1);
+	return n == (ssize_t)strlen(path) && memcmp(target, path, (size_t)n) == 0;
+}
+
 static void identify_here(int conn_fd, struct answer *answer)
 {
 	struct peer peer;
@@ -195,6 +290,9 @@ static void identify_here(int conn_fd, struct answer *answer)
 	memcpy(answer->error, err.text, sizeof(answer->error));
 	if (answer->result == 0) {
 		answer_from_peer(&peer, answer);
+		for (size_t i = 0; i < ARRAY_SIZE(inputs); i++)
+			if (opens_input(&peer, store, inputs[i].name))
+				answer->inputs |= 1u << i;
 		peer_done(&peer);
 	}
 }
@@ -856,6 +954,67 @@ static void refuses_the_name_of_another_build(void)
 	check(strcmp(answer.why, "the caller's root is not the directory it claims") == 0);
 }
 
+static void mount_given(void)
+{
+	char own[PATH_MAX], its[PATH_MAX];
+
+	path_below(own, "store/given");
+	(void)snprintf(its, sizeof(its), ".%s/store/given", base);
+	must(mount(own, its, NULL, MS_BIND | MS_REC, NULL));
+}
+
+static void build_with_inputs(void)
+{
+	enter_build_namespace();
+	bind_root("store/" DRV ".chroot/root");
+	mount_given();
+	pivot();
+	become_builder();
+	stay(connect_to("/run/sock"));
+}
+
+static void opens_what_a_build_was_given_and_nothing_else(void)
+{
+	struct answer answer = answer_for(build_with_inputs);
+
+	check(strcmp(answer.derivation, DRV) == 0);
+	for (size_t i = 0; i < ARRAY_SIZE(inputs); i++) {
+		bool opened = answer.inputs & 1u << i;
+
+		check(opened == inputs[i].is_the_hosts);
+		if (opened != inputs[i].is_the_hosts)
+			printf("  %s\n", inputs[i].name);
+	}
+}
+
+/* The same, seen from namespaces of its own. */
+static void nested_build_with_inputs(void)
+{
+	enter_user_namespace(&(struct map){
+		.uid = 1000, .outer_uid = geteuid(), .gid = 100, .outer_gid = getegid() });
+	bind_root("store/" DRV ".chroot/root");
+	mount_given();
+	pivot();
+	become_builder();
+	enter_nested_namespace();
+	stay(connect_to("/run/sock"));
+}
+
+/* Of no build at all: it sees the very store. */
+static void plain_client_with_a_store(void)
+{
+	stay(connect_to_run());
+}
+
+static void opens_nothing_for_whom_no_build_is_known(void)
+{
+	struct answer nested = answer_for(nested_build_with_inputs);
+	struct answer plain = answer_for(plain_client_with_a_store);
+
+	check(nested.result == 0 && nested.inputs == 0 && nested.derivation[0] == '\0');
+	check(plain.result == 0 && plain.inputs == 0 && plain.derivation[0] == '\0');
+}
+
 /* A real build nests namespaces, and names a directory of its own as it likes. */
 static void forging_build(void)
 {
@@ -1093,6 +1252,8 @@ static const struct {
 	{ needs_user_namespaces, CASE(a_mount_upon_the_root_is_not_the_root) },
 	{ needs_user_namespaces, CASE(refuses_a_name_that_is_not_in_the_store) },
 	{ needs_user_namespaces, CASE(refuses_the_name_of_another_build) },
+	{ needs_user_namespaces, CASE(opens_what_a_build_was_given_and_nothing_else) },
+	{ needs_user_namespaces, CASE(opens_nothing_for_whom_no_build_is_known) },
 	{ needs_user_namespaces, CASE(refuses_a_root_forged_in_a_nested_user_namespace) },
 	{ needs_user_namespaces, CASE(refuses_a_user_namespace_nested_in_the_build) },
 	{ needs_user_namespaces, CASE(refuses_a_root_forged_with_the_capabilities_of_a_build) },

@@ -645,6 +645,61 @@ static void the_name_of_an_output_is_no_variable_of_the_builder(void)
 	check(try_outputs("", 1, &lib) == -EINVAL);
 }
 
+static int try_inputs(const char *member, size_t n_inputs, struct record_tree *inputs)
+{
+	struct record record = {
+		.kind = RECORD_REQUEST, .builder = text("b"), .inputs = inputs, .n_inputs = n_inputs
+	};
+
+	return try_record(member, &record);
+}
+
+static const char with_inputs[] = "\"inputs\": true";
+
+static void only_a_builder_that_takes_inputs_gets_any(void)
+{
+	struct record_tree input = { text("src"), { 0 } };
+
+	check(try_inputs("", 1, &input) == -EACCES);
+	check(err.blame == BLAME_POLICY && strstr(err.text, "takes no inputs"));
+	check(strstr(err.text, "/etc/hatch/builders.d/b.json") && err.hint[0]);
+	check(try_inputs("\"inputs\": false", 1, &input) == -EACCES);
+	check(try_inputs(with_inputs, 1, &input) == 0);
+	check(try_inputs("", 0, NULL) == 0);
+}
+
+static void an_input_has_one_name_and_at_most_a_store_path(void)
+{
+	static const char *const good[] = { "/" HASH "-x", "/" HASH "-a+b._?=-C" };
+	static const char *const bad[] = {
+		"",        "/",           "/" HASH, "/" HASH "-", "/" HASH "-x/", "/" HASH "-x/y",
+		"/../etc", "x/" HASH "-x"
+	};
+	struct record_tree twice[] = { { text("a"), { 0 } }, { text("a"), { 0 } } };
+	char path[512];
+
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		struct record_tree input = { text("src"), text(path) };
+
+		(void)snprintf(path, sizeof(path), "%s%s", store, good[i]);
+		input.path = text(path);
+		check(try_inputs(with_inputs, 1, &input) == 0);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct record_tree input = { text("src"), text(path) };
+
+		(void)snprintf(path, sizeof(path), "%s%s", store, bad[i]);
+		input.path = text(path);
+		check(try_inputs(with_inputs, 1, &input) == -EINVAL);
+		check(err.blame == BLAME_PEER && strstr(err.text, "no store path"));
+	}
+	check(try_inputs(with_inputs, 2, twice) == -EINVAL && strstr(err.text, "twice"));
+	twice[1].name = text("b");
+	check(try_inputs(with_inputs, 2, twice) == 0);
+	twice[1].name = text("../b");
+	check(try_inputs(with_inputs, 2, twice) == -EINVAL);
+}
+
 static void an_inline_reply_has_no_outputs(void)
 {
 	struct record_tree out = { text("out"), text("") };
@@ -898,6 +953,8 @@ static const struct unit_case cases[] = {
 	CASE(the_name_of_an_output_has_211_characters_at_most),
 	CASE(an_output_must_not_exist),
 	CASE(two_outputs_are_two),
+	CASE(only_a_builder_that_takes_inputs_gets_any),
+	CASE(an_input_has_one_name_and_at_most_a_store_path),
 	CASE(the_name_of_an_output_is_no_variable_of_the_builder),
 	CASE(an_inline_reply_has_no_outputs),
 	CASE(the_time_limit_is_the_shorter_one),

@@ -89,6 +89,40 @@ static void kills_a_packer_that_does_more_than_read(void)
 	check_calls(filter_packer, calls, ARRAY_SIZE(calls));
 }
 
+/* An unpacker that a stream has taken over makes files in its directory anyway, and does no more */
+static void kills_an_unpacker_that_does_more_than_make_files(void)
+{
+	static const struct call calls[] = {
+		{ "openat2", SYS_openat2, { AT_FDCWD, BAD_POINTER, 0, 0 }, -SIGSYS },
+		{ "socket", SYS_socket, { AF_UNIX, SOCK_STREAM, 0 }, -SIGSYS },
+		{ "connect", SYS_connect, { -1, BAD_POINTER, 0 }, -SIGSYS },
+		{ "sendto", SYS_sendto, { -1, 0, 0, 0, 0, 0 }, -SIGSYS },
+		{ "recvmsg", SYS_recvmsg, { -1, BAD_POINTER, 0 }, -SIGSYS },
+		{ "renameat2", SYS_renameat2, { -1, BAD_POINTER, -1, BAD_POINTER, 0 }, -SIGSYS },
+		{ "mknodat", SYS_mknodat, { -1, BAD_POINTER, S_IFIFO, 0 }, -SIGSYS },
+		{ "fchownat", SYS_fchownat, { -1, BAD_POINTER, 0, 0, 0 }, -SIGSYS },
+		{ "fsetxattr", SYS_fsetxattr, { -1, BAD_POINTER, 0, 0, 0 }, -SIGSYS },
+		{ "ioctl", SYS_ioctl, { -1, 0, 0 }, -SIGSYS },
+		{ "clone", SYS_clone, { SIGCHLD }, -SIGSYS },
+		{ "execve", SYS_execve, { BAD_POINTER, 0, 0 }, -SIGSYS },
+		{ "kill", SYS_kill, { 0, 0 }, -SIGSYS },
+		{ "ptrace", SYS_ptrace, { 0, 0 }, -SIGSYS },
+		{ "umask", SYS_umask, { 0 }, -SIGSYS },
+		{ "memory for code",
+		  SYS_mmap,
+		  { 0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0 },
+		  -SIGSYS },
+		{ "openat", SYS_openat, { AT_FDCWD, BAD_POINTER, O_RDONLY }, EFAULT },
+		{ "mkdirat", SYS_mkdirat, { -1, BAD_POINTER, 0 }, EFAULT },
+		{ "linkat", SYS_linkat, { -1, BAD_POINTER, -1, BAD_POINTER, 0 }, EFAULT },
+		{ "symlinkat", SYS_symlinkat, { BAD_POINTER, -1, BAD_POINTER }, EFAULT },
+		{ "pwrite64", SYS_pwrite64, { -1, 0, 0, 0 }, EBADF },
+		{ "ftruncate", SYS_ftruncate, { -1, 0 }, EBADF },
+	};
+
+	check_calls(filter_unpacker, calls, ARRAY_SIZE(calls));
+}
+
 /* ES12: a tap that a log has taken over can write it, and the speaker's it can write anyway */
 static void kills_a_tap_that_does_more_than_pass_on(void)
 {
@@ -159,6 +193,7 @@ static void refuses_a_monitor_what_root_has_without_capabilities(void)
 static const struct unit_case cases[] = {
 	CASE(kills_a_speaker_that_does_more_than_talk),
 	CASE(kills_a_packer_that_does_more_than_read),
+	CASE(kills_an_unpacker_that_does_more_than_make_files),
 	CASE(kills_a_tap_that_does_more_than_pass_on),
 	CASE(kills_a_steward_that_does_more_than_wait),
 	CASE(refuses_a_monitor_what_root_has_without_capabilities),

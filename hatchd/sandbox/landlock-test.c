@@ -110,6 +110,49 @@ static void a_writer_cuts_no_file_elsewhere(void)
 	check(landlock_version() < 3 || holds(confine_writing, outside_keeps_its_length));
 }
 
+static int confine_to_one(int dir_fd)
+{
+	struct error err = { 0 };
+
+	return landlock_only(dir_fd, &err);
+}
+
+static bool inside_all_is_made(void)
+{
+	return opens("inside/new", O_WRONLY | O_CREAT) && opens("inside/new", O_RDONLY) &&
+	       truncate("inside/new", 5) == 0 && mkdir("inside/dir", 0700) == 0 &&
+	       symlink("x", "inside/dir/link") == 0 && link("inside/new", "inside/dir/new") == 0 &&
+	       unlink("inside/dir/link") == 0 && unlink("inside/dir/new") == 0 &&
+	       rmdir("inside/dir") == 0 && unlink("inside/new") == 0;
+}
+
+static bool outside_nothing_is_seen_or_made(void)
+{
+	return is_refused("outside/file", O_RDONLY) && is_refused("outside/file", O_WRONLY) &&
+	       is_refused("outside/new", O_WRONLY | O_CREAT) && mkdir("outside/dir", 0700) < 0 &&
+	       symlink("x", "outside/link") < 0 && link("inside/file", "outside/new") < 0 &&
+	       link("outside/file", "inside/stolen") < 0 &&
+	       rename("inside/file", "outside/new") < 0 && unlink("outside/file") < 0;
+}
+
+static bool inside_nothing_strange_is_made_or_run(void)
+{
+	return mkfifo("inside/pipe", 0600) < 0 && errno == EACCES &&
+	       execl("inside/file", "inside/file", NULL) < 0 && errno == EACCES;
+}
+
+static void who_is_held_to_one_directory_makes_trees_in_it_and_nothing_elsewhere(void)
+{
+	if (landlock_version() < 2) {
+		printf("  this kernel could not link between directories\n");
+		return;
+	}
+	check(chmod("inside/file", 0700) == 0);
+	check(holds(confine_to_one, inside_all_is_made));
+	check(holds(confine_to_one, outside_nothing_is_seen_or_made));
+	check(holds(confine_to_one, inside_nothing_strange_is_made_or_run));
+}
+
 static int confine_scope(int dir_fd)
 {
 	struct error err = { 0 };
@@ -170,6 +213,7 @@ static const struct unit_case cases[] = {
 	CASE(a_writer_changes_its_directories_and_nothing_else),
 	CASE(a_writer_reads_as_before),
 	CASE(a_writer_cuts_no_file_elsewhere),
+	CASE(who_is_held_to_one_directory_makes_trees_in_it_and_nothing_elsewhere),
 	CASE(a_scope_holds_sockets_and_signals),
 };
 

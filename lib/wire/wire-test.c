@@ -314,6 +314,33 @@ static void gives_up_at_the_deadline_of_a_dripping_side(void)
 	check(pthread_join(thread, NULL) == 0);
 }
 
+static void gives_up_when_there_is_something_else_to_do(void)
+{
+	cleanup_pair struct pair pair = pair_new(WIRE_LINE_MAX);
+	cleanup_message struct message message = { 0 };
+	struct error err = { 0 };
+	const void *bytes;
+	int stop[2];
+
+	check(pipe2(stop, O_CLOEXEC) == 0);
+	pair.wire.stop_fd = stop[0];
+	pair.wire.deadline_ms = now_ms() + 20000;
+	send_text(&pair, "{\"type\":\"stdout\",\"size\":5}\nab");
+	check(wire_read(&pair.wire, &message, &err) == 1 && message.size == 5);
+	check(wire_read_attachment(&pair.wire, &bytes, &err) == 2);
+	/* Also if there is more to read. */
+	check(write(stop[1], "x", 1) == 1);
+	send_text(&pair, "cde{\"type\":");
+	check(wire_read_attachment(&pair.wire, &bytes, &err) == -ECANCELED);
+	check(read(stop[0], (char[1]){ 0 }, 1) == 1);
+	check(wire_read_attachment(&pair.wire, &bytes, &err) == 3);
+	/* And at its end. */
+	(void)close(stop[1]);
+	message_done(&message);
+	check(wire_read(&pair.wire, &message, &err) == -ECANCELED);
+	(void)close(stop[0]);
+}
+
 static void writes_one_line_without_bytes_of_its_own(void)
 {
 	cleanup_pair struct pair pair = pair_new(WIRE_LINE_MAX);
@@ -390,6 +417,7 @@ static const struct unit_case cases[] = {
 	CASE(keeps_both_sides_of_the_line_cap),
 	CASE(gives_up_at_the_deadline_of_a_silent_side),
 	CASE(gives_up_at_the_deadline_of_a_dripping_side),
+	CASE(gives_up_when_there_is_something_else_to_do),
 	CASE(writes_one_line_without_bytes_of_its_own),
 	CASE(tells_when_the_other_side_is_gone),
 	CASE(takes_no_descriptor),

@@ -165,6 +165,7 @@
           output_entries = 500000;
           input = "2G";
           input_entries = 500000;
+          input_sec = 60;
           memory = "16G";
           memory_high = "12G";
           swap = "2G";
