@@ -65,9 +65,11 @@ stdenv.mkDerivation (finalAttrs: {
   ++ lib.optional withServer (lib.mesonOption "unit_dir" "${placeholder "out"}/lib/systemd/system")
   ++ lib.optional (!withServer) (lib.mesonEnable "docs" false);
 
+  # The machines need KVM.
   passthru.tests = {
     version = testers.testVersion { package = finalAttrs.finalPackage; };
-  };
+  }
+  // lib.optionalAttrs withServer (import ../tests/vm/nixos { pkgs = { inherit testers; }; });
 
   meta = {
     description = "Lets Nix builds and containers ask their host for configured jobs";

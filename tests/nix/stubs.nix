@@ -68,6 +68,7 @@ let
           made =
             lib.genAttrs arguments.outputs (output: package "${arguments.pname}-${output}")
             // package arguments.pname
+            // arguments.passthru
             // arguments;
         in
         made;
@@ -151,7 +152,13 @@ rec {
       };
       system.checks = option (types.listOf types.package) [ ];
       users = {
-        users = option (types.attrsOf anything) { };
+        users = option (types.attrsOf (
+          types.submodule {
+            freeformType = anything;
+            # Of several modules.
+            options.extraGroups = option (types.listOf types.str) [ ];
+          }
+        )) { };
         groups = option (types.attrsOf anything) { };
       };
     };
