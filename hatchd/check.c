@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "hatchd/config/check.h"
+#include "hatchd/config/exposure.h"
 #include "hatchd/sandbox/filter.h"
 #include "hatchd/sandbox/landlock.h"
 #include "hatchd/sandbox/sandbox.h"
@@ -403,6 +404,28 @@ static size_t check_configuration(const char *config_dir, bool privileged, unsig
 	return found.n_errors;
 }
 
+/* What hatch-pre-build-hook would leave out of what it shows. */
+static void print_exposure(const char *config_dir, bool privileged)
+{
+	cleanup_exposure struct exposure exposure = { 0 };
+	cleanup_free char *path = NULL;
+
+	if (asprintf(&path, "%s/%s", config_dir, EXPOSURE_FILE) < 0) {
+		path = NULL;
+		return;
+	}
+	if (exposure_load(path, privileged ? 0 : geteuid(), NULL, &exposure, NULL) <= 0)
+		return; /* there is none, or it is said with all other errors */
+	for (size_t i = 0; i < exposure.n_paths; i++) {
+		const char *shown = exposure.paths[i].path;
+
+		if (access(shown, F_OK) == 0)
+			printf("host: shown to builds: %s: yes\n", shown);
+		else
+			printf("host: shown to builds: %s: no: %s\n", shown, strerror(errno));
+	}
+}
+
 int check_run(const char *config_dir, bool privileged, unsigned scope)
 {
 	int host = EXIT_SUCCESS;
@@ -410,6 +433,7 @@ int check_run(const char *config_dir, bool privileged, unsigned scope)
 	if (scope & CHECK_HOST) {
 		host = check_host(privileged);
 		print_scratch(config_dir, privileged);
+		print_exposure(config_dir, privileged);
 	}
 	return check_configuration(config_dir, privileged, scope) > 0 ? EX_CONFIG : host;
 }

@@ -110,6 +110,15 @@ def test_a_wrong_configuration_fails_only_builds_that_need_it(m):
     check_in('hook.json:2:2: unknown key "pats"', m.run(["hatchd", "--check"]).stdout, "hatchd --check")
 
 
+def test_what_is_to_be_shown_is_looked_for_by_the_check(m):
+    configure(m)
+    said = m.run(["hatchd", "--check"]).ok().stdout.splitlines()
+    check_in("host: shown to builds: /usr/bin/hatch: yes", said, "hatchd --check")
+    configure(m, text='{"features": ["hatch-a"], "paths": ["/usr/bin/no-hatch"]}')
+    said = m.run(["hatchd", "--check"]).ok().stdout.splitlines()
+    check_in("host: shown to builds: /usr/bin/no-hatch: no: No such file or directory", said, "hatchd --check")
+
+
 def test_a_build_goes_on_where_hatch_is_not_there(m):
     set_up(m)
     m.stop_socket()
