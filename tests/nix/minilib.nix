@@ -36,7 +36,6 @@ let
     isOurs = true;
 
     inherit (builtins)
-      all
       any
       attrNames
       attrValues
@@ -46,11 +45,8 @@ let
       listToAttrs
       elem
       filter
-      head
       isAttrs
       isList
-      isString
-      length
       mapAttrs
       ;
     boolToString = value: if value then "true" else "false";
@@ -67,9 +63,7 @@ let
     getExe = package: lib.getExe' package (package.meta.mainProgram or package.name);
     getExe' = package: program: "${package}/bin/${program}";
     hasPrefix = prefix: text: builtins.substring 0 (builtins.stringLength prefix) text == prefix;
-    imap0 = f: list: genList (i: f i (elemAt list i)) (length list);
     intersectLists = wanted: filter (item: elem item wanted);
-    isDerivation = value: value.type or null == "derivation";
     last = list: elemAt list (length list - 1);
     mapAttrs' = f: set: listToAttrs (map (name: f name set.${name}) (attrNames set));
     mapAttrsToList = f: set: map (name: f name set.${name}) (attrNames set);
@@ -401,7 +395,7 @@ let
     ) right
   ) { };
 
-  # An option with its value, and how strongly that was defined.
+  # An option with its value.
   evaluateOption =
     loc: option: definitions:
     let
