@@ -213,6 +213,18 @@ static int on_started(struct exchange *x, struct message *message, struct error 
 	return 0;
 }
 
+static int on_phase(struct exchange *x, struct message *message, struct error *err)
+{
+	progress_phase(&x->progress, message->phase.text);
+	return 0;
+}
+
+static int on_alive(struct exchange *x, struct message *message, struct error *err)
+{
+	progress_alive(&x->progress);
+	return 0;
+}
+
 static int on_log(struct exchange *x, struct message *message, struct error *err)
 {
 	enum relay_stream stream = message->type == MESSAGE_STDERR ? RELAY_STDERR : RELAY_STDOUT;
@@ -329,6 +341,8 @@ static const struct rule {
 	{ MESSAGE_QUEUED, IN(ACCEPTED), on_queued },
 	{ MESSAGE_SEND, IN(ACCEPTED), on_send },
 	{ MESSAGE_STARTED, IN(ACCEPTED), on_started },
+	{ MESSAGE_PHASE, IN(STARTED), on_phase },
+	{ MESSAGE_ALIVE, IN(ACCEPTED) | IN(STARTED), on_alive },
 	{ MESSAGE_STDOUT, IN(STARTED), on_log },
 	{ MESSAGE_STDERR, IN(STARTED), on_log },
 	{ MESSAGE_OUTPUT, IN(STARTED) | IN(RETURNING), on_output },

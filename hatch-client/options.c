@@ -13,6 +13,7 @@
 enum {
 	OPT_NO_OUTPUTS = 256,
 	OPT_REQUEST_ID,
+	OPT_HEARTBEAT,
 	OPT_RAW,
 };
 
@@ -22,6 +23,7 @@ static const struct option long_options[] = {
 	{ "input", required_argument, NULL, 'i' },
 	{ "env", required_argument, NULL, 'e' },
 	{ "timeout", required_argument, NULL, 't' },
+	{ "heartbeat", required_argument, NULL, OPT_HEARTBEAT },
 	{ "request-id", required_argument, NULL, OPT_REQUEST_ID },
 	{ "socket", required_argument, NULL, 's' },
 	{ "quiet", no_argument, NULL, 'q' },
@@ -57,6 +59,8 @@ const char *options_help(void)
 	       "                            $HATCH_INPUTS/NAME\n"
 	       "  -e, --env NAME[=VALUE]    set a variable for the builder; without VALUE: as here\n"
 	       "  -t, --timeout SECONDS     shorten the builder's time limit\n"
+	       "      --heartbeat SECONDS   in a Nix build, keep max-silent-time away while the\n"
+	       "                            request lives\n"
 	       "      --request-id ID       a mark of your own, repeated in the server's log\n"
 	       "  -s, --socket PATH         the socket; else $HATCH_SOCKET, /run/hatch/hatch.sock,\n"
 	       "                            /run/hatch/s/hatch.sock\n"
@@ -92,6 +96,13 @@ static int add(const char **list, size_t *n, size_t max, const char *what, struc
 	return 0;
 }
 
+static int take_seconds(const char *what, unsigned int max, uint64_t *ret, struct error *err)
+{
+	if (text_to_u64(optarg, max, ret) < 0 || *ret == 0)
+		return usage(err, "--%s takes seconds from 1 to %u, not \"%s\"", what, max, optarg);
+	return 0;
+}
+
 static int take_option(int option, char *const *argv, struct options *options, struct error *err)
 {
 	switch (option) {
@@ -105,11 +116,10 @@ static int take_option(int option, char *const *argv, struct options *options, s
 	case 'e':
 		return add(options->env, &options->n_env, WIRE_ENV_MAX, "env", err);
 	case 't':
-		if (text_to_u64(optarg, WIRE_TIMEOUT_SEC_MAX, &options->timeout_sec) < 0 ||
-		    options->timeout_sec == 0)
-			return usage(err, "--timeout takes seconds from 1 to %d, not \"%s\"",
-			             WIRE_TIMEOUT_SEC_MAX, optarg);
-		return 0;
+		return take_seconds("timeout", WIRE_TIMEOUT_SEC_MAX, &options->timeout_sec, err);
+	case OPT_HEARTBEAT:
+		return take_seconds("heartbeat", WIRE_HEARTBEAT_SEC_MAX, &options->heartbeat_sec,
+		                    err);
 	case OPT_REQUEST_ID:
 		options->request_id = optarg;
 		return 0;
@@ -178,7 +188,8 @@ static void take_builder(int argc, char **argv, struct options *options)
 static bool is_for_run(const struct options *options)
 {
 	return options->n_env || options->n_outputs || options->no_outputs || options->n_inputs ||
-	       options->timeout_sec || options->request_id || options->quiet || options->raw;
+	       options->timeout_sec || options->heartbeat_sec || options->request_id ||
+	       options->quiet || options->raw;
 }
 
 int options_parse(int argc, char **argv, struct options *ret, struct error *err)

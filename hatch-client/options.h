@@ -30,7 +30,8 @@ struct options {
 	bool no_outputs;
 	const char *inputs[WIRE_INPUTS_MAX]; /* NAME=PATH */
 	size_t n_inputs;
-	uint64_t timeout_sec; /* 0: not given */
+	uint64_t timeout_sec;   /* 0: not given */
+	uint64_t heartbeat_sec; /* the same */
 	const char *request_id;
 	bool quiet, raw;
 };

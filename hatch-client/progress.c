@@ -43,20 +43,23 @@ void progress_init(struct progress *progress, struct relay *relay, bool quiet)
 	*progress = (struct progress){
 		.relay = relay,
 		.quiet = quiet,
-		.nix_fd = quiet ? -1 : nix_log_fd(),
+		.nix_fd = nix_log_fd(),
 	};
 }
 
 /* ---- instructions ---- */
 
 /* Text as the inside of a JSON string: valid UTF-8, and nothing in it that acts on a terminal,
- * where Nix would show it as it is. */
+ * where Nix would show it as it is. ret has room for twice the text and a NUL. */
 static void quote(const char *text, char *ret, size_t ret_len)
 {
 	char clean[PROGRESS_PHASE_MAX];
 	size_t n = 0;
 
-	text_escape(text, strlen(text), clean, sizeof(clean));
+	if (text_is_plain(text, strlen(text)))
+		(void)snprintf(clean, sizeof(clean), "%s", text);
+	else
+		text_escape(text, strlen(text), clean, sizeof(clean));
 	for (const char *p = clean; *p && n + 3 <= ret_len; p++) {
 		if (*p == '"' || *p == '\\')
 			ret[n++] = '\\';
@@ -98,7 +101,7 @@ static void show_phase(struct progress *progress, const char *fmt, ...)
 {
 	va_list ap;
 
-	if (progress->nix_fd < 0)
+	if (progress->nix_fd < 0 || progress->quiet)
 		return;
 	va_start(ap, fmt);
 	(void)vsnprintf(progress->phase, sizeof(progress->phase), fmt, ap);
@@ -133,6 +136,24 @@ void progress_queued(struct progress *progress, const char *resource, uint64_t a
 	if (progress->nix_fd < 0)
 		relay_note(progress->relay, "waiting for %s, %llu ahead", resource,
 		           (unsigned long long)ahead);
+}
+
+void progress_phase(struct progress *progress, const char *text)
+{
+	show_phase(progress, "hatch %s: %s", progress->builder, text);
+	if (progress->nix_fd < 0 && !progress->quiet)
+		relay_note(progress->relay, "%s: %s", progress->builder, text);
+}
+
+void progress_alive(struct progress *progress)
+{
+	if (progress->nix_fd < 0)
+		return;
+	if (relay_in_line(progress->relay, progress->nix_fd))
+		relay_break_line(progress->relay);
+	else
+		(void)fd_write_full(progress->nix_fd, "\r", 1);
+	progress_catch_up(progress);
 }
 
 /* ---- transfers ---- */
@@ -187,7 +208,7 @@ void progress_transfer_add(struct progress *progress, uint64_t bytes)
 	int64_t now;
 
 	progress->bytes += bytes;
-	if (progress->nix_fd < 0 || progress->bytes < TRANSFER_MIN)
+	if (progress->nix_fd < 0 || progress->quiet || progress->bytes < TRANSFER_MIN)
 		return;
 	now = now_ms();
 	if (progress->told && now - progress->told_ms < TELL_EVERY_MS)

@@ -26,7 +26,8 @@ struct progress {
 	int64_t told_ms;
 };
 
-/* progress_init - relay must be ready; quiet: nothing will be shown */
+/* progress_init - relay must be ready; quiet: nothing will be shown but that the request lives, to
+ * Nix */
 void progress_init(struct progress *progress, struct relay *relay, bool quiet);
 
 /* progress_begin - "hatch BUILDER", from now on and again when the builder starts */
@@ -35,6 +36,17 @@ void progress_started(struct progress *progress);
 
 /* progress_queued - "waiting for RESOURCE, N ahead" */
 void progress_queued(struct progress *progress, const char *resource, uint64_t ahead);
+
+/* progress_phase - "hatch BUILDER: TEXT", in the builder's own words */
+void progress_phase(struct progress *progress, const char *text);
+
+/*
+ * progress_alive - the server says that the request lives: a byte for Nix, whose max-silent-time
+ * counts them
+ *
+ * One that shows nothing, a carriage return where a line begins; else the end of the line.
+ */
+void progress_alive(struct progress *progress);
 
 /* progress_catch_up - after each piece of the log: what waited for the end of a line */
 void progress_catch_up(struct progress *progress);

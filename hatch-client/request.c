@@ -96,6 +96,8 @@ static int take_marks(const struct options *options, struct message *request, st
 {
 	if (options->timeout_sec > 0)
 		request->request.timeout_sec = options->timeout_sec;
+	if (options->heartbeat_sec > 0)
+		request->request.heartbeat_sec = options->heartbeat_sec;
 	if (!options->request_id)
 		return 0;
 	return set_string(&request->request.request_id, options->request_id) < 0 ? no_memory(err)

@@ -278,6 +278,7 @@ int phase_build(struct job *job, struct error *err)
 		.command_fd = job->equipment.command_fd,
 		.stdout_fd = job->speaker.stdout_fd,
 		.stderr_fd = job->speaker.stderr_fd,
+		.status_fd = job->speaker.status_fd,
 		.kept_fds = kept_fds,
 		.n_kept_fds = list_kept(job, kept_fds),
 		.describe_fd = job->bundle.sandbox_fd,
@@ -295,6 +296,7 @@ int phase_build(struct job *job, struct error *err)
 	equipment_done(&job->equipment); /* who needs it has it */
 	fd_closep(&job->speaker.stdout_fd);
 	fd_closep(&job->speaker.stderr_fd);
+	fd_closep(&job->speaker.status_fd);
 	fd_closep(&job->speaker.pulse_fd);
 	if (r < 0)
 		return r;

@@ -20,7 +20,7 @@ static const struct account nobody_else = { .change = false };
 struct bench {
 	struct speaker speaker; /* after tap_start(): the builder's ends */
 	struct helper tap;
-	int out_fd, err_fd; /* what the speaker reads */
+	int out_fd, err_fd, status_fd; /* what the speaker reads */
 	int tail_fd;
 	struct scan *scan;
 };
@@ -29,13 +29,16 @@ static bool bench_start(struct bench *bench, const char *secret)
 {
 	const struct scan_secret secrets[] = { { "key", secret, secret ? strlen(secret) : 0 } };
 	struct error err = { 0 };
-	int out[2], errors[2];
+	int out[2], errors[2], status[2];
 
-	*bench = (struct bench){ .speaker = { 0, -1, -1, -1, -1, -1, -1, -1 } };
-	check(pipe2(out, O_CLOEXEC) == 0 && pipe2(errors, O_CLOEXEC) == 0);
+	*bench = (struct bench){ .speaker = { 0, -1, -1, -1, -1, -1, -1, -1, -1 } };
+	check(pipe2(out, O_CLOEXEC) == 0 && pipe2(errors, O_CLOEXEC) == 0 &&
+	      pipe2(status, O_CLOEXEC) == 0);
 	check(scan_new(secrets, 1, &bench->scan, &err) == 0);
 	bench->out_fd = out[0];
 	bench->err_fd = errors[0];
+	bench->status_fd = status[0];
+	bench->speaker.status_fd = status[1];
 	bench->speaker.stdout_fd = out[1];
 	bench->speaker.stderr_fd = errors[1];
 	bench->speaker.pulse_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -54,6 +57,7 @@ static void bench_done(struct bench *bench)
 	speaker_done(&bench->speaker);
 	fd_closep(&bench->out_fd);
 	fd_closep(&bench->err_fd);
+	fd_closep(&bench->status_fd);
 	helper_done(&bench->tap);
 	fd_closep(&bench->tail_fd);
 	scan_free(bench->scan);
@@ -97,6 +101,7 @@ static void finish(struct bench *bench)
 
 	fd_closep(&bench->speaker.stdout_fd);
 	fd_closep(&bench->speaker.stderr_fd);
+	fd_closep(&bench->speaker.status_fd);
 	check(helper_finish(&bench->tap, &err) == 0);
 }
 
@@ -154,6 +159,19 @@ static void leaves_a_secret_out_that_comes_in_two_writes(void)
 	finish(&bench);
 	check(ends(bench.out_fd) && ends(bench.err_fd));
 	check(tail_is(&bench, "say: horse\n[secret:key]\n[secret:key]Qo=\n[secret:key]\n", 53));
+}
+
+static void leaves_a_secret_out_of_what_the_builder_says_of_itself(void)
+{
+	cleanup_(bench_done) struct bench bench;
+
+	if (!bench_start(&bench, "correct horse"))
+		return;
+	say(bench.speaker.status_fd, "phase with correct horse\n");
+	check(comes(bench.status_fd, "phase with [secret:key]\n"));
+	finish(&bench);
+	check(ends(bench.status_fd));
+	check(tail_is(&bench, "", 0));
 }
 
 static void passes_on_what_it_held_back_when_the_stream_ends(void)
@@ -238,6 +256,7 @@ static void a_tail_without_room_costs_the_tail_alone(void)
 static const struct unit_case cases[] = {
 	CASE(passes_both_streams_on_and_their_ends),
 	CASE(leaves_a_secret_out_that_comes_in_two_writes),
+	CASE(leaves_a_secret_out_of_what_the_builder_says_of_itself),
 	CASE(passes_on_what_it_held_back_when_the_stream_ends),
 	CASE(keeps_the_last_of_a_long_log),
 	CASE(a_tail_without_room_costs_the_tail_alone),

@@ -14,7 +14,7 @@
 
 enum {
 	READ_MAX = 64 * 1024,
-	N_STREAMS = 2,
+	N_STREAMS = 3, /* stdout, stderr, and what the builder says of itself */
 };
 
 /* A ring: once it is full, the oldest byte stands where the next one will. */
@@ -26,6 +26,7 @@ struct tail {
 struct stream {
 	struct tap *tap;
 	int in_fd, out_fd; /* -1 after its end */
+	bool is_log;
 	struct mask mask;
 	char out[READ_MAX]; /* not yet passed on; mask.c gives it in pieces */
 	size_t out_len;
@@ -71,7 +72,7 @@ static int flush(struct stream *stream)
 {
 	int r = fd_write_full(stream->out_fd, stream->out, stream->out_len);
 
-	if (r == 0 && stream->tap->tail_fd >= 0)
+	if (r == 0 && stream->is_log && stream->tap->tail_fd >= 0)
 		tail_add(&stream->tap->tail, stream->out, stream->out_len);
 	stream->passed += stream->out_len;
 	stream->out_len = 0;
@@ -178,27 +179,34 @@ static int tap_run(void *context, struct error *err)
 
 /* --- the monitor's side --- */
 
-static void stream_init(struct stream *stream, struct tap *tap, const struct scan *scan, int in_fd,
-                        int out_fd)
+/* The builder's end of each stream, and what is put in its place. */
+struct between {
+	int *speaker_fd;
+	int pipe[2];
+	bool is_log;
+};
+
+static void stream_init(struct stream *stream, struct tap *tap, const struct scan *scan,
+                        const struct between *between)
 {
 	stream->tap = tap;
-	stream->in_fd = in_fd;
-	stream->out_fd = out_fd;
+	stream->in_fd = between->pipe[0];
+	stream->out_fd = between->pipe[0] < 0 ? -1 : *between->speaker_fd;
+	stream->is_log = between->is_log;
 	stream->mask = (struct mask){ .scan = scan, .write = pass, .context = stream };
 }
 
 static int start(const struct tap_plan *plan, const struct account *account,
-                 const struct speaker *speaker, int out_fd, int err_fd, struct helper *ret,
-                 struct error *err)
+                 const struct speaker *speaker, const struct between betweens[N_STREAMS],
+                 struct helper *ret, struct error *err)
 {
 	cleanup_free struct tap *tap = calloc(1, sizeof(*tap));
 	struct helper_work work = {
 		.prepare = tap_prepare,
 		.run = tap_run,
 		.context = tap,
-		.keep = { out_fd, err_fd, speaker->stdout_fd, speaker->stderr_fd, speaker->pulse_fd,
-		          plan->tail_fd },
-		.n_keep = 6,
+		.keep = { speaker->pulse_fd, plan->tail_fd },
+		.n_keep = 2,
 	};
 	int r;
 
@@ -206,44 +214,51 @@ static int start(const struct tap_plan *plan, const struct account *account,
 		return error_set(err, BLAME_HOST, ENOMEM, "no memory for the log");
 	tap->pulse_fd = speaker->pulse_fd;
 	tap->tail_fd = plan->tail_fd;
-	stream_init(&tap->streams[0], tap, plan->scan, out_fd, speaker->stdout_fd);
-	stream_init(&tap->streams[1], tap, plan->scan, err_fd, speaker->stderr_fd);
+	for (size_t i = 0; i < N_STREAMS; i++) {
+		stream_init(&tap->streams[i], tap, plan->scan, &betweens[i]);
+		work.keep[work.n_keep++] = tap->streams[i].in_fd;
+		work.keep[work.n_keep++] = tap->streams[i].out_fd;
+	}
 	r = helper_start(&work, account, ret, err);
 	if (r == 0 && helper_go(ret) < 0)
 		r = error_set(err, BLAME_HOST, EPIPE, "cannot start a process for the log");
 	return r;
 }
 
-/* From here on the builder's end is that of a pipe to the tap. */
-static void put_between(int *speaker_fd, int *pipe_fd)
+static int make_pipes(const struct tap_plan *plan, struct between betweens[N_STREAMS])
 {
-	fd_closep(speaker_fd);
-	*speaker_fd = take_fd(pipe_fd);
+	for (size_t i = 0; i < N_STREAMS; i++)
+		if ((betweens[i].is_log || plan->scan) && pipe2(betweens[i].pipe, O_CLOEXEC) < 0)
+			return -errno;
+	return 0;
 }
 
-static void pipe_done(int fds[2])
+/* From here on the builder's end is that of a pipe to the tap. */
+static void put_between(struct between *between)
 {
-	fd_closep(&fds[0]);
-	fd_closep(&fds[1]);
+	if (between->pipe[1] < 0)
+		return;
+	fd_closep(between->speaker_fd);
+	*between->speaker_fd = take_fd(&between->pipe[1]);
 }
 
 int tap_start(const struct tap_plan *plan, const struct account *account, struct speaker *speaker,
               struct helper *ret, struct error *err)
 {
-	struct {
-		int out[2], err[2];
-	} pipes = { { -1, -1 }, { -1, -1 } };
-	int r = 0;
+	struct between betweens[N_STREAMS] = {
+		{ &speaker->stdout_fd, { -1, -1 }, true },
+		{ &speaker->stderr_fd, { -1, -1 }, true },
+		{ &speaker->status_fd, { -1, -1 }, false },
+	};
+	int r = make_pipes(plan, betweens);
 
-	if (pipe2(pipes.out, O_CLOEXEC) < 0 || pipe2(pipes.err, O_CLOEXEC) < 0)
-		r = error_errno(err, BLAME_HOST, errno, "cannot make pipes for the log");
-	if (r == 0)
-		r = start(plan, account, speaker, pipes.out[0], pipes.err[0], ret, err);
-	if (r == 0) {
-		put_between(&speaker->stdout_fd, &pipes.out[1]);
-		put_between(&speaker->stderr_fd, &pipes.err[1]);
+	r = r < 0 ? error_errno(err, BLAME_HOST, -r, "cannot make pipes for the log")
+	          : start(plan, account, speaker, betweens, ret, err);
+	for (size_t i = 0; i < N_STREAMS; i++) {
+		if (r == 0)
+			put_between(&betweens[i]);
+		fd_closep(&betweens[i].pipe[0]);
+		fd_closep(&betweens[i].pipe[1]);
 	}
-	pipe_done(pipes.out);
-	pipe_done(pipes.err);
 	return r;
 }

@@ -1,8 +1,8 @@
 /*
  * The tap: a process between the builder's streams and the speaker's, for builders whose log is not
- * passed on as it is. It leaves out secrets, and keeps the last of both streams together for who
- * wants to know how a request failed. It runs as the build user, which may know the secrets; the
- * speaker, which has the connection, never does.
+ * passed on as it is. It leaves out secrets, also of what the builder says of itself, and keeps the
+ * last of both streams together for who wants to know how a request failed. It runs as the build
+ * user, which may know the secrets; the speaker, which has the connection, never does.
  *
  * What it does not change: every byte but those of secrets, their order in a stream, the limits on
  * log and silence (the speaker's, of what it is passed; a pulse tells it of bytes that are held
@@ -27,7 +27,7 @@ struct tap_plan {
 /*
  * tap_start - fork the process; it works at once, until both streams end
  *
- * speaker  its ends of the two streams are taken, and what the builder is to have instead is put
+ * speaker  its ends of the streams are taken, and what the builder is to have instead is put
  *          in their place
  * ret      to be ended by helper_finish(), once nobody can write to the streams any more: without
  *          that it may not end at all

@@ -147,6 +147,7 @@ void job_tell_failure(struct job *job, const struct error *err)
 	/* No log can follow: so the speaker sees the end of both streams before it speaks. */
 	fd_closep(&job->speaker.stdout_fd);
 	fd_closep(&job->speaker.stderr_fd);
+	fd_closep(&job->speaker.status_fd);
 	fd_closep(&job->speaker.pulse_fd);
 	fd_closep(&job->speaker.tree_fd);
 	fd_closep(&job->speaker.input_fd);

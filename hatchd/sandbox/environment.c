@@ -11,6 +11,9 @@
 
 #include "lib/base/buffer.h"
 
+#define TEXT_OF_TOKEN(token) #token
+#define TEXT_OF(macro)       TEXT_OF_TOKEN(macro)
+
 struct list {
 	char **items; /* "NAME=value" */
 	size_t n_items;
@@ -64,6 +67,7 @@ static int add_defaults(struct list *list, const struct sandbox_plan *plan)
 		{ "HATCH_INPUTS", request->builder->inputs ? INPUT_DIR : NULL },
 		{ "HATCH_PEER_UID", peer_uid },
 		{ "HATCH_REQUEST", plan->request_id },
+		{ "HATCH_STATUS_FD", TEXT_OF(SANDBOX_STATUS_FD) },
 		{ "HOME", "/build" },
 		{ "LANG", "C.UTF-8" },
 		{ "LOGNAME", plan->account->root ? "root" : plan->user_name },

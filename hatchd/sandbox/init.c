@@ -57,9 +57,13 @@ static int set_standard_streams(const struct sandbox_plan *plan)
 {
 	cleanup_fd int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
+	/* The last takes a number that one of ours may have had, null_fd too: what is left is
+	 * closed with the rest. dup2() of one to itself would leave it to execve(2) to close. */
 	if (null_fd < 0 || dup2(null_fd, 0) < 0 || dup2(plan->stdout_fd, 1) < 0 ||
-	    dup2(plan->stderr_fd, 2) < 0)
+	    dup2(plan->stderr_fd, 2) < 0 || dup2(plan->status_fd, SANDBOX_STATUS_FD) < 0 ||
+	    fcntl(SANDBOX_STATUS_FD, F_SETFD, 0) < 0)
 		return -errno;
+	(void)take_fd(&null_fd);
 	return 0;
 }
 
@@ -111,7 +115,7 @@ static int verify_program(const struct sandbox_plan *plan)
 
 static int prepare_builder(const struct sandbox_plan *plan, int failure_fd, struct error *err)
 {
-	int keep[] = { failure_fd };
+	int keep[] = { SANDBOX_STATUS_FD, failure_fd };
 	int r = setpgid(0, 0) < 0 ? -errno : 0;
 
 	if (r == 0)
@@ -257,13 +261,24 @@ static int leave_keyrings(struct error *err)
 	return error_errno(err, BLAME_HOST, errno, "cannot make a session keyring");
 }
 
+/* Its write end is not the number that the builder's status descriptor gets. */
+static int make_failure_pipe(int ret[2])
+{
+	if (pipe2(ret, O_CLOEXEC) < 0)
+		return -errno;
+	if (ret[1] > SANDBOX_STATUS_FD)
+		return 0;
+	ret[1] = fcntl(ret[1], F_DUPFD_CLOEXEC, SANDBOX_STATUS_FD + 1);
+	return ret[1] < 0 ? -errno : 0;
+}
+
 static int start_builder(const struct sandbox_plan *plan, char **env, pid_t *ret, struct error *err)
 {
-	int failure[2], r;
+	int failure[2], r = make_failure_pipe(failure);
 	pid_t pid;
 
-	if (pipe2(failure, O_CLOEXEC) < 0)
-		return error_errno(err, BLAME_HOST, errno, "cannot make a pipe");
+	if (r < 0)
+		return error_errno(err, BLAME_HOST, -r, "cannot make a pipe");
 	pid = fork();
 	if (pid == 0)
 		builder_main(plan, env, failure[1]);

@@ -17,6 +17,9 @@
 /* The locks of a slot and of all that can be held with it, and a few more. */
 enum { SANDBOX_KEPT_MAX = BUILDER_UNITS_MAX + 4 };
 
+/* The descriptor that $HATCH_STATUS_FD names: hatch-builder(5), "STATUS" */
+#define SANDBOX_STATUS_FD 3
+
 /* What the sandbox is made from; everything borrowed. */
 struct sandbox_plan {
 	const struct request *request;
@@ -34,6 +37,7 @@ struct sandbox_plan {
 	int root_fd;      /* of root_open(); -1: ROOT_SYSTEM */
 	int command_fd;   /* O_PATH of the builder's program as it was checked on the host */
 	int stdout_fd, stderr_fd;
+	int status_fd;       /* becomes SANDBOX_STATUS_FD */
 	const int *kept_fds; /* by init: slot and resources stay taken while anything lives */
 	size_t n_kept_fds;   /* SANDBOX_KEPT_MAX at most */
 	int describe_fd;     /* where init says what it made; -1: nobody wants to know */

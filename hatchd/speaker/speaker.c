@@ -19,14 +19,15 @@ enum { PIPE_BYTES = 1024 * 1024 };
 
 /* The pipes and the channel, both ends of each. */
 struct ends {
-	int control[2], record_fd, pulse_fd, out[2], err[2], tree[2], input[2];
+	int control[2], record_fd, pulse_fd, out[2], err[2], status[2], tree[2], input[2];
 };
 
 static void ends_done(struct ends *ends)
 {
 	int *all[] = { &ends->control[0], &ends->control[1], &ends->record_fd, &ends->pulse_fd,
 		       &ends->out[0],     &ends->out[1],     &ends->err[0],    &ends->err[1],
-		       &ends->tree[0],    &ends->tree[1],    &ends->input[0],  &ends->input[1] };
+		       &ends->tree[0],    &ends->tree[1],    &ends->input[0],  &ends->input[1],
+		       &ends->status[0],  &ends->status[1] };
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		fd_closep(all[i]);
@@ -36,7 +37,8 @@ static int ends_make(struct ends *ends, struct error *err)
 {
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends->control) < 0 ||
 	    pipe2(ends->out, O_CLOEXEC) < 0 || pipe2(ends->err, O_CLOEXEC) < 0 ||
-	    pipe2(ends->tree, O_CLOEXEC) < 0 || pipe2(ends->input, O_CLOEXEC) < 0)
+	    pipe2(ends->status, O_CLOEXEC) < 0 || pipe2(ends->tree, O_CLOEXEC) < 0 ||
+	    pipe2(ends->input, O_CLOEXEC) < 0)
 		return error_errno(err, BLAME_HOST, errno, "cannot make pipes for the speaker");
 	ends->record_fd = memfd_create("hatch-record", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (ends->record_fd < 0)
@@ -58,12 +60,13 @@ __attribute__((noreturn)) static void speaker_main(int conn_fd, const struct acc
 		.record_fd = ends->record_fd,
 		.tree_fd = ends->tree[0],
 		.input_fd = ends->input[1],
+		.status_fd = ends->status[0],
 		.pulse_fd = ends->pulse_fd,
 		.streams = { { ends->out[0], MESSAGE_STDOUT, 0 },
 		             { ends->err[0], MESSAGE_STDERR, 0 } },
 	};
-	int keep[] = { conn_fd,       talk.control_fd, talk.record_fd, talk.tree_fd,
-		       talk.input_fd, talk.pulse_fd,   ends->out[0],   ends->err[0] };
+	int keep[] = { conn_fd,       talk.control_fd, talk.record_fd, talk.tree_fd,  talk.input_fd,
+		       talk.pulse_fd, ends->out[0],    ends->err[0],   talk.status_fd };
 	struct error err = { 0 };
 
 	/* Everything that needs a file, a right or a large allocation comes before the filter. */
@@ -83,8 +86,8 @@ int speaker_start(int conn_take_fd, const struct account *account, struct speake
                   struct error *err)
 {
 	cleanup_fd int conn_fd = conn_take_fd;
-	cleanup_(ends_done) struct ends ends = { { -1, -1 }, -1,         -1,        { -1, -1 },
-		                                 { -1, -1 }, { -1, -1 }, { -1, -1 } };
+	cleanup_(ends_done) struct ends ends = { { -1, -1 }, -1,         -1,         { -1, -1 },
+		                                 { -1, -1 }, { -1, -1 }, { -1, -1 }, { -1, -1 } };
 	pid_t pid;
 	int r = ends_make(&ends, err);
 
@@ -101,6 +104,7 @@ int speaker_start(int conn_take_fd, const struct account *account, struct speake
 		.record_fd = take_fd(&ends.record_fd),
 		.stdout_fd = take_fd(&ends.out[1]),
 		.stderr_fd = take_fd(&ends.err[1]),
+		.status_fd = take_fd(&ends.status[1]),
 		.tree_fd = take_fd(&ends.tree[1]),
 		.input_fd = take_fd(&ends.input[0]),
 		.pulse_fd = take_fd(&ends.pulse_fd),
@@ -114,6 +118,7 @@ void speaker_done(struct speaker *speaker)
 	fd_closep(&speaker->record_fd);
 	fd_closep(&speaker->stdout_fd);
 	fd_closep(&speaker->stderr_fd);
+	fd_closep(&speaker->status_fd);
 	fd_closep(&speaker->tree_fd);
 	fd_closep(&speaker->input_fd);
 	fd_closep(&speaker->pulse_fd);

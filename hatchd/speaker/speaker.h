@@ -18,6 +18,7 @@ struct speaker {
 	int stdout_fd, stderr_fd; /* write ends, for the builder */
 	int tree_fd;              /* write end, for the packer */
 	int input_fd;             /* read end, for the unpacker */
+	int status_fd;            /* write end, for the builder: hatch-builder(5), "STATUS" */
 	int pulse_fd;             /* eventfd, for who sits between builder and speaker: the builder
 	                             wrote, though nothing of it comes yet */
 };

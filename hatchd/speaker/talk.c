@@ -239,6 +239,8 @@ static enum step receive_request(struct talk *talk)
 	if (wire_has_more(&talk->wire))
 		return talk_end_bad_request(talk, "a message came while none was expected");
 	talk->inline_reply = m.type == MESSAGE_REQUEST && m.request.inline_reply;
+	if (m.type == MESSAGE_REQUEST)
+		talk->heartbeat_ms = (int64_t)m.request.heartbeat_sec * 1000;
 	if (hand_over(talk, &m, &err) < 0)
 		return STEP_END;
 	talk->wire.line_max = WIRE_LINE_MAX;
@@ -286,10 +288,53 @@ static enum step read_log(struct talk *talk, struct stream *stream)
 	return STEP_GO_ON;
 }
 
+/* --- what else the builder, and a request, give of themselves --- */
+
+static enum step say_phase(struct talk *talk)
+{
+	struct message m = { .type = MESSAGE_PHASE };
+
+	m.phase.text = (char *)phases_take(&talk->phases, clock_now_ms());
+	return m.phase.text && talk_say(talk, &m, NULL) < 0 ? talk_end_hangup(talk) : STEP_GO_ON;
+}
+
+/* One read of what the builder says of itself. Who says so much is not silent, but is not asked
+ * to wait either. */
+static void read_status(struct talk *talk)
+{
+	ssize_t n = fd_read_some(talk->status_fd, talk->log_buf, LOG_READ_MAX);
+
+	if (n == -EAGAIN)
+		return;
+	if (n <= 0) {
+		fd_closep(&talk->status_fd);
+		return;
+	}
+	phases_feed(&talk->phases, talk->log_buf, (size_t)n);
+	talk->last_log_ms = clock_now_ms();
+}
+
+static enum step drain_status(struct talk *talk)
+{
+	while (talk->status_fd >= 0)
+		read_status(talk);
+	return say_phase(talk);
+}
+
+static enum step say_alive(struct talk *talk)
+{
+	const struct message m = { .type = MESSAGE_ALIVE };
+
+	talk->last_beat_ms = clock_now_ms();
+	return talk_say(talk, &m, NULL) < 0 ? talk_end_hangup(talk) : STEP_GO_ON;
+}
+
 /* The builder is gone, so both streams end: nothing of the log comes after the outputs, and whether
  * it kept its limit is known before anybody calls it a success. */
 static enum step drain_logs(struct talk *talk)
 {
+	if (drain_status(talk) == STEP_END)
+		return STEP_END;
 	for (size_t i = 0; i < ARRAY_SIZE(talk->streams); i++)
 		while (talk->streams[i].fd >= 0)
 			if (read_log(talk, &talk->streams[i]) == STEP_END)
@@ -396,7 +441,7 @@ static enum step add_item(struct talk *talk, const struct order *order)
 	return STEP_GO_ON;
 }
 
-static int say_accepted(const struct talk *talk, const struct order *order)
+static int say_accepted(struct talk *talk, const struct order *order)
 {
 	struct message m = { .type = MESSAGE_ACCEPTED };
 	char *send[WIRE_INPUTS_MAX + 1] = { 0 };
@@ -405,6 +450,8 @@ static int say_accepted(const struct talk *talk, const struct order *order)
 	for (size_t i = 0; i < talk->n_inputs; i++)
 		if (order->send & UINT32_C(1) << i)
 			send[n_send++] = (char *)talk->inputs[i];
+	talk->accepted = true;
+	talk->last_beat_ms = clock_now_ms();
 	m.accepted.send = talk->n_inputs > 0 ? send : NULL;
 	m.accepted.id = (char *)order->id;
 	m.accepted.builder = (char *)order->name;
@@ -508,19 +555,42 @@ static enum step hear_client(struct talk *talk, short events)
 	return STEP_GO_ON;
 }
 
+/* When each thing that only time brings is due; INT64_MAX: never. */
+static int64_t silence_due_ms(const struct talk *talk)
+{
+	bool heeded = talk->started && talk->silence_ms > 0 && !talk->silent;
+
+	return heeded ? talk->last_log_ms + talk->silence_ms : INT64_MAX;
+}
+
+static int64_t phase_due_ms(const struct talk *talk)
+{
+	return talk->phases.waits ? talk->phases.next_ms : INT64_MAX;
+}
+
+static int64_t beat_due_ms(const struct talk *talk)
+{
+	bool lives = talk->accepted && !talk->ended;
+
+	return lives && talk->heartbeat_ms > 0 ? talk->last_beat_ms + talk->heartbeat_ms
+	                                       : INT64_MAX;
+}
+
 static int poll_timeout_ms(const struct talk *talk)
 {
-	int64_t left;
+	const int64_t due[] = { silence_due_ms(talk), phase_due_ms(talk), beat_due_ms(talk) };
+	int64_t now = clock_now_ms(), first = INT64_MAX;
 
-	if (!talk->started || talk->silence_ms == 0 || talk->silent)
+	for (size_t i = 0; i < ARRAY_SIZE(due); i++)
+		first = due[i] < first ? due[i] : first;
+	if (first == INT64_MAX)
 		return -1;
-	left = talk->last_log_ms + talk->silence_ms - clock_now_ms();
-	return left < 0 ? 0 : left > 60000 ? 60000 : (int)left;
+	return first < now ? 0 : first - now > 60000 ? 60000 : (int)(first - now);
 }
 
 static void watch_silence(struct talk *talk)
 {
-	if (poll_timeout_ms(talk) != 0)
+	if (clock_now_ms() < silence_due_ms(talk))
 		return;
 	talk->silent = true;
 	(void)talk_tell(talk, NOTE_SILENT, DELIVERY_UNKNOWN, NULL);
@@ -545,10 +615,11 @@ static enum step talk_once(struct talk *talk)
 		{ .fd = talk->streams[1].fd, .events = POLLIN },
 		{ .fd = talk->control_fd, .events = POLLIN },
 		{ .fd = talk->pulse_fd, .events = POLLIN },
+		{ .fd = talk->status_fd, .events = POLLIN },
 	};
 
 	if (!talk->started) /* nothing is read before the log limit is known */
-		p[1].fd = p[2].fd = -1;
+		p[1].fd = p[2].fd = p[5].fd = -1;
 	if (poll(p, ARRAY_SIZE(p), poll_timeout_ms(talk)) < 0)
 		return errno == EINTR ? STEP_GO_ON : STEP_END;
 	if (p[0].revents && hear_client(talk, p[0].revents) == STEP_END)
@@ -558,8 +629,14 @@ static enum step talk_once(struct talk *talk)
 			return STEP_END;
 	if (p[4].revents)
 		feel_pulse(talk);
+	if (p[5].revents)
+		read_status(talk);
+	if (clock_now_ms() >= phase_due_ms(talk) && say_phase(talk) == STEP_END)
+		return STEP_END;
+	if (clock_now_ms() >= beat_due_ms(talk) && say_alive(talk) == STEP_END)
+		return STEP_END;
 	/* Silent is only who had the chance to be heard: a relay may have waited for the client. */
-	if (!p[1].revents && !p[2].revents)
+	if (!p[1].revents && !p[2].revents && !p[5].revents)
 		watch_silence(talk);
 	if (p[3].revents)
 		return receive_order(talk);

@@ -7,6 +7,7 @@
 
 #include "channel.h"
 #include "lib/wire/message.h"
+#include "phases.h"
 
 enum {
 	LOG_READ_MAX = 64 * 1024,
@@ -26,7 +27,8 @@ struct stream {
 struct talk {
 	struct wire wire;
 	int control_fd, record_fd, tree_fd, pulse_fd;
-	int input_fd; /* to the unpacker; -1: nobody reads it any more */
+	int status_fd; /* what the builder says of itself; -1 after its end */
+	int input_fd;  /* to the unpacker; -1: nobody reads it any more */
 	struct stream streams[2];
 	bool client_done; /* the client has half-closed: nothing more comes from it */
 	bool deaf;        /* an input was given up: what still comes of it is nobody's */
@@ -37,6 +39,9 @@ struct talk {
 	bool ended;            /* it is gone */
 	bool log_full, silent; /* told once */
 	uint64_t log_max;
+	struct phases phases;
+	bool accepted;
+	int64_t heartbeat_ms, last_beat_ms; /* the first is 0: nobody wants to hear it */
 	int64_t silence_ms, last_log_ms;
 	struct wire_builder items[LIST_PER_MESSAGE];
 	size_t n_items;

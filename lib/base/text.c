@@ -47,6 +47,28 @@ bool text_is_utf8(const void *text, size_t len)
 	return true;
 }
 
+static bool is_control(const unsigned char *p, size_t n)
+{
+	if (n == 1)
+		return p[0] < 0x20 || p[0] == 0x7f;
+	return n == 2 && p[0] == 0xc2 && p[1] < 0xa0;
+}
+
+bool text_is_plain(const char *text, size_t len)
+{
+	const unsigned char *p = (const unsigned char *)text;
+
+	while (len > 0) {
+		size_t n = utf8_sequence(p, len);
+
+		if (n == 0 || is_control(p, n))
+			return false;
+		p += n;
+		len -= n;
+	}
+	return true;
+}
+
 /* Write the escaped form of the character at p into out (at most 16 bytes); returns its length and
  * sets how many input bytes it stands for. */
 static size_t escape_one(const unsigned char *p, size_t len, char out[16], size_t *ret_used)
@@ -54,8 +76,6 @@ static size_t escape_one(const unsigned char *p, size_t len, char out[16], size_
 	static const char hex[] = "0123456789abcdef";
 	static const char letters[] = "\nn\rr\tt\\\\";
 	size_t n = utf8_sequence(p, len);
-	bool control = n == 1 && (p[0] < 0x20 || p[0] == 0x7f);
-	bool c1 = n == 2 && p[0] == 0xc2 && p[1] < 0xa0;
 
 	*ret_used = n ? n : 1;
 	for (size_t i = 0; n == 1 && i < sizeof(letters) - 1; i += 2)
@@ -64,7 +84,7 @@ static size_t escape_one(const unsigned char *p, size_t len, char out[16], size_
 			out[1] = letters[i + 1];
 			return 2;
 		}
-	if (n && !control && !c1) {
+	if (n && !is_control(p, n)) {
 		memcpy(out, p, n);
 		return n;
 	}

@@ -8,6 +8,10 @@
 /* text_is_utf8 - well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates); NUL is allowed */
 bool text_is_utf8(const void *text, size_t len);
 
+/* text_is_plain - UTF-8 without control characters (C0, DEL, C1): text_escape() would change at
+ * most its backslashes */
+bool text_is_plain(const char *text, size_t len);
+
 /*
  * text_escape - make any bytes fit for one line of a log or a terminal
  *

@@ -69,6 +69,13 @@ static const struct {
 	{ "{\"type\":\"queued\",\"resource\":\"slot\"}", "\"ahead\" is missing" },
 	{ "{\"type\":\"queued\",\"resource\":\"slot\",\"ahead\":\"1\"}", "\"ahead\" must" },
 	{ "{\"type\":\"started\",\"time_limit_sec\":-1}", "\"time_limit_sec\"" },
+	{ "{\"type\":\"phase\"}", "\"text\" is missing" },
+	{ "{\"type\":\"phase\",\"text\":\"\"}", "\"text\" must match" },
+	{ "{\"type\":\"phase\",\"text\":\"a\\nb\"}", "\"text\" must match" },
+	{ "{\"type\":\"phase\",\"text\":\"\\u001b[2J\"}", "\"text\" must match" },
+	{ "{\"type\":\"phase\",\"text\":\"\\u009b\"}", "\"text\" must match" },
+	{ "{\"type\":\"phase\",\"text\":\"x\",\"size\":1}", "no attachment" },
+	{ "{\"type\":\"alive\",\"size\":1}", "no attachment" },
 	{ "{\"type\":\"stdout\"}", "\"size\" or one of" },
 	{ "{\"type\":\"stdout\",\"size\":1,\"data\":\"\"}", "\"size\" or one of" },
 	{ "{\"type\":\"stdout\",\"data\":\"\",\"data_b64\":\"\"}", "beside \"data\"" },
@@ -168,6 +175,8 @@ static const struct {
 	  "no attachment" },
 	{ REQUEST(",\"timeout_sec\":0"), "\"timeout_sec\" must" },
 	{ REQUEST(",\"timeout_sec\":31536001"), "\"timeout_sec\" must" },
+	{ REQUEST(",\"heartbeat_sec\":0"), "\"heartbeat_sec\" must" },
+	{ REQUEST(",\"heartbeat_sec\":3601"), "\"heartbeat_sec\" must" },
 	{ REQUEST(",\"request_id\":\"\""), "\"request_id\" must" },
 	{ REQUEST(",\"request_id\":\"a b\""), "\"request_id\" must" },
 	{ REQUEST(",\"reply\":\"fast\""), "\"reply\" must" },
@@ -386,11 +395,13 @@ static const char *const canonical[] = {
 	"{\"type\":\"list\",\"version\":1}",
 	"{\"type\":\"ping\",\"version\":1}",
 	"{\"type\":\"received\"}",
+	"{\"type\":\"phase\",\"text\":\"H\xc3\xa4user \\\"a\\\" \\\\\"}",
+	"{\"type\":\"alive\"}",
 	REQUEST(""),
 	REQUEST(",\"args\":[\"\",\"a b\",{\"b64\":\"/w==\"},\"\\n\"],\"env\":{\"A\":{\"b64\":\"gA==\"},"
 	        "\"_b\":\"\"},\"outputs\":{\"out\":\"/nix/store/x-y\",\"dev\":null},"
 	        "\"inputs\":{\"top.v\":null,\"src\":\"/nix/store/x-y\"},"
-	        "\"timeout_sec\":60,\"request_id\":\"a.B-1\""),
+	        "\"timeout_sec\":60,\"heartbeat_sec\":3600,\"request_id\":\"a.B-1\""),
 	REQUEST(",\"reply\":\"inline\""),
 };
 
@@ -556,7 +567,7 @@ static void finds_outputs_and_request_in_structured_attributes(void)
 		     "\"outputs\":{\"out\":\"/nix/store/a-x\",\"dev\":\"/nix/store/b-x-dev\"},"
 		     "\"hatch\":{\"builder\":\"hello\",\"args\":[\"a b\"],\"env\":{\"TOP\":\"x\"},"
 		     "\"inputs\":{\"src\":\"/nix/store/c-rtl\",\"b.c\":\"x\"},"
-		     "\"timeout\":60,\"request_id\":\"r1\"}}";
+		     "\"timeout\":60,\"heartbeat\":30,\"request_id\":\"r1\"}}";
 	cleanup_message struct message message = { 0 };
 
 	check(parse_attrs(text, &message, NULL) == 0);
@@ -568,6 +579,7 @@ static void finds_outputs_and_request_in_structured_attributes(void)
 	check(message.request.n_inputs == 2);
 	check(same_string(message.request.inputs[0].name, "src"));
 	check(same_string(message.request.inputs[0].path, "/nix/store/c-rtl"));
+	check(message.request.heartbeat_sec == 30);
 	check(same_string(message.request.request_id, "r1"));
 }
 

@@ -223,6 +223,11 @@ static bool is_request_id(const char *text, size_t len)
 	return len >= 1 && len <= WIRE_REQUEST_ID_MAX && strspn(text, allowed) == len;
 }
 
+static bool is_phase(const char *text, size_t len)
+{
+	return len >= 1 && len <= WIRE_PHASE_MAX && text_is_plain(text, len);
+}
+
 #define IS_ID         .fits = is_id, .pattern = "[0-9a-f]{16}"
 #define IS_SHA256     .fits = is_sha256, .pattern = "[0-9a-f]{64}"
 #define IS_NAME       .fits = text_is_name, .pattern = "[a-z0-9][a-z0-9._-]{0,63}"
@@ -859,6 +864,11 @@ static const struct member started_members[] = {
 	{ "time_limit_sec", &u64_kind, AT(started.time_limit_sec), ANY_NUMBER },
 };
 
+static const struct member phase_members[] = {
+	{ "text", &string_kind, AT(phase.text), .must = true, .fits = is_phase,
+	  .pattern = "1 to 256 bytes without control characters" },
+};
+
 static const struct member log_members[] = {
 	SIZE,
 	{ "data", &data_kind, AT(log.data) },
@@ -931,6 +941,8 @@ static const struct member request_members[] = {
 	{ "inputs", &trees_kind, AT(request.inputs), .max = WIRE_INPUTS_MAX, IS_INPUT },
 	{ "timeout_sec", &u64_kind, AT(request.timeout_sec), .min = 1,
 	  .max = WIRE_TIMEOUT_SEC_MAX },
+	{ "heartbeat_sec", &u64_kind, AT(request.heartbeat_sec), .min = 1,
+	  .max = WIRE_HEARTBEAT_SEC_MAX },
 	{ "request_id", &string_kind, AT(request.request_id), IS_REQUEST_ID },
 	{ "reply", &reply_kind, AT(request.inline_reply) },
 };
@@ -997,6 +1009,8 @@ static const struct form forms[_MESSAGE_TYPE_MAX] = {
 	[MESSAGE_QUEUED] = { "queued", MEMBERS(queued_members) },
 	[MESSAGE_SEND] = { "send", MEMBERS(send_members) },
 	[MESSAGE_STARTED] = { "started", MEMBERS(started_members) },
+	[MESSAGE_PHASE] = { "phase", MEMBERS(phase_members) },
+	[MESSAGE_ALIVE] = { "alive" },
 	[MESSAGE_STDOUT] = { "stdout", MEMBERS(log_members), .attachment = true,
 	                     .check = check_log },
 	[MESSAGE_STDERR] = { "stderr", MEMBERS(log_members), .attachment = true,
@@ -1189,6 +1203,8 @@ static const struct member hatch_members[] = {
 	{ "env", &env_kind },
 	{ "inputs", &trees_kind, AT(request.inputs), .max = WIRE_INPUTS_MAX, IS_INPUT },
 	{ "timeout", &u64_kind, AT(request.timeout_sec), .min = 1, .max = WIRE_TIMEOUT_SEC_MAX },
+	{ "heartbeat", &u64_kind, AT(request.heartbeat_sec), .min = 1,
+	  .max = WIRE_HEARTBEAT_SEC_MAX },
 	{ "request_id", &string_kind, AT(request.request_id), IS_REQUEST_ID },
 };
 
@@ -1209,7 +1225,7 @@ static int refuse_unknown(json_t *hatch, struct error *err)
 		text_escape(key, strlen(key), text, sizeof(text));
 		return error_set(err, BLAME_PEER, EBADMSG,
 		                 "\"hatch\" has no member \"%s\"; there are builder, args, env, "
-		                 "inputs, timeout, request_id",
+		                 "inputs, timeout, heartbeat, request_id",
 		                 text);
 	}
 	return 0;

@@ -27,6 +27,8 @@ enum {
 	WIRE_PATH_MAX = 4095,
 	WIRE_TIMEOUT_SEC_MAX = 31536000,
 	WIRE_REQUEST_ID_MAX = 64,
+	WIRE_PHASE_MAX = 256, /* bytes */
+	WIRE_HEARTBEAT_SEC_MAX = 3600,
 	WIRE_ID_LEN = 16, /* of the server's request id */
 };
 
@@ -59,6 +61,8 @@ enum message_type {
 	MESSAGE_QUEUED,
 	MESSAGE_SEND,
 	MESSAGE_STARTED,
+	MESSAGE_PHASE,
+	MESSAGE_ALIVE,
 	MESSAGE_STDOUT,
 	MESSAGE_STDERR,
 	MESSAGE_OUTPUT,
@@ -108,6 +112,9 @@ struct message {
 			uint64_t time_limit_sec;
 		} started;
 		struct {
+			char *text; /* 1 to WIRE_PHASE_MAX bytes, text_is_plain() */
+		} phase;
+		struct {
 			/* inline replies: instead of the attachment; may hold NUL */
 			struct text data;
 		} log;
@@ -145,7 +152,8 @@ struct message {
 			size_t n_outputs;
 			struct wire_tree *inputs;
 			size_t n_inputs;
-			uint64_t timeout_sec; /* 0: not given */
+			uint64_t timeout_sec;   /* 0: not given */
+			uint64_t heartbeat_sec; /* the same */
 			char *request_id;
 			bool inline_reply;
 		} request;

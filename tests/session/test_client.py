@@ -810,6 +810,51 @@ def tells_what_a_request_waits_for():
         expect(without_phases(result.err) == b"x", repr(result))
 
 
+def phase(text):
+    return line(type="phase", text=text)
+
+
+@test
+def phases_of_the_builder_wait_for_the_end_of_its_line_and_only_the_newest_is_shown():
+    messages = [hello(), accepted(), started(), phase('place "a"'), log(b"half", "stderr"), phase("route"), phase("C:\\x"),
+                log(b" a line\n@ni", "stderr"), phase("while words are held back"), log(b"xos\n", "stderr"), exit_()]
+    with FakeServer(says(*messages)) as server:
+        result = run(server, "run", "--no-outputs", "hello", env=nix_env())
+        expect(nixlog.phases(nixlog.of_build(result.err)) == ["hatch hello", 'hatch hello: place "a"', "hatch hello: C:\\x",
+                                                              "hatch hello: while words are held back"], repr(result))
+        expect(without_phases(result.err) == b"half a line\n@nixos\n", repr(result))
+        result = run(server, "run", "--no-outputs", "--quiet", "hello", env=nix_env())
+        expect(result.err == b"half a line\n@nixos\n", repr(result))
+        expect(run(server, "run", "hello").err == b"half a line\n@nixos\n", "only a terminal is told outside of Nix")
+
+
+@test
+def phases_of_the_server_must_be_one_line_of_text():
+    for text in ("", "a\nb", "\x1b[2J", "\u0085", "x" * 257):
+        expect_failure(text, hello(), accepted(), started(), phase(text), says_so=b'"text"')
+    for messages in ([hello(), accepted(), phase("x")], [hello(), phase("x")], [hello(), line(type="alive")]):
+        expect_failure(messages, *messages, says_so=b"out of order")
+
+
+@test
+def a_heartbeat_is_a_byte_that_shows_nothing():
+    alive = line(type="alive")
+    messages = [hello(), accepted(), alive, queued(), alive, started(), log(b"a\n", "stderr"), alive, log(b"b", "stderr"), alive,
+                log(b"c\n", "stderr"), alive, exit_()]
+    with FakeServer(says(*messages)) as server:
+        for options in ([], ["--quiet"]):
+            result = run(server, "run", "--no-outputs", "--heartbeat=30", *options, "hello", env=nix_env())
+            expect(server.requests[-1]["heartbeat_sec"] == 30, server.requests[-1])
+            expect(without_phases(result.err.replace(b"\r", b"")) == b"a\nb\nc\n", repr(result))
+            expect(result.err.count(b"\r") == 4 and b"b\r" not in result.err, repr(result))
+            expect([text for text in nix_lines(result.err) if text and not text.startswith(b"@nix")] == [b"a", b"b", b"c"], repr(result))
+        expect(run(server, "run", "hello").err == b"a\nbc\n", "nothing outside of Nix")
+        expect("heartbeat_sec" not in server.requests[-1], server.requests[-1])
+        for wrong in ("0", "3601", "x", "-1"):
+            result = run(server, "run", "--heartbeat", wrong, "hello")
+            expect(result.status == 125 and b"--heartbeat takes seconds from 1 to 3600" in result.err, repr(result))
+
+
 @test
 def words_of_the_server_are_escaped_in_instructions_to_nix():
     for resource in ('"}\n@nix {"action":"msg"}', "\x1b[2J\x07\x7f", "a\\b", "H\u00e4\u6f22", "\u009b2J", "x" * 5000, '"' * 5000):

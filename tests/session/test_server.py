@@ -252,6 +252,45 @@ def test_silence_limit_ends_the_builder():
     assert result.code == 124, result
 
 
+def phases_of(result):
+    return [m["text"] for m in result.messages if m["type"] == "phase"]
+
+
+def test_phases_of_the_builder_come_in_order_with_its_log():
+    result = server.request("phases")
+    assert result.code == 0 and phases_of(result) == ["one", "two \\x1b[2J"], result
+    assert result.types == ["accepted", "started", "phase", "stdout", "phase", "exit"], result
+    assert phases_of(server.request("phases", reply="inline")) == ["one", "two \\x1b[2J"]
+
+
+def test_the_last_phase_of_a_builder_that_ends_at_once_comes():
+    for _ in range(5):
+        assert phases_of(server.request("ends-in-phase"))[-1:] == ["last"]
+
+
+def test_a_flood_of_phases_is_thinned_and_delays_nobody():
+    begun = time.monotonic()
+    result = server.request("floods-phases", timeout=60)
+    seconds = time.monotonic() - begun
+    assert result.code == 0 and result.stdout == b"done\n", result
+    assert phases_of(result)[-1] == "999999" and 1 <= len(phases_of(result)) <= 12 * seconds + 3, (len(phases_of(result)), seconds)
+
+
+def test_a_status_line_without_end_is_bounded():
+    assert phases_of(server.request("endless-phase")) == ["end"]
+
+
+def test_phases_count_against_silence():
+    assert server.request("phases-only").code == 0
+
+
+def test_a_request_that_lives_is_said_to_where_that_is_asked_for():
+    assert "alive" not in server.request("slow").types
+    result = server.request("quiet-for-3", heartbeat_sec=1)
+    assert result.code == 0 and 2 <= result.types.count("alive") <= 4, result
+    assert result.types[-1] == "exit" and result.types[1] == "started", result
+
+
 def test_log_limit_ends_the_builder():
     result = server.request("chatty")
     assert result.error == "limit", result
@@ -340,7 +379,7 @@ def test_the_environment_is_the_documented_list_byte_for_byte():
     assert result.stdout, result
     lines = result.stdout.split(b"\0")[:-1]
     names = [line.split(b"=", 1)[0].decode() for line in lines]
-    assert names == sorted(["HATCH_BUILDER", "HATCH_DERIVATION", "HATCH_PEER_UID", "HATCH_REQUEST", "HOME", "LANG",
+    assert names == sorted(["HATCH_BUILDER", "HATCH_DERIVATION", "HATCH_PEER_UID", "HATCH_REQUEST", "HATCH_STATUS_FD", "HOME", "LANG",
                             "LOGNAME", "NIX_STORE", "PATH", "SHELL", "TMPDIR", "TOP", "TZ", "USER", "out",
                             "outputs", "FIXED"]), names
     assert b"TOP=x y" in lines and b"FIXED=1" in lines and b"out=/build/outputs/out" in lines, lines
@@ -702,6 +741,13 @@ BUILDERS = {
     "sleep": ("echo sleeping; sleep $1", {"args": {"max": 1}}),
     "stubborn": ("trap '' TERM; while :; do sleep 1; done", {"limits": {"grace_sec": 1}}),
     "silent": ("sleep 50", {"limits": {"silence_sec": 1}}),
+    "phases": ("echo phase one >&$HATCH_STATUS_FD; sleep 0.3; echo log; sleep 0.3;"
+               " printf 'phase two \\033[2J\\n' >&$HATCH_STATUS_FD", {}),
+    "ends-in-phase": ("echo phase first >&3; echo phase last >&3", {}),
+    "floods-phases": ("awk 'BEGIN { for (i = 0; i < 1000000; i++) print \"phase \" i }' >&3; echo done", {}),
+    "endless-phase": ("printf 'phase '; (printf 'percent '; head -c 3000000 /dev/zero; printf '\\nphase end\\n') >&3", {}),
+    "phases-only": ("for i in 1 2 3 4 5; do echo phase $i >&3; sleep 0.5; done", {"limits": {"silence_sec": 1}}),
+    "quiet-for-3": ("sleep 3.4", {}),
     "chatty": ("yes | head -c 1000000", {"limits": {"log": "64K"}}),
     "brief": ("head -c 40000 /dev/zero", {"limits": {"log": "32K"}}),
     "background": ("sleep 30 & setsid sleep 30 & echo done", {}),

@@ -57,7 +57,7 @@ CALLS = {
 
 DESCRIPTORS = {
     # FD3
-    "a_builder_has_three_descriptors": ["only_three_descriptors_are_open"],
+    "a_builder_has_four_descriptors": ["only_four_descriptors_are_open"],
     # FD3
     "no_descriptor_of_a_builder_is_the_connection": ["no_descriptor_is_a_socket"],
     # FD3
@@ -81,7 +81,7 @@ for program, table in (("escape", ESCAPES), ("syscalls", CALLS), ("descriptors",
 # FD4
 def test_descriptors_that_hatchd_inherits_do_not_reach_a_request(m):
     attack.write_wrapper(m, 'for i in {10..59}; do eval "exec $i</"; done; exec "$@"')
-    attack.make(m, "descriptors", "only_three_descriptors_are_open")
+    attack.make(m, "descriptors", "only_four_descriptors_are_open")
     m.write_builder("wait", "echo here; sleep 60")
     with attack.live(m, "wait") as (_, i):
         for process in i.everybody():
@@ -166,6 +166,7 @@ def test_the_environment_of_a_builder_is_the_documented_list_whatever_the_servic
         "HATCH_DERIVATION": "",
         "HATCH_PEER_UID": "0",
         "HATCH_REQUEST": result.last["receipt"]["id"],
+        "HATCH_STATUS_FD": "3",
         "HOME": "/build",
         "LANG": "C.UTF-8",
         "LOGNAME": user,

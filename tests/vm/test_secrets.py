@@ -187,6 +187,13 @@ def test_a_secret_in_the_log_is_masked_in_every_form(m):
     check_equal(result.stdout.count(b"<"), len(FORMS), "the rest")
 
 
+def test_a_secret_in_a_phase_is_masked(m):
+    give(m, key=KEY)
+    write(m, "phase", "import os\nos.write(int(os.environ['HATCH_STATUS_FD']), b'phase with ' + KEY + b'\\n')\n")
+    result = m.request("phase")
+    check_equal([message["text"] for message in result.messages if message["type"] == "phase"], ["with [secret:key]"], "phases")
+
+
 def test_a_secret_that_comes_in_pieces_is_masked(m):
     give(m, key=KEY)
     write(m, "pieces", """import time, base64
