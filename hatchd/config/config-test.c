@@ -1029,7 +1029,10 @@ static void tells_a_missing_command_from_one_that_cannot_run(void)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct builder builder = { .name = (char *)"b", .file = (char *)"F" };
+		struct place shown = { .kind = PLACE_READ, .at = place_dir, .source = place_dir };
+		struct builder builder = { .name = (char *)"b",
+			                   .file = (char *)"F",
+			                   .view = { .places = &shown, .n_places = 1 } };
 		char *command[] = { strdup(at(rows[i].name)), NULL };
 		cleanup_fd int fd = -1;
 
@@ -1216,6 +1219,109 @@ static void what_a_view_shows_is_looked_for_on_the_host(void)
 	check(builder_check_command(&owned, &builder, root_fd, &store_fd, &err) == 0);
 }
 
+/* "@" is where the test has its files. */
+static void name_place(const char *text, char *ret, size_t size)
+{
+	size_t n = 0;
+
+	for (; *text && n < size; text++)
+		n += (size_t)snprintf(ret + n, size - n, *text == '@' ? "%s" : "%.1s",
+		                      *text == '@' ? place_dir : text);
+	must(n < size, "room for a text");
+}
+
+static void a_view_must_show_the_command_and_what_starts_it(void)
+{
+	static const struct {
+		const char *command, *view;
+		const char *missing; /* NULL: it can be run */
+		const char *hint;
+	} rows[] = {
+		{ "v/opt/run", "{\"read\": [\"@/v/opt\"]}", NULL, NULL },
+		{ "v/opt/run", "{\"read\": [\"@/v/opt/run\"]}", NULL, NULL },
+		{ "v/opt/run", "{}", "/v/opt/run", "/v/opt\" to \"read\"" },
+		{ "v/opt/run", "{\"base\": \"host\"}", "/v/opt/run", "/v/opt\" to \"read\"" },
+		{ "v/opt/run",
+		  "{\"read\": [\"@/v\"], \"tmpfs\": [{\"at\": \"@/v/opt\", \"size\": \"1M\"}]}",
+		  "/v/opt/run", "out of \"tmpfs\"" },
+		{ "v/opt/run", "{\"read\": [\"@/v\"], \"hide\": [\"@/v/opt\"]}", "/v/opt/run",
+		  "out of \"hide\"" },
+		{ "v/opt/run",
+		  "{\"tmpfs\": [{\"at\": \"@/v\", \"size\": \"1M\"}], \"read\": [\"@/v/opt\"]}",
+		  NULL, NULL },
+		/* A link leads to what the view has there, not the host. */
+		{ "v/opt/link", "{\"read\": [\"@/v/opt\"]}", "/v/lib/run", "/v/lib\" to" },
+		{ "v/opt/link", "{\"read\": [\"@/v/opt\", \"@/v/lib\"]}", NULL, NULL },
+		{ "v/else/up", "{\"read\": [{\"path\": \"@/v/opt\", \"at\": \"@/v/else\"}]}",
+		  "/v/lib/run", "/v/lib\" to" },
+		{ "v/else/up",
+		  "{\"read\": [{\"path\": \"@/v/opt\", \"at\": \"@/v/else\"}, \"@/v/lib\"]}", NULL,
+		  NULL },
+		/* Where the place itself is a link, the host's counts. */
+		{ "v/else/run", "{\"read\": [{\"path\": \"@/v/current\", \"at\": \"@/v/else\"}]}",
+		  NULL, NULL },
+		{ "v/opt/script", "{\"read\": [\"@/v/opt\"]}", "/v/lib/run", "/v/lib\" to" },
+		{ "v/opt/script", "{\"read\": [\"@/v/opt\", \"@/v/lib\"]}", NULL, NULL },
+	};
+	char text[512];
+
+	make_dir("v", 0755);
+	make_dir("v/opt", 0755);
+	make_dir("v/lib", 0755);
+	make_file("v/opt/run", 0755, "");
+	make_file("v/lib/run", 0755, "");
+	make_link("v/opt/link", at("v/lib/run"));
+	make_link("v/opt/up", "../lib/run");
+	make_link("v/current", "opt");
+	(void)snprintf(text, sizeof(text), "#!%s -x\n", at("v/lib/run"));
+	make_file("v/opt/script", 0755, text);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		cleanup_builder struct builder builder = { 0 };
+		char view[384], command[96];
+		cleanup_fd int fd = -1;
+		int r;
+
+		(void)snprintf(command, sizeof(command), "%s", at(rows[i].command));
+		name_place(rows[i].view, view, sizeof(view));
+		(void)snprintf(text, sizeof(text), "{\"command\": [\"%s\"],\n \"view\": %s}",
+		               command, view);
+		must(builder_parse(&base, "v", text, strlen(text), NULL, &builder, &err) == 0,
+		     err.text);
+		r = builder_check_command(&base, &builder, -1, &fd, &err);
+		check(r == (rows[i].missing ? -ENOENT : 0));
+		if (!rows[i].missing)
+			continue;
+		check(strstr(err.text, ":1:14: the command of builder `v`: "));
+		check(strstr(err.text, "the view does not show "));
+		check(strstr(err.text, rows[i].missing));
+		check(strstr(err.hint, rows[i].hint));
+	}
+}
+
+/* Of the machine's own: what a program of C needs to start. */
+static void a_view_must_show_the_loader_of_a_program(void)
+{
+	static const char text[] = "{\"command\": [\"/bin/sh\"]}";
+	cleanup_free char *loader = realpath("/lib64/ld-linux-x86-64.so.2", NULL);
+	cleanup_builder struct builder builder = { 0 };
+	struct place empty = { .kind = PLACE_TMPFS };
+	cleanup_fd int good_fd = -1, fd = -1;
+
+	if (!loader || access("/bin/sh", X_OK) < 0)
+		return; /* not as on other machines: nothing can be seen here */
+	must(builder_parse(&base, "v", text, strlen(text), NULL, &builder, &err) == 0, err.text);
+	check(builder_check_command(&base, &builder, -1, &good_fd, &err) == 0);
+	*strrchr(loader, '/') = '\0';
+	empty.at = loader;
+	builder.view.places = &empty;
+	builder.view.n_places = 1;
+	check(builder_check_command(&base, &builder, -1, &fd, &err) == -ENOENT);
+	check(strstr(err.text, "the interpreter of /bin/sh: the view does not show "));
+	check(strstr(err.text, loader) && strstr(err.hint, "out of \"tmpfs\""));
+	builder.view.places = NULL;
+	builder.view.n_places = 0;
+}
+
 static void the_state_directory_must_be_out_of_reach(void)
 {
 	cleanup_config struct config config = { 0 };
@@ -1273,10 +1379,13 @@ static void checks_the_whole_configuration(void)
 
 	make_dir("whole", 0755);
 	make_dir("whole/builders.d", 0755);
-	make_file("whole/tool", 0755, "");
+	make_dir("tools", 0755);
+	make_file("tools/good", 0755, "");
 	(void)snprintf(text, sizeof(text), "{\"state\": \"%s\"}", at("whole/state"));
 	make_file("whole/hatchd.json", 0644, text);
-	(void)snprintf(text, sizeof(text), "{\"command\": [\"%s\"]}", at("whole/tool"));
+	(void)snprintf(text, sizeof(text),
+	               "{\"command\": [\"%s\"], \"view\": {\"read\": [\"%s\"]}}", at("tools/good"),
+	               at("tools"));
 	make_file("whole/builders.d/good.json", 0644, text);
 	found = config_check_all(at("whole"), false, &(struct config_report){ note, &seen });
 	check(found.n_builders == 1 && found.n_errors == 0 && seen.n == 0);
@@ -1284,15 +1393,15 @@ static void checks_the_whole_configuration(void)
 	make_file("whole/builders.d/stray", 0644, "");
 	make_file("whole/builders.d/wrong.json", 0644, "{\"x\": 1}");
 	(void)snprintf(text, sizeof(text),
-	               "{\"command\": [\"%s\"], \"view\": {\"read\": [\"%s\"]}}", at("whole/gone"),
-	               at("nothing"));
+	               "{\"command\": [\"%s\"], \"view\": {\"read\": [\"%s\", \"%s\"]}}",
+	               at("tools/gone"), at("tools"), at("nothing"));
 	make_file("whole/builders.d/lost.json", 0644, text);
 	make_dir("whole/state", 0777);
 	found = config_check_all(at("whole"), false, &(struct config_report){ note, &seen });
 	check(found.n_builders == 3 && found.n_errors == 6 && seen.n == 6);
 	check(strstr(seen.places[0], "whole/state") != NULL);
 	check(strstr(seen.places[1], "stray") != NULL);
-	check(strstr(seen.places[2], "whole/gone") != NULL);
+	check(strstr(seen.places[2], "tools/gone") != NULL);
 	check(strstr(seen.places[3], "/nothing") != NULL);
 	check(strstr(seen.places[4], "wrong.json:1:2:") != NULL);
 	check(strstr(seen.places[5], "\"command\" is missing") != NULL);
@@ -1344,6 +1453,8 @@ static const struct unit_case on_disk[] = {
 	CASE(tells_what_an_image_is_by_what_is_in_it),
 	CASE(looks_for_the_command_inside_of_a_root),
 	CASE(what_a_view_shows_is_looked_for_on_the_host),
+	CASE(a_view_must_show_the_command_and_what_starts_it),
+	CASE(a_view_must_show_the_loader_of_a_program),
 	CASE(the_state_directory_must_be_out_of_reach),
 	CASE(checks_the_whole_configuration),
 };

@@ -712,7 +712,7 @@ BUILDERS = {
     "forbidden": ("true", {"allow": {"users": []}}),
     "stays": ("echo begun; sleep 60", {}),
     "missing": ("true", {"command": ["/nonexistent/program"]}),
-    "notexec": ("true", {"command": ["/etc/passwd"]}),
+    "notexec": ("true", {"command": ["/usr/lib/os-release"]}),
     "tells": ('cat $CREDENTIALS_DIRECTORY/key; base64 < $CREDENTIALS_DIRECTORY/key >&2; echo fine > $out; '
               'cp $CREDENTIALS_DIRECTORY/key $dev', {"credentials": ["key"]}),
     "keeps": ('ls -A /run/credentials $CREDENTIALS_DIRECTORY; wc -c < $CREDENTIALS_DIRECTORY/key > $out',

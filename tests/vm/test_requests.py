@@ -421,7 +421,7 @@ def test_a_missing_program_is_told_as_missing(m):
 
 
 def test_a_program_that_cannot_be_run_is_told_as_such(m):
-    m.write_builder("plain-file", "true", command=["/etc/passwd"])
+    m.write_builder("plain-file", "true", command=["/usr/lib/os-release"])
     check_equal(m.request("plain-file").error, "cannot-run", "error")
     check_equal(m.run(["hatch", "run", "plain-file"]).code, 126, "exit status")
 

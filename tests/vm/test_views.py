@@ -1,5 +1,6 @@
 """What a definition's "view" puts into a request's sandbox: what is read, written, new, hidden."""
 
+import json
 import os
 import pathlib
 import re
@@ -548,6 +549,34 @@ def test_the_command_of_a_builder_may_be_anywhere_in_the_host_s_tree(m):
     m.after_test(program.unlink)
     m.write_builder("run", "", command=[str(program)], view={"base": "host"})
     check_equal(m.request("run").stdout, b"ran\n", "what it says")
+
+
+def test_a_command_that_the_view_does_not_show_is_refused_before_a_slot_is_taken(m):
+    program = pathlib.Path("/opt/hidden-tool.sh")
+    program.write_text("#!/bin/sh\necho ran\n")
+    program.chmod(0o755)
+    m.after_test(program.unlink)
+    rows = (
+        ({}, str(program), 'add "/opt" to "read"'),
+        ({"read": ["/opt"], "tmpfs": [{"at": "/usr/lib", "size": "1M"}]}, "the interpreter of", 'take /usr/lib out of "tmpfs"'),
+    )
+    for view, words, hint in rows:
+        definition = m.write_definition("unseen", json.dumps(
+            {"command": [str(program)], "allow": {"users": ["root"]}, "view": view}))
+        cursor = m.journal_cursor()
+        check_equal(m.request("unseen").error, "not-found", "error")
+        [line] = m.journal_wait(cursor, HATCH_BUILDER="unseen")
+        check_equal(line["HATCH_PHASE"], "policy", "phase")
+        check_in(f"{definition}:1:14: the command of builder `unseen`: ", line["MESSAGE"], "journal")
+        for code, told in (errors_of_check(m), explained(m, "unseen")):
+            check(code != 0, "it passed a check")
+            for part in (f"{definition}:1:14", words, "the view does not show", hint):
+                check_in(part, told, "check")
+
+
+def explained(m, name):
+    done = m.run(["hatchctl", "explain", name, "--uid", "root"])
+    return done.code, done.stdout + done.stderr
 
 
 # --- devices ----------------------------------------------------------------------------------------------------------
