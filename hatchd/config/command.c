@@ -44,6 +44,14 @@ static const char *find_layer(const struct place *place, const char *rest)
 	return *layer;
 }
 
+/* To show a home, or to give it to root, is no advice. */
+static int hint_at_home(struct error *err)
+{
+	return error_hint(err, "no view shows homes of itself, and who owns one could change the "
+	                       "program: install it where only root can write, such as "
+	                       "/usr/local/bin, or in a directory of root's in \"view.read\"");
+}
+
 /* row: what is at the path instead; NULL: nothing at all. */
 static int fail_not_shown(const struct view_row *row, const char *path, struct error *err)
 {
@@ -58,6 +66,8 @@ static int fail_not_shown(const struct view_row *row, const char *path, struct e
 	if (row && row->place)
 		return error_hint(err, "take %s out of \"%s\", or choose a program outside of it",
 		                  at, view_kind_name(row->kind));
+	if (path_is_below(path, "/home") || path_is_below(path, "/root"))
+		return hint_at_home(err);
 	/* What hatch has a place of its own for is not shown as a whole. */
 	if (len == 0 || (strlen(at) == (size_t)len && memcmp(at, path, (size_t)len) == 0))
 		len = (int)strlen(path);

@@ -574,6 +574,22 @@ def test_a_command_that_the_view_does_not_show_is_refused_before_a_slot_is_taken
                 check_in(part, told, "check")
 
 
+def test_a_command_in_a_home_is_refused_with_other_advice_than_to_show_it(m):
+    home = pathlib.Path("/home/hatch-test")
+    home.mkdir(parents=True)
+    m.after_test(lambda: shutil.rmtree(home))
+    (home / "tool").write_text("#!/bin/sh\n")
+    (home / "tool").chmod(0o755)
+    shutil.chown(home, "alice")
+    for base in ("minimal", "host"):
+        m.write_definition("unseen", json.dumps({"command": [str(home / "tool")], "view": {"base": base}}))
+        code, told = errors_of_check(m)
+        check(code != 0, "it passed a check")
+        for part in ("does not show", "no view shows homes", "/usr/local/bin"):
+            check_in(part, told, f"check with the base {base}")
+        check("chown" not in told and "add " not in told, told)
+
+
 def explained(m, name):
     done = m.run(["hatchctl", "explain", name, "--uid", "root"])
     return done.code, done.stdout + done.stderr
