@@ -6,13 +6,15 @@ import hashlib
 import json
 import socket
 
+from pace import PATIENCE
+
 
 class Ended(Exception):
     """The stream ended where a message was expected."""
 
 
 class Connection:
-    def __init__(self, path=None, sock=None, timeout=30):
+    def __init__(self, path=None, sock=None, timeout=PATIENCE):
         self.sock = sock
         if sock is None:
             self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -103,7 +105,7 @@ class Result:
         return f"<{self.types} {self.last} stdout={self.stdout[:200]!r} stderr={self.stderr[:400]!r}>"
 
 
-def request(path, builder, args=(), timeout=60, received=True, **members):
+def request(path, builder, args=(), timeout=2 * PATIENCE, received=True, **members):
     """One whole exchange: greet, ask, read to the end."""
     with Connection(path, timeout=timeout) as connection:
         hello = connection.receive()
