@@ -14,7 +14,7 @@ import shutil
 
 import attack
 import hatchwire
-from machine import BIN, Skip, check, check_equal, check_in, own_kernel
+from machine import BIN, Skip, check, check_equal, check_in, mounts_of_the_host, own_kernel
 
 BUSYBOX = "/usr/bin/busybox"
 VENDOR = "I am the vendor's\n"
@@ -298,10 +298,9 @@ def test_a_set_id_program_of_a_tree_gives_no_rights(m):
 
 def test_nothing_is_left_mounted_on_the_host_by_a_tree(m):
     tree = make_tree(m)
-    mounts = pathlib.Path("/proc/1/mountinfo").read_text
-    before = mounts()
+    before = mounts_of_the_host()
     check_equal(run(m, {"tree": str(tree)}, "cat /proc/self/mountinfo >/dev/null").code, 0, "exit code")
-    check_equal(mounts(), before, "the host's mounts")
+    check_equal(mounts_of_the_host(), before, "the host's mounts")
 
 
 # --- images -----------------------------------------------------------------------------------------------------------
