@@ -256,8 +256,7 @@ int main(void)
 	if (enter())
 		r = unit_run(cases, ARRAY_SIZE(cases));
 	else
-		for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-			printf("SKIP %s: no private mount namespace\n", cases[i].name);
+		unit_skip(cases, ARRAY_SIZE(cases), "no private mount namespace");
 	leave();
 	return r;
 }

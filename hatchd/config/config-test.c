@@ -1470,8 +1470,7 @@ int main(void)
 		r |= unit_run(on_disk, ARRAY_SIZE(on_disk));
 		place_remove();
 	} else {
-		for (size_t i = 0; i < ARRAY_SIZE(on_disk); i++)
-			printf("SKIP %s: no private mount namespace\n", on_disk[i].name);
+		unit_skip(on_disk, ARRAY_SIZE(on_disk), "no private mount namespace");
 	}
 	config_done(&base);
 	return r;

@@ -368,30 +368,24 @@ static const struct unit_case for_users[] = {
 	CASE(an_ordinary_user_believes_his_files_in_tmp),
 };
 
-static void skip(const struct unit_case *cases, size_t n_cases, const char *why)
-{
-	for (size_t i = 0; i < n_cases; i++)
-		printf("SKIP %s: %s\n", cases[i].name, why);
-}
-
 int main(void)
 {
 	bool is_root = geteuid() == 0;
 	int r;
 
 	if (!place_make()) {
-		skip(for_all, ARRAY_SIZE(for_all), "no private mount namespace");
-		skip(for_root, ARRAY_SIZE(for_root), "no private mount namespace");
-		skip(for_users, ARRAY_SIZE(for_users), "this is root");
+		unit_skip(for_all, ARRAY_SIZE(for_all), "no private mount namespace");
+		unit_skip(for_root, ARRAY_SIZE(for_root), "no private mount namespace");
+		unit_skip(for_users, ARRAY_SIZE(for_users), "this is root");
 		return EXIT_SUCCESS;
 	}
 	r = unit_run(for_all, ARRAY_SIZE(for_all));
 	if (is_root) {
 		r |= unit_run(for_root, ARRAY_SIZE(for_root));
-		skip(for_users, ARRAY_SIZE(for_users), "this is root");
+		unit_skip(for_users, ARRAY_SIZE(for_users), "this is root");
 	} else {
 		r |= unit_run(for_users, ARRAY_SIZE(for_users));
-		skip(for_root, ARRAY_SIZE(for_root), "needs root");
+		unit_skip(for_root, ARRAY_SIZE(for_root), "needs root");
 	}
 	place_remove();
 	return r;

@@ -1305,53 +1305,50 @@ static const char *needs_root(void)
 	return geteuid() == 0 ? NULL : "only root can give a file away";
 }
 
-static const struct {
-	const char *(*missing)(void);
-	struct unit_case test;
-} rows[] = {
-	{ NULL, CASE(each_user_is_held_by_one_request_only) },
-	{ NULL, CASE(empty_objects_can_be_released) },
-	{ NULL, CASE(all_descriptors_are_close_on_exec) },
-	{ NULL, CASE(without_build_users_nobody_waits_for_one) },
-	{ NULL, CASE(a_slot_is_free_when_its_holder_is_killed) },
-	{ NULL, CASE(a_slot_stays_taken_until_the_last_process_of_its_holder_is_dead) },
-	{ NULL, CASE(giving_back_does_not_unlock_what_init_still_holds) },
-	{ NULL, CASE(waiters_are_served_in_order_of_arrival) },
-	{ NULL, CASE(nobody_overtakes_a_waiting_request) },
-	{ NULL, CASE(a_killed_waiter_leaves_the_queue) },
-	{ NULL, CASE(one_who_gives_up_leaves_the_queue) },
-	{ NULL, CASE(refuses_one_more_than_may_wait) },
-	{ NULL, CASE(dead_tickets_do_not_count_against_the_limit) },
-	{ NULL, CASE(a_change_of_the_line_is_told_at_once) },
-	{ NULL, CASE(waits_without_inotify_too) },
-	{ NULL, CASE(takes_all_that_is_needed_or_nothing) },
-	{ NULL, CASE(a_unit_stays_taken_until_the_last_process_of_its_holder_is_dead) },
-	{ NULL, CASE(a_waiter_learns_at_once_that_a_unit_is_free) },
-	{ NULL, CASE(more_units_than_there_are_now_count_while_they_are_held) },
-	{ NULL, CASE(one_who_waits_for_a_unit_lets_those_pass_who_do_not_need_it) },
-	{ NULL, CASE(a_unit_of_a_killed_holder_is_free_when_its_slot_is_cleared) },
-	{ NULL, CASE(a_killed_holders_slot_is_swept_before_it_is_used_again) },
-	{ NULL, CASE(a_swept_slot_wakes_who_waits) },
-	{ NULL, CASE(an_abandoned_slot_keeps_its_record) },
-	{ NULL, CASE(one_slot_that_cannot_be_swept_does_not_stop_the_others) },
-	{ NULL, CASE(reads_records_strictly) },
-	{ NULL, CASE(writes_records_of_every_length) },
-	{ NULL, CASE(lists_what_runs_waits_and_was_left) },
-	{ NULL, CASE(listing_wakes_nobody_and_leaves_no_trace) },
-	{ NULL, CASE(listing_keeps_nobody_from_a_free_slot) },
-	{ NULL, CASE(refuses_a_lock_that_others_could_have_made) },
-	{ needs_root, CASE(refuses_a_lock_of_another_user) },
-	{ NULL, CASE(refuses_a_ticket_that_is_a_link) },
-	{ NULL, CASE(refuses_state_directories_that_others_may_enter) },
-	{ NULL, CASE(makes_the_state_directories_for_itself_alone) },
-	{ NULL, CASE(refuses_users_named_like_our_own_files) },
-	{ NULL, CASE(is_whole_after_a_kill_at_any_moment) },
-	{ NULL, CASE(two_never_hold_one_user_or_one_unit) },
+static const struct unit_case cases[] = {
+	CASE(each_user_is_held_by_one_request_only),
+	CASE(empty_objects_can_be_released),
+	CASE(all_descriptors_are_close_on_exec),
+	CASE(without_build_users_nobody_waits_for_one),
+	CASE(a_slot_is_free_when_its_holder_is_killed),
+	CASE(a_slot_stays_taken_until_the_last_process_of_its_holder_is_dead),
+	CASE(giving_back_does_not_unlock_what_init_still_holds),
+	CASE(waiters_are_served_in_order_of_arrival),
+	CASE(nobody_overtakes_a_waiting_request),
+	CASE(a_killed_waiter_leaves_the_queue),
+	CASE(one_who_gives_up_leaves_the_queue),
+	CASE(refuses_one_more_than_may_wait),
+	CASE(dead_tickets_do_not_count_against_the_limit),
+	CASE(a_change_of_the_line_is_told_at_once),
+	CASE(waits_without_inotify_too),
+	CASE(takes_all_that_is_needed_or_nothing),
+	CASE(a_unit_stays_taken_until_the_last_process_of_its_holder_is_dead),
+	CASE(a_waiter_learns_at_once_that_a_unit_is_free),
+	CASE(more_units_than_there_are_now_count_while_they_are_held),
+	CASE(one_who_waits_for_a_unit_lets_those_pass_who_do_not_need_it),
+	CASE(a_unit_of_a_killed_holder_is_free_when_its_slot_is_cleared),
+	CASE(a_killed_holders_slot_is_swept_before_it_is_used_again),
+	CASE(a_swept_slot_wakes_who_waits),
+	CASE(an_abandoned_slot_keeps_its_record),
+	CASE(one_slot_that_cannot_be_swept_does_not_stop_the_others),
+	CASE(reads_records_strictly),
+	CASE(writes_records_of_every_length),
+	CASE(lists_what_runs_waits_and_was_left),
+	CASE(listing_wakes_nobody_and_leaves_no_trace),
+	CASE(listing_keeps_nobody_from_a_free_slot),
+	CASE(refuses_a_lock_that_others_could_have_made),
+	CASE_IF(refuses_a_lock_of_another_user, needs_root),
+	CASE(refuses_a_ticket_that_is_a_link),
+	CASE(refuses_state_directories_that_others_may_enter),
+	CASE(makes_the_state_directories_for_itself_alone),
+	CASE(refuses_users_named_like_our_own_files),
+	CASE(is_whole_after_a_kill_at_any_moment),
+	CASE(two_never_hold_one_user_or_one_unit),
 };
 
 int main(void)
 {
-	int result = EXIT_SUCCESS;
+	int result;
 
 	(void)umask(022);
 	(void)signal(SIGPIPE, SIG_IGN); /* a child that was killed does not listen */
@@ -1359,15 +1356,7 @@ int main(void)
 		perror(state);
 		return EXIT_FAILURE;
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		const char *why = rows[i].missing ? rows[i].missing() : NULL;
-
-		if (why)
-			printf("SKIP %s: %s\n", rows[i].test.name, why);
-		else if (unit_run(&rows[i].test, 1) != EXIT_SUCCESS)
-			result = EXIT_FAILURE;
-		fflush(stdout);
-	}
+	result = unit_run(cases, ARRAY_SIZE(cases));
 	empty_state();
 	(void)rmdir(state);
 	return result;

@@ -423,31 +423,14 @@ static void keeps_names_of_any_bytes(void)
 	check(same_tree("tree", "copy", 0100));
 }
 
-/* ---- mounts: in a child, because the namespace is the process's ---- */
-
-static const char *cannot_mount(void)
-{
-	int status;
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		if (unshare(geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) < 0)
-			_exit(1);
-		_exit(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0);
-	}
-	if (waitpid(pid, &status, 0) == pid && status == 0)
-		return NULL;
-	return "neither root nor user namespaces";
-}
+/* ---- mounts ---- */
 
 static void refuse_mounts_inside(void)
 {
 	char tree[300], sub[300];
 
-	check(unshare(geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) == 0);
-	check(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
-	/* What was opened before still shows the mounts of the namespace outside. */
-	scratch_fd = open(scratch_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	check(enter_mount_namespace());
+	reopen_scratch();
 	make_dir_at("tree");
 	make_dir_at("tree/sub");
 	make_file_at("tree/file", "x", 1, 0644);
@@ -479,15 +462,7 @@ static void refuse_mounts_inside(void)
 /* OP9 */
 static void refuses_what_is_mounted_inside_the_tree(void)
 {
-	int status;
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		refuse_mounts_inside();
-		fflush(stdout);
-		_exit(unit_failed);
-	}
-	check(waitpid(pid, &status, 0) == pid && status == 0);
+	unit_in_child(refuse_mounts_inside);
 }
 
 /* ---- generated trees ---- */
@@ -1035,37 +1010,37 @@ static void a_choice_stays_below_its_limits(void)
 	}
 }
 
-static const struct tree_case cases[] = {
-	TREE_CASE(shows_all_of_a_tree_that_would_be_sent),
-	TREE_CASE(an_eye_ends_the_look),
-	TREE_CASE(packs_a_symlink_as_a_symlink),
-	TREE_CASE(fails_if_there_is_nothing),
-	TREE_CASE(keeps_the_targets_of_symlinks_as_they_are),
-	TREE_CASE(names_what_is_no_file_directory_or_symlink),
-	TREE_CASE_IF(names_a_whiteout, cannot_make_whiteouts),
-	TREE_CASE(counts_the_apparent_size_of_sparse_files),
-	TREE_CASE(keeps_holes_on_disk),
-	TREE_CASE(notices_a_file_that_changes_its_size),
-	TREE_CASE(packs_64_directories_below_the_root_and_no_more),
-	TREE_CASE(packs_paths_of_4095_bytes_and_no_longer),
-	TREE_CASE(sends_a_file_with_many_names_once),
-	TREE_CASE(sends_a_file_with_one_name_inside_in_full),
-	TREE_CASE(forgets_names_rather_than_take_all_memory),
-	TREE_CASE(normalises_modes_times_and_attributes),
-	TREE_CASE(keeps_names_of_any_bytes),
-	TREE_CASE_IF(refuses_what_is_mounted_inside_the_tree, cannot_mount),
-	TREE_CASE(unpacks_what_it_packs),
-	TREE_CASE(gives_equal_bytes_for_equal_trees),
-	TREE_CASE(gives_the_bytes_that_every_version_gives),
-	TREE_CASE_IF(writes_streams_that_gnu_tar_reads_alike, lacks_gnu_tar),
-	TREE_CASE_IF(writes_streams_that_bsdtar_reads_alike, lacks_bsdtar),
-	TREE_CASE_IF(writes_streams_that_python_reads_alike, lacks_python),
-	TREE_CASE(stops_at_the_limits_of_entries_and_bytes),
-	TREE_CASE(hands_out_full_chunks_and_one_last),
-	TREE_CASE(passes_on_what_the_sink_says),
-	TREE_CASE(keeps_no_descriptor),
-	TREE_CASE(chooses_files_and_passes_over_what_cannot_be_sent),
-	TREE_CASE(a_choice_stays_below_its_limits),
+static const struct unit_case cases[] = {
+	CASE(shows_all_of_a_tree_that_would_be_sent),
+	CASE(an_eye_ends_the_look),
+	CASE(packs_a_symlink_as_a_symlink),
+	CASE(fails_if_there_is_nothing),
+	CASE(keeps_the_targets_of_symlinks_as_they_are),
+	CASE(names_what_is_no_file_directory_or_symlink),
+	CASE_IF(names_a_whiteout, cannot_make_whiteouts),
+	CASE(counts_the_apparent_size_of_sparse_files),
+	CASE(keeps_holes_on_disk),
+	CASE(notices_a_file_that_changes_its_size),
+	CASE(packs_64_directories_below_the_root_and_no_more),
+	CASE(packs_paths_of_4095_bytes_and_no_longer),
+	CASE(sends_a_file_with_many_names_once),
+	CASE(sends_a_file_with_one_name_inside_in_full),
+	CASE(forgets_names_rather_than_take_all_memory),
+	CASE(normalises_modes_times_and_attributes),
+	CASE(keeps_names_of_any_bytes),
+	CASE_IF(refuses_what_is_mounted_inside_the_tree, cannot_mount),
+	CASE(unpacks_what_it_packs),
+	CASE(gives_equal_bytes_for_equal_trees),
+	CASE(gives_the_bytes_that_every_version_gives),
+	CASE_IF(writes_streams_that_gnu_tar_reads_alike, lacks_gnu_tar),
+	CASE_IF(writes_streams_that_bsdtar_reads_alike, lacks_bsdtar),
+	CASE_IF(writes_streams_that_python_reads_alike, lacks_python),
+	CASE(stops_at_the_limits_of_entries_and_bytes),
+	CASE(hands_out_full_chunks_and_one_last),
+	CASE(passes_on_what_the_sink_says),
+	CASE(keeps_no_descriptor),
+	CASE(chooses_files_and_passes_over_what_cannot_be_sent),
+	CASE(a_choice_stays_below_its_limits),
 };
 
 TREE_MAIN(cases)
