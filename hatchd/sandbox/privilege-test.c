@@ -21,7 +21,7 @@
 enum {
 	OTHER_UID = 31001,
 	OTHER_GID = 31000,
-	WAIT_MS = 5000,
+	WAIT_MS = 20000,
 };
 
 /* Each is a question to a child that has taken its step; the child's answers are its exit status.

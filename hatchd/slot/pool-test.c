@@ -28,6 +28,7 @@ enum {
 	N_CRASHES = 200,
 	QUEUE_MAX = 64,
 	WAIT_MS = 250, /* as pool.h tells the caller */
+	PATIENCE_MS = 30000,
 };
 
 #define SCRATCH "0123456789abcdef"
@@ -351,10 +352,10 @@ static void a_slot_is_free_when_its_holder_is_killed(void)
 	struct slot slot;
 	uint64_t n_ahead = 0;
 
-	check(hear(&child, 5000) == 'h');
+	check(hear(&child, PATIENCE_MS) == 'h');
 	check(try_slot(&pool, &slot, &n_ahead) == 0);
 	kill_child(&child);
-	check(wait_for_slot(&pool, &slot, &n_ahead, 5000) == 1);
+	check(wait_for_slot(&pool, &slot, &n_ahead, PATIENCE_MS) == 1);
 	slot_done(&slot);
 	pool_done(&pool);
 }
@@ -366,12 +367,12 @@ static void a_slot_stays_taken_until_the_last_process_of_its_holder_is_dead(void
 	struct slot slot;
 	uint64_t n_ahead = 0;
 
-	check(hear(&child, 5000) == 'i');
+	check(hear(&child, PATIENCE_MS) == 'i');
 	(void)kill(child.pid, SIGKILL);
 	(void)waitpid(child.pid, NULL, 0);
 	check(wait_for_slot(&pool, &slot, &n_ahead, 300) == 0);
 	let_end(&child); /* now init ends too */
-	check(wait_for_slot(&pool, &slot, &n_ahead, 5000) == 1);
+	check(wait_for_slot(&pool, &slot, &n_ahead, PATIENCE_MS) == 1);
 	slot_done(&slot);
 	(void)close(child.to_fd);
 	(void)close(child.from_fd);
@@ -402,30 +403,30 @@ static void waiters_are_served_in_order_of_arrival(void)
 	struct pool pool = fresh_pool(2);
 	struct child holders[2] = { start(holder), start(holder) }, waiters[N_WAITERS];
 
-	check(hear(&holders[0], 5000) == 'h' && hear(&holders[1], 5000) == 'h');
+	check(hear(&holders[0], PATIENCE_MS) == 'h' && hear(&holders[1], PATIENCE_MS) == 'h');
 	for (int i = 0; i < N_WAITERS; i++) {
 		waiters[i] = start(waiter);
-		check(hear(&waiters[i], 5000) == '0' + i); /* is in the queue now */
+		check(hear(&waiters[i], PATIENCE_MS) == '0' + i); /* is in the queue now */
 	}
 	check(count_tickets(&pool) == N_WAITERS);
 
 	/* One slot after the other: the first waiter gets it, the others move up. */
 	finish(&holders[0]);
-	check(hear(&waiters[0], 5000) == 'h');
+	check(hear(&waiters[0], PATIENCE_MS) == 'h');
 	for (int i = 1; i < N_WAITERS; i++)
-		check(hear(&waiters[i], 5000) == '0' + i - 1);
+		check(hear(&waiters[i], PATIENCE_MS) == '0' + i - 1);
 	finish(&holders[1]);
-	check(hear(&waiters[1], 5000) == 'h');
+	check(hear(&waiters[1], PATIENCE_MS) == 'h');
 	for (int i = 2; i < N_WAITERS; i++) {
-		check(hear(&waiters[i], 5000) == '0' + i - 2);
+		check(hear(&waiters[i], PATIENCE_MS) == '0' + i - 2);
 		/* Nobody further behind got it. */
 		check(hear(&waiters[i], 0) == '?');
 	}
 	for (int i = 0; i + 2 < N_WAITERS; i++) {
 		finish(&waiters[i]);
-		check(hear(&waiters[i + 2], 5000) == 'h');
+		check(hear(&waiters[i + 2], PATIENCE_MS) == 'h');
 		for (int k = i + 3; k < N_WAITERS; k++)
-			check(hear(&waiters[k], 5000) == '0' + k - i - 3);
+			check(hear(&waiters[k], PATIENCE_MS) == '0' + k - i - 3);
 	}
 	finish(&waiters[N_WAITERS - 2]);
 	finish(&waiters[N_WAITERS - 1]);
@@ -458,20 +459,20 @@ static void a_killed_waiter_leaves_the_queue(void)
 	struct pool pool = fresh_pool(2);
 	struct child holders[2] = { start(holder), start(holder) }, waiters[3];
 
-	check(hear(&holders[0], 5000) == 'h' && hear(&holders[1], 5000) == 'h');
+	check(hear(&holders[0], PATIENCE_MS) == 'h' && hear(&holders[1], PATIENCE_MS) == 'h');
 	for (int i = 0; i < 3; i++) {
 		waiters[i] = start(waiter);
-		check(hear(&waiters[i], 5000) == '0' + i);
+		check(hear(&waiters[i], PATIENCE_MS) == '0' + i);
 	}
 	kill_child(
 		&waiters[1]); /* from the middle of the line: only news of it makes others look */
-	check(hear(&waiters[2], 5000) == '1');
+	check(hear(&waiters[2], PATIENCE_MS) == '1');
 	check(count_tickets(&pool) == 2);
 	kill_child(&waiters[0]);
-	check(hear(&waiters[2], 5000) == '0');
+	check(hear(&waiters[2], PATIENCE_MS) == '0');
 	check(count_tickets(&pool) == 1);
 	finish(&holders[0]);
-	check(hear(&waiters[2], 5000) == 'h');
+	check(hear(&waiters[2], PATIENCE_MS) == 'h');
 	finish(&waiters[2]);
 	finish(&holders[1]);
 	check(count_tickets(&pool) == 0);
@@ -753,7 +754,7 @@ static void a_killed_holders_slot_is_swept_before_it_is_used_again(void)
 	uint64_t n_ahead = 0;
 	struct error err = { 0 };
 
-	check(hear(&child, 5000) == 'h');
+	check(hear(&child, PATIENCE_MS) == 'h');
 	/* While it lives, nothing of it is touched. */
 	check(sweep(&pool, &cleared, &err) == 0 && cleared.n_calls == 0);
 	kill_child(&child);
@@ -808,7 +809,7 @@ static void a_swept_slot_wakes_who_waits(void)
 	uint64_t n_ahead = 0;
 	struct pollfd change;
 
-	check(hear(&child, 5000) == 'h');
+	check(hear(&child, PATIENCE_MS) == 'h');
 	check(pool_join(&waiting, QUEUE_MAX, NULL) == 0);
 	kill_child(&child);
 	check(try_slot(&waiting, &slot, &n_ahead) == 0);
