@@ -489,6 +489,8 @@ ROWS = [
     ("look_at_outputs", [("hatchd/monitor/packer.c", "int r = packing->scan\n", "int r = false\n")],
      [SECRETS + "an_output_that_holds_a_secret_is_refused_and_named", SECRETS + "a_secret_over_the_border_of_a_block_is_found",
       SECRETS + "a_secret_behind_a_hole_is_found"]),
+    ("outputs_together", [("hatchd/monitor/packer.c", "tree_pack(&root, &limits, &used,", "tree_pack(&root, &limits, used.bytes ? NULL : NULL,")],
+     ["session:test_server.py:the_limit_of_outputs_is_of_the_bytes_in_all_their_files"]),
     ("look_at_names", [("lib/tree/pack.c", "int r = show_name(p);", "int r = 0 * sizeof(show_name);")],
      ["unit:pack:an_eye_ends_the_look", SECRETS + "a_secret_in_a_name_or_a_target_is_found",
       SECRETS + "a_special_file_with_a_secret_in_its_name_is_not_named"]),

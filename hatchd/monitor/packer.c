@@ -10,9 +10,15 @@
 #include "hatchd/speaker/channel.h"
 #include "inspect.h"
 #include "lib/base/cleanup.h"
-#include "lib/tree/pack.h"
 
 _Static_assert(sizeof(((struct chunk_totals *)0)->sha256) == DIGEST_HEX_LEN + 1, "one digest");
+
+struct tree_root output_root(const struct request_output *output, const struct scratch *scratch)
+{
+	int dir_fd = output->in_store ? scratch->upper_fd : scratch->outputs_fd;
+
+	return (struct tree_root){ dir_fd, output->base, output->name };
+}
 
 /* --- the packer --- */
 
@@ -69,25 +75,19 @@ static int write_totals(int fd, const struct tree_totals *totals)
 	return write_chunk(fd, &head, &out);
 }
 
-/* Limits hold for all outputs of a request together. */
-static void use_up(uint64_t *left, uint64_t used)
-{
-	*left = *left > used ? *left - used : 0;
-}
-
 static int send_outputs(struct packing *packing, struct error *err)
 {
 	const struct request *request = packing->request;
 	const struct tree_sink sink = { sink_write, packing };
-	struct tree_limits limits = { .bytes = request->builder->limits.output_bytes,
-		                      .entries = request->builder->limits.output_entries };
+	const struct tree_limits limits = { .bytes = request->builder->limits.output_bytes,
+		                            .entries = request->builder->limits.output_entries };
+	struct tree_used used = { 0 };
 
 	for (size_t i = 0; i < request->n_outputs; i++) {
 		const struct request_output *output = &request->outputs[i];
-		int dir_fd = output->in_store ? packing->scratch->upper_fd
-		                              : packing->scratch->outputs_fd;
+		const struct tree_root root = output_root(output, packing->scratch);
 		struct tree_totals totals;
-		int r = tree_pack(dir_fd, output->base, &limits, &sink, &totals, err);
+		int r = tree_pack(&root, &limits, &used, &sink, &totals, err);
 
 		if (r == -ENOENT) {
 			error_set(err, BLAME_BUILD, ENOENT, "the builder left nothing at %s (%s)",
@@ -97,8 +97,6 @@ static int send_outputs(struct packing *packing, struct error *err)
 		}
 		if (r < 0)
 			return r;
-		use_up(&limits.bytes, totals.bytes);
-		use_up(&limits.entries, totals.entries);
 		r = write_totals(packing->tree_fd, &totals);
 		if (r < 0)
 			return error_errno(err, BLAME_HOST, -r, "cannot send outputs");

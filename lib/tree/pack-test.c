@@ -93,10 +93,10 @@ static void names_what_is_no_file_directory_or_symlink(void)
 	make_dir_at("tree/sub");
 	make_file_at("tree/sub/a", "a", 1, 0644);
 	check(mkfifoat(scratch_fd, "tree/sub/pipe", 0644) == 0);
-	check(fails_with("tree", -EINVAL, "'output/sub/pipe' is a fifo"));
+	check(fails_with("tree", -EINVAL, "'out/sub/pipe' is a fifo"));
 	check(unlinkat(scratch_fd, "tree/sub/pipe", 0) == 0);
 	make_socket("tree/sub/sock");
-	check(fails_with("tree", -EINVAL, "'output/sub/sock' is a socket"));
+	check(fails_with("tree", -EINVAL, "'out/sub/sock' is a socket"));
 	check(mkfifoat(scratch_fd, "pipe", 0644) == 0);
 	check(fails_with("pipe", -EINVAL, "fifo"));
 }
@@ -116,7 +116,7 @@ static void names_a_whiteout(void)
 {
 	make_dir_at("tree");
 	check(mknodat(scratch_fd, "tree/gone", S_IFCHR, makedev(0, 0)) == 0);
-	check(fails_with("tree", -EINVAL, "'output/gone' is a character device or whiteout"));
+	check(fails_with("tree", -EINVAL, "'out/gone' is a character device or whiteout"));
 }
 
 /* OP4: what a file claims to hold counts, not what it occupies */
@@ -197,6 +197,7 @@ static int meddle(void *context, const void *bytes, size_t len, struct error *er
 /* OP4: "size grows while read" */
 static void notices_a_file_that_changes_its_size(void)
 {
+	const struct tree_root tree = { scratch_fd, "tree", "out" };
 	enum { SIZE = 3 * 1024 * 1024 };
 	cleanup_free char *body = malloc(SIZE);
 	const off_t sizes[] = { 0, SIZE - 1, SIZE + 1, 2 * SIZE };
@@ -209,7 +210,7 @@ static void notices_a_file_that_changes_its_size(void)
 		struct tree_totals totals;
 
 		make_file_at("tree", body, SIZE, 0644);
-		check(tree_pack(scratch_fd, "tree", NULL, &sink, &totals, &err) == -EBUSY);
+		check(tree_pack(&tree, NULL, NULL, &sink, &totals, &err) == -EBUSY);
 		check(strstr(err.text, "changed while it was packed"));
 		check(unlinkat(scratch_fd, "tree", 0) == 0);
 	}
@@ -440,21 +441,21 @@ static void refuse_mounts_inside(void)
 	/* The same file system at another place: only the mount differs. */
 	snprintf(sub, sizeof(sub), "%s/tree/sub", scratch_path);
 	check(mount(scratch_path, sub, NULL, MS_BIND, NULL) == 0);
-	check(fails_with("tree", -EXDEV, "'output/sub' is on another mount"));
+	check(fails_with("tree", -EXDEV, "'out/sub' is on another mount"));
 	check(umount2(sub, MNT_DETACH) == 0);
 	check(mount("none", sub, "tmpfs", 0, NULL) == 0);
-	check(fails_with("tree", -EXDEV, "'output/sub' is on another mount"));
+	check(fails_with("tree", -EXDEV, "'out/sub' is on another mount"));
 	check(umount2(sub, MNT_DETACH) == 0);
 
 	snprintf(sub, sizeof(sub), "%s/tree/file", scratch_path);
 	snprintf(tree, sizeof(tree), "%s/secret", scratch_path);
 	check(mount(tree, sub, NULL, MS_BIND, NULL) == 0);
-	check(fails_with("tree", -EXDEV, "'output/file' is on another mount"));
+	check(fails_with("tree", -EXDEV, "'out/file' is on another mount"));
 	check(umount2(sub, MNT_DETACH) == 0);
 
 	snprintf(tree, sizeof(tree), "%s/tree", scratch_path);
 	check(mount(tree, tree, NULL, MS_BIND, NULL) == 0);
-	check(fails_with("tree", -EXDEV, "'output' is on another mount"));
+	check(fails_with("tree", -EXDEV, "'out' is on another mount"));
 	check(umount2(tree, MNT_DETACH) == 0);
 	check(copies("tree", "copy"));
 }
@@ -718,6 +719,16 @@ static void writes_streams_that_python_reads_alike(void)
 
 /* ---- limits and the sink ---- */
 
+static int dislike(void *context, enum tree_part part, const char *path, bool first,
+                   const void *bytes, size_t len, struct error *err)
+{
+	const char *disliked = context;
+
+	if (!memmem(bytes, len, disliked, strlen(disliked)))
+		return 0;
+	return error_set(err, BLAME_BUILD, EACCES, "part %d", (int)part);
+}
+
 static void stops_at_the_limits_of_entries_and_bytes(void)
 {
 	static const struct {
@@ -746,6 +757,45 @@ static void stops_at_the_limits_of_entries_and_bytes(void)
 	}
 }
 
+/* The bytes of their files, not of their streams; and what is one too many is named. */
+static void limits_hold_for_several_trees_together(void)
+{
+	static const struct {
+		struct tree_limits limits;
+		int result;
+		const char *says;
+	} rows[] = {
+		{ { .bytes = 30, .entries = 6 }, 0, "" },
+		{ { .bytes = 29, .entries = 6 }, -EFBIG, "allowed 29 bytes; 'doc/file'" },
+		{ { .bytes = 30, .entries = 5 }, -E2BIG, "allowed 5 files and directories; 'doc'" },
+	};
+	static const char *const names[] = { "out", "dev", "doc" };
+
+	make_dir_at("tree");
+	make_file_at("tree/file", "1234567890", 10, 0644);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		cleanup_(buffer_done) struct buffer stream = { 0 };
+		struct tree_sink sink = { .write = add_to_buffer, .context = &stream };
+		const struct tree_eye eye = { dislike, (void *)"nothing of it" };
+		struct tree_used used = { 0 }, looked = { 0 };
+		struct error err = { 0 }, look_err = { 0 };
+		struct tree_totals totals;
+		int r = 0, look_r = 0;
+
+		for (size_t j = 0; j < ARRAY_SIZE(names); j++) {
+			const struct tree_root root = { scratch_fd, "tree", names[j] };
+
+			if (r == 0)
+				r = tree_pack(&root, &rows[i].limits, &used, &sink, &totals, &err);
+			if (look_r == 0)
+				look_r = tree_look(&root, &rows[i].limits, &looked, &eye,
+				                   &look_err);
+		}
+		check(r == rows[i].result && look_r == r);
+		check(strstr(err.text, rows[i].says) && strstr(look_err.text, rows[i].says));
+	}
+}
+
 struct chunks {
 	size_t n, n_full, longest, total;
 };
@@ -764,6 +814,7 @@ static int count_chunk(void *context, const void *bytes, size_t len, struct erro
 
 static void hands_out_full_chunks_and_one_last(void)
 {
+	const struct tree_root tree = { scratch_fd, "tree", "out" };
 	enum { SIZE = 5 * 1024 * 1024 + 12345 };
 	cleanup_free char *body = calloc(1, SIZE);
 	struct chunks chunks = { 0 };
@@ -778,7 +829,7 @@ static void hands_out_full_chunks_and_one_last(void)
 		snprintf(path, sizeof(path), "tree/b%d", i);
 		make_file_at(path, "text", 4, 0644);
 	}
-	check(tree_pack(scratch_fd, "tree", NULL, &sink, &totals, NULL) == 0);
+	check(tree_pack(&tree, NULL, NULL, &sink, &totals, NULL) == 0);
 	check(chunks.longest == TREE_CHUNK_MAX && chunks.n == chunks.n_full + 1);
 	check(chunks.total == totals.bytes);
 }
@@ -794,6 +845,7 @@ static int break_sink(void *context, const void *bytes, size_t len, struct error
 
 static void passes_on_what_the_sink_says(void)
 {
+	const struct tree_root tree = { scratch_fd, "tree", "out" };
 	enum { SIZE = 3 * 1024 * 1024 };
 	cleanup_free char *body = calloc(1, SIZE);
 
@@ -806,7 +858,7 @@ static void passes_on_what_the_sink_says(void)
 		struct error err = { 0 };
 		struct tree_totals totals;
 
-		check(tree_pack(scratch_fd, "tree", NULL, &sink, &totals, &err) == -EPIPE);
+		check(tree_pack(&tree, NULL, NULL, &sink, &totals, &err) == -EPIPE);
 		check(strcmp(err.text, "the sink broke") == 0 && left == -1);
 	}
 }
@@ -839,6 +891,7 @@ static int note_part(void *context, enum tree_part part, const char *path, bool 
 
 static void shows_all_of_a_tree_that_would_be_sent(void)
 {
+	const struct tree_root tree = { scratch_fd, "tree", "out" };
 	static const char expected[] =
 		"N output: output\n"
 		"N output/a: output/a\nB output/a: 4 bytes\n"
@@ -861,26 +914,17 @@ static void shows_all_of_a_tree_that_would_be_sent(void)
 	make_file_at("tree/sub/b", "one", 3, 0600);
 	check(linkat(scratch_fd, "tree/a", scratch_fd, "tree/hard", 0) == 0);
 	check(symlinkat("to/nowhere", scratch_fd, "tree/link") == 0);
-	check(tree_look(scratch_fd, "tree", NULL, &eye, &err) == 0);
+	check(tree_look(&tree, NULL, NULL, &eye, &err) == 0);
 	check(seen.data && strcmp(seen.data, expected) == 0);
-}
-
-static int dislike(void *context, enum tree_part part, const char *path, bool first,
-                   const void *bytes, size_t len, struct error *err)
-{
-	const char *disliked = context;
-
-	if (!memmem(bytes, len, disliked, strlen(disliked)))
-		return 0;
-	return error_set(err, BLAME_BUILD, EACCES, "part %d", (int)part);
 }
 
 static int look_for(const char *disliked, const char *name, const struct tree_limits *limits,
                     struct error *err)
 {
+	const struct tree_root root = { scratch_fd, name, "out" };
 	const struct tree_eye eye = { dislike, (void *)disliked };
 
-	return tree_look(scratch_fd, name, limits, &eye, err);
+	return tree_look(&root, limits, NULL, &eye, err);
 }
 
 /* A name before it could be in an error: that of a special file too. */
@@ -1036,6 +1080,7 @@ static const struct unit_case cases[] = {
 	CASE_IF(writes_streams_that_bsdtar_reads_alike, lacks_bsdtar),
 	CASE_IF(writes_streams_that_python_reads_alike, lacks_python),
 	CASE(stops_at_the_limits_of_entries_and_bytes),
+	CASE(limits_hold_for_several_trees_together),
 	CASE(hands_out_full_chunks_and_one_last),
 	CASE(passes_on_what_the_sink_says),
 	CASE(keeps_no_descriptor),

@@ -242,9 +242,10 @@ static inline int add_to_buffer(void *context, const void *bytes, size_t len, st
 static inline int pack_tree(const char *name, const struct tree_limits *limits,
                             struct buffer *stream, struct tree_totals *totals, struct error *err)
 {
+	const struct tree_root root = { scratch_fd, name, "out" };
 	struct tree_sink sink = { .write = add_to_buffer, .context = stream };
 
-	return tree_pack(scratch_fd, name, limits, &sink, totals, err);
+	return tree_pack(&root, limits, NULL, &sink, totals, err);
 }
 
 struct memory_source {

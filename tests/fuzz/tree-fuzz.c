@@ -61,9 +61,10 @@ static int add_bytes(void *context, const void *bytes, size_t len, struct error 
 
 static void pack(int dir_fd, const char *name, struct buffer *stream, struct tree_totals *ret)
 {
+	const struct tree_root root = { dir_fd, name, name };
 	struct tree_sink sink = { .write = add_bytes, .context = stream };
 
-	assert(tree_pack(dir_fd, name, &limits, &sink, ret, NULL) == 0);
+	assert(tree_pack(&root, &limits, NULL, &sink, ret, NULL) == 0);
 }
 
 static size_t count_entries(int dir_fd)

@@ -451,7 +451,7 @@ def test_a_missing_output_is_an_error():
 
 def test_an_output_that_is_a_fifo_is_refused_by_name():
     result = server.request("fifo", outputs={"out": None})
-    assert result.error == "output" and "pipe" in result.last["message"], result
+    assert result.error == "output" and "'out/pipe' is a fifo" in result.last["message"], result
 
 
 def test_directories_that_a_builder_closes_are_removed_all_the_same():
@@ -462,7 +462,18 @@ def test_directories_that_a_builder_closes_are_removed_all_the_same():
 
 
 def test_too_many_entries_are_refused():
-    assert server.request("many", outputs={"out": None}).error == "limit"
+    result = server.request("many", outputs={"out": None})
+    assert result.error == "limit" and "5 files and directories; 'out'" in result.last["message"], result
+    assert result.last["hint"].startswith("limits.output_entries in /"), result
+
+
+def test_the_limit_of_outputs_is_of_the_bytes_in_all_their_files():
+    result = server.request("three", outputs={"out": None, "dev": None, "doc": None})
+    assert result.code == 0, result
+    result = server.request("three-too-long", outputs={"out": None, "dev": None, "doc": None})
+    assert result.error == "limit" and "29 bytes; 'doc' is the one too many" in result.last["message"], result
+    assert result.last["hint"].startswith("limits.output in /"), result
+    assert result.last["hint"].endswith("/three-too-long.json allows no more"), result
 
 
 def test_garbage_is_answered_and_leaves_nothing():
@@ -722,6 +733,8 @@ for port in (21099, 21098):
         print("refused", flush=True)
 """
 
+THREE_OF_TEN_BYTES = 'for out in "$out" "$dev" "$doc"; do printf 1234567890 >"$out"; done'
+
 BUILDERS = {
     "greet": ("", {"command": ["/bin/echo", "hello"], "args": {"max": 1}}),
     "echo": ('for a in "$@"; do printf "[%s]\\n" "$a"; done; echo to stderr >&2', {"args": {"max": 10}}),
@@ -763,6 +776,8 @@ BUILDERS = {
     "asks": (ASK, {"network": {"private": {"tcp": ["127.0.0.1:21099"]}}, "command": ["/usr/bin/python3", "-c", ASK]}),
     "fifo": ("mkdir $out; mkfifo $out/pipe", {}),
     "many": ("mkdir $out; for i in 1 2 3 4 5 6 7 8 9; do : > $out/$i; done", {"limits": {"output_entries": 5}}),
+    "three": (THREE_OF_TEN_BYTES, {"limits": {"output": 30}}),
+    "three-too-long": (THREE_OF_TEN_BYTES, {"limits": {"output": 29}}),
     "flood": ("yes 0123456789012345678901234567890123456789", {"limits": {"log": "10G"}}),
 }
 
