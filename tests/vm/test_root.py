@@ -205,6 +205,19 @@ def test_what_is_written_to_a_tree_is_thrown_away(m):
     check_equal(listing(tree), before, "the tree")
 
 
+def test_the_size_of_a_root_is_what_the_builder_may_write(m):
+    tree = make_tree(m)
+    for applet in ("dd", "grep"):
+        (tree / "bin" / applet).symlink_to("busybox")
+    for blocks, full in ((256, b""), (257, b"No space left\n")):
+        script = f"dd if=/dev/zero of=/big bs=4096 count={blocks} 2>&1 | grep -o 'No space left'; exit 0"
+        result = run(m, {"tree": str(tree), "readonly": False, "size": "1M"}, script)
+        check_equal((result.code, result.stdout), (0, full), f"{blocks} blocks of 4096: {result!r}")
+    script = "i=0; while touch /f$i 2>/dev/null; do i=$((i + 1)); done; echo $i"
+    result = run(m, {"tree": str(tree), "readonly": False, "size": "64K"}, script)
+    check_equal(result.stdout, b"16\n", f"files: {result!r}")
+
+
 def test_root_of_a_user_namespace_may_write_to_its_root(m):
     tree = make_tree(m)
     script = "id -u; echo x >/etc/vendor && cat /etc/vendor; touch /x && ls -ln /x"
