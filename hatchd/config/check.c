@@ -168,6 +168,16 @@ static void check_builders(const struct config *config, struct checking *checkin
 		check_builder(config, names[i], checking);
 }
 
+/* Whoever names them: systemd loads all of them for every request. */
+static void check_sources(struct checking *checking)
+{
+	struct error err;
+
+	for (size_t i = 0; i < checking->unit->n_credentials; i++)
+		if (unit_check_source(checking->unit, i, &err) < 0)
+			count(checking, &err);
+}
+
 struct config_check config_check_all(const char *dir, bool pool, const struct config_report *report)
 {
 	cleanup_unit struct unit unit = { 0 };
@@ -179,6 +189,7 @@ struct config_check config_check_all(const char *dir, bool pool, const struct co
 	if (pool)
 		unit_load(&unit);
 	checking.found.unit_known = unit.known;
+	check_sources(&checking);
 	if (config_load_reporting(dir, pool, &counting, &config, NULL) < 0)
 		return checking.found;
 	check_state(&config, &checking);

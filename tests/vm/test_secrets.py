@@ -365,6 +365,27 @@ def test_check_finds_credentials_that_the_service_will_not_have(m):
     check(found and found <= texts, f"what is found without rights: {found}")
 
 
+def test_a_credential_that_systemd_cannot_load_is_found_though_no_builder_names_it(m):
+    give(m, key=KEY)
+    m.write_builder("any", "echo ran")
+    attack.write_drop_in(m, f"LoadCredential=gone:{PLACE}/gone\nLoadCredential=spare:{PLACE}/spare\nSetCredential=spare:value\n"
+                     "LoadCredential=stored:no-such-credential\n")
+    words = f"all requests fail: its credential gone is loaded from {PLACE}/gone: No such file"
+    for command in (["hatchd", "--check"], ["hatchctl", "check"]):
+        said = m.run(command)
+        text = said.stdout + said.stderr
+        check_equal((said.code, text.count("all requests fail")), (78, 1), f"{command}: {text}")
+        check_in(words, text, "error")
+        check_in("take LoadCredential=gone out", text, "hint")
+        check_in("journalctl -u 'hatchd@*'", text, "hint")
+    ran = m.run(["hatch", "run", "any"])
+    check(ran.code != 0, "it was served")
+    check_in("journalctl -u 'hatchd@*'", ran.stderr, "the client's hint")
+    (PLACE / "gone").write_bytes(KEY)
+    check_equal(m.request("any").stdout, b"ran\n", "with the file")
+    m.run(["hatchctl", "check"]).ok()
+
+
 def explained(m, builder):
     ran = m.run(["hatchctl", "explain", "--json", "--uid", "root", builder])
     return ran.code, json.loads(ran.stdout)
