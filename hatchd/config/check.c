@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
+#include "hatchd/slot/control.h"
 #include "hatchd/unit.h"
 #include "layers.h"
 #include "lib/base/fd.h"
@@ -127,6 +128,20 @@ static void check_layers(const struct builder *builder, struct checking *checkin
 		(void)layers_compare(builder, &builder->view.places[i], count, checking);
 }
 
+static void check_limits(const struct config *config, const struct builder *builder,
+                         struct checking *checking)
+{
+	char missing[CONTROL_MISSING_MAX];
+	struct error err;
+
+	if (config->pool)
+		control_missing_on_host(&builder->limits, missing);
+	else
+		control_missing(&builder->limits, -1, missing);
+	if (control_refuse(builder, missing, &err) < 0)
+		count(checking, &err);
+}
+
 static void check_places(const struct config *config, const struct builder *builder,
                          struct checking *checking)
 {
@@ -155,6 +170,7 @@ static void check_builder(const struct config *config, const char *name, struct 
 	check_places(config, &builder, checking);
 	check_unit(&builder, checking);
 	check_network(config, &builder, checking);
+	check_limits(config, &builder, checking);
 	check_layers(&builder, checking);
 }
 

@@ -317,6 +317,11 @@ def test_a_limit_that_the_host_cannot_hold_is_refused_before_a_slot_is_taken(m):
         line = m.journal_wait(HATCH_BUILDER="limited", HATCH_VERDICT="refused")[-1]
         check_equal((line["HATCH_PHASE"], "HATCH_USER" in line), ("policy", False), "phase, and whether it had a build user")
         check_in(f"host: cgroup controller {controller}: no: ", m.run(["hatchd", "--check"]).stdout, "the check")
+        for command in (["hatchd", "--check"], ["hatchctl", "check"]):
+            said = m.run(command)
+            words = re.escape(str(definition)) + r":\d+:\d+: the limits of builder `limited`: this host cannot hold "
+            check(re.search(words + next(iter(ASKED[controller])), said.stdout + said.stderr), repr(said))
+            check_equal(said.code, 78, f"exit status of {command}")
 
 
 @container
