@@ -12,6 +12,7 @@
 #include "lib/base/fd.h"
 #include "range.h"
 #include "read.h"
+#include "source.h"
 
 /* Counts the errors and hands them on. */
 struct checking {
@@ -37,9 +38,25 @@ static void check_state(const struct config *config, struct checking *checking)
 
 	if (config_open_state(config, &fd, &err) >= 0)
 		return;
-	/* Before the first start there is none: systemd makes it (StateDirectory=). */
-	if (err.code == ENOENT && lstat(config->state_dir, &st) < 0 && errno == ENOENT)
+	/* Without root it is as a rule another one, which is made where it is missing. */
+	if (!config->pool && err.code == ENOENT && lstat(config->state_dir, &st) < 0 &&
+	    errno == ENOENT)
 		return;
+	count(checking, &err);
+}
+
+/* A host that has no Nix has no store, which nobody has to say. */
+static void check_store(const struct config *config, struct checking *checking)
+{
+	struct error why, err;
+	struct stat st;
+	int code = stat(config->store_dir, &st) < 0 ? errno : S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
+
+	if (code == 0 || !config->source || !value_member(&config->source->doc.root, "store"))
+		return;
+	(void)error_errno(&why, BLAME_HOST, code, "%s", config->store_dir);
+	(void)error_hint(&why, "name the directory of the Nix store, or take \"store\" out");
+	(void)config_fail(config, "store", &why, &err);
 	count(checking, &err);
 }
 
@@ -206,9 +223,11 @@ struct config_check config_check_all(const char *dir, bool pool, const struct co
 		unit_load(&unit);
 	checking.found.unit_known = unit.known;
 	check_sources(&checking);
-	if (config_load_reporting(dir, pool, &counting, &config, NULL) < 0)
+	(void)config_load_reporting(dir, pool, &counting, &config, NULL);
+	if (!config.dir)
 		return checking.found;
 	check_state(&config, &checking);
+	check_store(&config, &checking);
 	check_users(&config, &checking);
 	check_builders(&config, &checking);
 	return checking.found;

@@ -1409,7 +1409,48 @@ static void checks_the_whole_configuration(void)
 	make_file("whole/hatchd.json", 0644, "{\"a\": 1, \"b\": 2}");
 	seen.n = 0;
 	found = config_check_all(at("whole"), false, &(struct config_report){ note, &seen });
-	check(found.n_builders == 0 && found.n_errors == 2 && seen.n == 2);
+	check(found.n_builders == 3 && found.n_errors == 7 && seen.n == 7);
+	check(strstr(seen.places[0], "hatchd.json:1:2:") && strstr(seen.places[1], ":1:10:"));
+	check(strstr(seen.places[6], "\"command\" is missing") != NULL);
+}
+
+static void an_error_of_hatchd_json_is_no_error_of_what_takes_from_it(void)
+{
+	static const char *const texts[] = {
+		"{\"resources\": {\"seat\": 0}, \"range_base\": 1}",
+		"{\"resources\": {\"seat\": 1}, \"range_base\": 2000000,}",
+	};
+
+	make_dir("half", 0755);
+	make_dir("half/builders.d", 0755);
+	make_file("half/builders.d/b.json", 0644,
+	          "{\"command\": [\"/bin/sh\"], \n"
+	          " \"resources\": {\"seat\": 1}, \"x\": 1}");
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		struct seen seen = { 0 };
+
+		make_file("half/hatchd.json", 0644, texts[i]);
+		(void)config_check_all(at("half"), false, &(struct config_report){ note, &seen });
+		check(seen.n == (i == 0 ? 3 : 2));
+		check(strstr(seen.places[0], "hatchd.json:1:"));
+		check(strstr(seen.places[seen.n - 1], "b.json:2:28: unknown key"));
+	}
+}
+
+static void directories_of_hatchd_json_must_be_there(void)
+{
+	struct seen seen = { 0 };
+	char text[256];
+
+	make_dir("dirs", 0755);
+	make_file("dirs/f", 0644, "");
+	(void)snprintf(text, sizeof(text), "{\"store\": \"%s\",\n \"state\": \"%s\"}",
+	               at("dirs/none"), at("dirs/f/state"));
+	make_file("dirs/hatchd.json", 0644, text);
+	(void)config_check_all(at("dirs"), false, &(struct config_report){ note, &seen });
+	check(seen.n == 2);
+	check(strstr(seen.places[0], "dirs/hatchd.json:2:11: \"state\": "));
+	check(strstr(seen.places[1], "dirs/hatchd.json:1:11: \"store\": "));
 }
 
 static const struct unit_case in_memory[] = {
@@ -1457,6 +1498,8 @@ static const struct unit_case on_disk[] = {
 	CASE(a_view_must_show_the_loader_of_a_program),
 	CASE(the_state_directory_must_be_out_of_reach),
 	CASE(checks_the_whole_configuration),
+	CASE(an_error_of_hatchd_json_is_no_error_of_what_takes_from_it),
+	CASE(directories_of_hatchd_json_must_be_there),
 };
 
 int main(void)

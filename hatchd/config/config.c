@@ -17,6 +17,7 @@
 #include "lib/base/text.h"
 #include "range.h"
 #include "read.h"
+#include "source.h"
 #include "trusted-path.h"
 
 enum {
@@ -64,6 +65,7 @@ void strv_free(char **strings)
 
 void config_done(struct config *config)
 {
+	source_free(config->source);
 	free(config->dir);
 	free(config->file);
 	free(config->store_dir);
@@ -229,28 +231,31 @@ int config_parse(const char *dir, bool pool, const char *text, size_t len,
                  const struct config_report *report, struct config *ret, struct error *err)
 {
 	cleanup_config struct config config = { 0 };
-	cleanup_document struct document doc = { .name = config_name };
-	struct reading in = { .doc = &doc, .report = report, .err = err };
+	struct document none = { .name = config_name };
+	struct reading in = { .doc = &none, .report = report, .err = err };
 	struct error parse_err;
 
 	if (set_defaults(dir, pool, &config) < 0)
 		return reading_no_memory(&in);
-	doc.name = config.file;
-	if (text && document_parse(config.file, text, len, &doc, &parse_err) < 0)
-		return reading_keep_error(&in, &parse_err);
-	if (text)
-		(void)read_members(&in, &doc.root, &config_object, &config);
+	none.name = config.file;
+	if (text && source_make(config.file, text, len, &config.source, &parse_err) < 0)
+		(void)reading_keep_error(&in, &parse_err);
+	if (config.source) {
+		in.doc = &config.source->doc;
+		(void)read_members(&in, &in.doc->root, &config_object, &config);
+	}
 	if (pool && !reading_stops(&in))
 		(void)find_speaker(&in, &config);
 	if (pool && !reading_stops(&in))
 		(void)find_users(&in, &config);
 	if (pool && !reading_stops(&in))
 		(void)check_range(&in, &config);
-	if (in.first < 0)
+	if (in.first < 0 && !report)
 		return in.first;
+	config.partial = in.first < 0;
 	*ret = config;
 	config = (struct config){ 0 };
-	return 0;
+	return in.first;
 }
 
 static int load_text(const char *dir, bool pool, char **ret, size_t *ret_len, struct error *err)
@@ -339,9 +344,31 @@ int config_resolve_user(struct config *config, const struct build_user *user, st
 	return 0;
 }
 
+int config_fail(const struct config *config, const char *key, const struct error *why,
+                struct error *err)
+{
+	const struct value *value = config->source ? value_member(&config->source->doc.root, key)
+	                                           : NULL;
+	size_t line, column;
+	char place[48] = "";
+
+	if (value) {
+		document_place(&config->source->doc, value->at, &line, &column);
+		(void)snprintf(place, sizeof(place), ":%zu:%zu", line, column);
+	}
+	(void)error_set(err, BLAME_HOST, why->code, "%s%s: \"%s\": %s", config->file, place, key,
+	                why->text);
+	return why->hint[0] ? error_hint(err, "%s", why->hint) : -why->code;
+}
+
 int config_open_state(const struct config *config, int *ret_fd, struct error *err)
 {
-	return trusted_directory(config->state_dir, config->owner_uid, ret_fd, err);
+	struct error why;
+	int r = trusted_directory(config->state_dir, config->owner_uid, ret_fd, &why);
+
+	if (r == -ENOENT)
+		(void)error_hint(&why, "make it: install -d -m 0700 '%s'", config->state_dir);
+	return r < 0 ? config_fail(config, "state", &why, err) : 0;
 }
 
 /* The name of the builder that a file of builders.d defines; NULL: none. -ENOMEM is errno. */

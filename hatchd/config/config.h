@@ -42,6 +42,8 @@ struct build_user {
 	size_t n_groups;
 };
 
+struct source;
+
 /* So many units of something that has a name. */
 struct resource {
 	char *name;
@@ -50,11 +52,13 @@ struct resource {
 
 /* hatchd.json */
 struct config {
-	char *dir;         /* of the configuration */
-	char *file;        /* hatchd.json below it; it may be absent */
-	char *store_dir;   /* "store"; default /nix/store */
-	char *state_dir;   /* "state"; default STATE_DIR of the build */
-	char *build_group; /* "build_users_group"; default hatchbld */
+	char *dir;             /* of the configuration */
+	char *file;            /* hatchd.json below it; it may be absent */
+	struct source *source; /* of it, for config_fail(); NULL: it is absent, or no JSON */
+	bool partial;          /* it has errors: what is absent here may be meant */
+	char *store_dir;       /* "store"; default /nix/store */
+	char *state_dir;       /* "state"; default STATE_DIR of the build */
+	char *build_group;     /* "build_users_group"; default hatchbld */
 	gid_t build_gid;
 	struct build_user *users; /* its members, in order; empty in unprivileged mode */
 	size_t n_users;
@@ -173,8 +177,6 @@ struct place {
 	enum overlay_top top; /* of an overlay */
 	size_t offset;        /* where it stands in the definition, in bytes */
 };
-
-struct source;
 
 /* What a builder has as its "/". */
 enum root_kind {
@@ -302,6 +304,12 @@ int config_load(const char *dir, bool pool, struct config *ret, struct error *er
  *          build users), -ENOMEM, what the name service says
  */
 int config_resolve_user(struct config *config, const struct build_user *user, struct error *err);
+
+/* config_fail - say that the host does not have what a key of hatchd.json names:
+ * "FILE:LINE:COLUMN: ", without line and column if it has its default, and the text and hint of
+ * why. Returns -why->code, BLAME_HOST */
+int config_fail(const struct config *config, const char *key, const struct error *why,
+                struct error *err);
 
 /* config_open_state - open the state directory, all of whose path only root can change; *ret_fd is
  * O_PATH. Errors  BLAME_HOST: as trusted_directory() */
