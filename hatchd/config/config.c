@@ -168,10 +168,11 @@ static int fail_no_users(struct reading *in, const struct config *config, const 
 {
 	char shown[SHOW_LEN];
 
-	return reading_fail(in, find_key(in, "build_users_group"), EINVAL,
-	                    "the group \"%s\" %s; expected build_users_group to name a group whose "
-	                    "entry lists the build users (systemd-sysusers makes it)",
-	                    show(config->build_group, shown), what);
+	return reading_fail(
+		in, find_key(in, "build_users_group"), EINVAL,
+		"the group \"%s\" %s; expected build_users_group to name a group whose "
+		"entry lists the build users, such as \"hatchbld\" (systemd-sysusers makes it)",
+		show(config->build_group, shown), what);
 }
 
 static int find_users(struct reading *in, struct config *config)
@@ -187,6 +188,8 @@ static int find_users(struct reading *in, struct config *config)
 		return fail_no_users(in, config, "does not exist");
 	if (config->build_gid == 0)
 		return fail_no_users(in, config, "is root's");
+	if (strcmp(config->build_group, NIX_BUILD_GROUP) == 0)
+		return fail_no_users(in, config, "is Nix's own, whose members run Nix's builds");
 	while (names[n])
 		n++;
 	if (n == 0)

@@ -89,6 +89,16 @@ static void names_the_component_and_the_command_that_mends_it(void)
 	check(err.blame == BLAME_HOST);
 }
 
+/* A command for /tmp would be one that breaks the machine. */
+static void says_no_command_for_a_directory_of_everybody(void)
+{
+	make_dir("everybodys", 0755);
+	must(chmod(at("everybodys"), 01757) == 0, "chmod");
+	check(directory("everybodys") == -EPERM);
+	check(strstr(err.text, "can be written by everybody (mode 1757)"));
+	check(strstr(err.hint, "choose another path") && !strstr(err.hint, "chmod"));
+}
+
 static void follows_links(void)
 {
 	make_dir("store", 0755);
@@ -294,6 +304,7 @@ static void refuses_what_belongs_to_somebody_else(void)
 	give_to("their-program", STRANGER);
 	give_to("their-link", STRANGER);
 	check(file("theirs/f") == -EPERM);
+	check(strstr(err.hint, "choose another path") && !strstr(err.hint, "chown"));
 	check(file("their-file") == -EPERM);
 	check(strstr(err.text, "belongs to uid 4711") && strstr(err.hint, "chown -h root:root"));
 	check(file("their-link") == -EPERM);
@@ -346,6 +357,7 @@ static const struct unit_case for_all[] = {
 	CASE(refuses_a_file_that_others_can_write),
 	CASE(refuses_a_directory_on_the_way_that_others_can_write),
 	CASE(names_the_component_and_the_command_that_mends_it),
+	CASE(says_no_command_for_a_directory_of_everybody),
 	CASE(follows_links),
 	CASE(refuses_a_link_into_a_place_that_others_can_write),
 	CASE(follows_forty_links_and_no_more),

@@ -50,6 +50,18 @@ static int fail(const struct walk *walk, int code, const char *what, struct erro
 	                 what);
 }
 
+/* What mends it; but whose directory it is needs it as it is. */
+static void hint_command(const struct walk *walk, bool needed, const char *command,
+                         struct error *err)
+{
+	if (needed)
+		(void)error_hint(err, "it is not there for hatch alone: choose another path, whose "
+		                      "directories belong to root and nobody else can write to");
+	else
+		(void)error_hint(err, "look at what it says; if it is right: %s '%s'", command,
+		                 walk->seen);
+}
+
 static int check_owner(const struct walk *walk, const struct stat *st, struct error *err)
 {
 	char what[64];
@@ -62,9 +74,7 @@ static int check_owner(const struct walk *walk, const struct stat *st, struct er
 		(void)error_hint(err, "that is you: --unprivileged believes your own files, the "
 		                      "service only root's");
 	else
-		(void)error_hint(err,
-		                 "look at what it says; if it is right: chown -h root:root '%s'",
-		                 walk->seen);
+		hint_command(walk, S_ISDIR(st->st_mode), "chown -h root:root", err);
 	return -EPERM;
 }
 
@@ -87,7 +97,7 @@ static int check_mode(const struct walk *walk, const struct stat *st, bool is_la
 	(void)snprintf(what, sizeof(what), "can be written by %s (mode %04o)",
 	               st->st_mode & S_IWOTH ? "everybody" : "its group", st->st_mode & 07777);
 	(void)fail(walk, EPERM, what, err);
-	(void)error_hint(err, "look at what it says; if it is right: chmod go-w '%s'", walk->seen);
+	hint_command(walk, S_ISDIR(st->st_mode) && st->st_mode & S_ISVTX, "chmod go-w", err);
 	return -EPERM;
 }
 
