@@ -86,8 +86,8 @@ static const struct member builder_members[] = {
 static const struct member builder_object = { INSIDE(builder_members) };
 
 static int (*const checks[])(struct reading *in, struct builder *builder) = {
-	check_command, check_variables_once, check_root,   check_uid_map,
-	check_places,  check_base,           check_limits,
+	check_command, check_allow,   check_args,   check_scan, check_variables_once,
+	check_root,    check_uid_map, check_places, check_base, check_limits,
 };
 
 static int set_defaults(const struct config *config, const char *name, struct builder *builder)

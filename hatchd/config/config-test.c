@@ -474,33 +474,38 @@ static const struct value_row argument_rows[] = {
 	{ "\"args\": {\"max\": 4096}", "\"args\": {\"max\": 4097}" },
 	{ "\"args\": {\"dash\": false}", "\"args\": {\"dash\": 0}" },
 	{ "\"args\": {\"dash\": true}", "\"args\": {\"dash\": \"true\"}" },
-	{ "\"args\": {\"match\": [\"a\"]}", "\"args\": {\"match\": []}" },
-	{ "\"args\": {\"match\": [\"(a)\"]}", "\"args\": {\"match\": [\"(a\"]}" },
-	{ "\"args\": {\"match\": [\"a\\\\)\"]}", "\"args\": {\"match\": [\"a)|b\"]}" },
-	{ "\"args\": {\"match\": [\"[)]\"]}", "\"args\": {\"match\": [\"[)\"]}" },
-	{ "\"args\": {\"match\": [\"[])]\"]}", "\"args\": {\"match\": [\"[]])\"]}" },
-	{ "\"args\": {\"match\": [\"[[:alpha:])]\"]}",
-	  "\"args\": {\"match\": [\"[[:alpha:]])\"]}" },
-	{ "\"args\": {\"match\": [\"(a)1\"]}", "\"args\": {\"match\": [\"(a)\\\\1\"]}" },
-	{ "\"args\": {\"match\": [\"(a)2\"]}", "\"args\": {\"match\": [\"(a)\\\\2\"]}" },
-	{ "\"args\": {\"match\": [\".{0,255}/.{0,255}\"]}",
-	  "\"args\": {\"match\": [\".{0,255}/.{0,257}\"]}" },
-	{ "\"args\": {\"match\": [\"a{511}\"]}", "\"args\": {\"match\": [\"a{513}\"]}" },
-	{ "\"args\": {\"match\": [\"[a]{510,}\"]}", "\"args\": {\"match\": [\"[a]{512,}\"]}" },
-	{ "\"args\": {\"match\": [\"((a{8}){8}){6}\"]}",
-	  "\"args\": {\"match\": [\"((a{8}){8}){8}\"]}" },
-	{ "\"args\": {\"match\": [\"(a*)?\"]}",
-	  "\"args\": {\"match\": [\"a***********+******\"]}" },
-	{ "\"args\": {\"match\": [\"((((a*)*)*)*)*\"]}",
-	  "\"args\": {\"match\": [\"((((((((a*)*)*)*)*)*)*)*)*\"]}" },
-	{ "\"args\": {\"match\": [\"a++++++++\"]}", "\"args\": {\"match\": [\"a++++++++++\"]}" },
-	{ "\"args\": {\"match\": [\"(a|b+){100}\"]}",
-	  "\"args\": {\"match\": [\"(a|b+|c+){100}\"]}" },
-	{ "\"args\": {\"match\": [\"\\\\{{9}\"]}",
-	  "\"args\": {\"match\": [\"a{9999999999999999999999}\"]}" },
-	{ "\"args\": {\"match\": [\"(((((((((((((((((((((((((((((((())))))))))))))))))))))))))))))))\"]}",
-	  "\"args\": {\"match\": [\"((((((((((((((((((((((((((((((((()))))))))))))))))))))))))))))))))\"]}" },
-	{ "\"args\": {\"match\": [\"a{2}\"]}", "\"args\": {\"match\": [\"a{2\"]}" },
+	{ "\"args\": {\"max\": 1, \"match\": [\"a\"]}", "\"args\": {\"match\": []}" },
+	{ "\"args\": {\"max\": 1, \"match\": [\"(a)\"]}", "\"args\": {\"match\": [\"(a\"]}" },
+	{ "\"args\": {\"max\": 1, \"match\": [\"a\\\\)\"]}", "\"args\": {\"match\": [\"a)|b\"]}" },
+	{ "\"args\": {\"max\": 1, \"match\": [\"[)]\"]}", "\"args\": {\"match\": [\"[)\"]}" },
+	{ "\"args\": {\"max\": 1, \"match\": [\"[])]\"]}", "\"args\": {\"match\": [\"[]])\"]}" },
+	{ "\"args\": {\"max\": 1, \"match\": [\"[[:alpha:])]\"]}",
+	  "\"args\": {\"max\": 1, \"match\": [\"[[:alpha:]])\"]}" },
+	{ "\"args\": {\"max\": 1, \"match\": [\"(a)1\"]}",
+	  "\"args\": {\"match\": [\"(a)\\\\1\"]}" },
+	{ "\"args\": {\"max\": 1, \"match\": [\"(a)2\"]}",
+	  "\"args\": {\"match\": [\"(a)\\\\2\"]}" },
+	{ "\"args\": {\"max\": 1, \"match\": [\".{0,255}/.{0,255}\"]}",
+	  "\"args\": {\"max\": 1, \"match\": [\".{0,255}/.{0,257}\"]}" },
+	{ "\"args\": {\"max\": 1, \"match\": [\"a{511}\"]}",
+	  "\"args\": {\"match\": [\"a{513}\"]}" },
+	{ "\"args\": {\"max\": 1, \"match\": [\"[a]{510,}\"]}",
+	  "\"args\": {\"match\": [\"[a]{512,}\"]}" },
+	{ "\"args\": {\"max\": 1, \"match\": [\"((a{8}){8}){6}\"]}",
+	  "\"args\": {\"max\": 1, \"match\": [\"((a{8}){8}){8}\"]}" },
+	{ "\"args\": {\"max\": 1, \"match\": [\"(a*)?\"]}",
+	  "\"args\": {\"max\": 1, \"match\": [\"a***********+******\"]}" },
+	{ "\"args\": {\"max\": 1, \"match\": [\"((((a*)*)*)*)*\"]}",
+	  "\"args\": {\"max\": 1, \"match\": [\"((((((((a*)*)*)*)*)*)*)*)*\"]}" },
+	{ "\"args\": {\"max\": 1, \"match\": [\"a++++++++\"]}",
+	  "\"args\": {\"match\": [\"a++++++++++\"]}" },
+	{ "\"args\": {\"max\": 1, \"match\": [\"(a|b+){100}\"]}",
+	  "\"args\": {\"max\": 1, \"match\": [\"(a|b+|c+){100}\"]}" },
+	{ "\"args\": {\"max\": 1, \"match\": [\"\\\\{{9}\"]}",
+	  "\"args\": {\"max\": 1, \"match\": [\"a{9999999999999999999999}\"]}" },
+	{ "\"args\": {\"max\": 1, \"match\": [\"(((((((((((((((((((((((((((((((())))))))))))))))))))))))))))))))\"]}",
+	  "\"args\": {\"max\": 1, \"match\": [\"((((((((((((((((((((((((((((((((()))))))))))))))))))))))))))))))))\"]}" },
+	{ "\"args\": {\"max\": 1, \"match\": [\"a{2}\"]}", "\"args\": {\"match\": [\"a{2\"]}" },
 };
 
 static const struct value_row allow_rows[] = {
@@ -528,9 +533,12 @@ static const struct value_row allow_rows[] = {
 	  "\"allow\": {\"uid_ranges\": [{\"first\": 0, \"last\": 1}]}" },
 	{ "\"allow\": {\"uid_ranges\": []}", "\"allow\": {\"uid_ranges\": [{\"first\": 1}]}" },
 	{ "\"allow\": {\"uid_ranges\": []}", "\"allow\": {\"uid_ranges\": [[1, 2]]}" },
-	{ "\"allow\": {\"derivations\": [\"*\"]}", "\"allow\": {\"derivations\": []}" },
-	{ "\"allow\": {\"derivations\": [\"a?[b]\"]}", "\"allow\": {\"derivations\": [\"\"]}" },
-	{ "\"allow\": {\"derivations\": [\"a\"]}", "\"allow\": {\"derivations\": [\"a/b\"]}" },
+	{ "\"allow\": {\"users\": [1], \"derivations\": [\"*\"]}",
+	  "\"allow\": {\"derivations\": []}" },
+	{ "\"allow\": {\"users\": [1], \"derivations\": [\"a?[b]\"]}",
+	  "\"allow\": {\"derivations\": [\"\"]}" },
+	{ "\"allow\": {\"users\": [1], \"derivations\": [\"a\"]}",
+	  "\"allow\": {\"derivations\": [\"a/b\"]}" },
 	{ "\"allow\": {\"sockets\": [\"a\"]}", "\"allow\": {\"sockets\": []}" },
 	{ "\"allow\": {\"sockets\": [\"a-1\"]}", "\"allow\": {\"sockets\": [\"A\"]}" },
 };
@@ -814,7 +822,7 @@ static void an_expression_has_1024_bytes_at_most(void)
 {
 	char text[2048];
 	int len = snprintf(text, sizeof(text),
-	                   "{\"command\": [\"/x\"], \"args\": {\"match\": [\"[");
+	                   "{\"command\": [\"/x\"], \"args\": {\"max\": 1, \"match\": [\"[");
 
 	memset(text + len, 'a', 1022);
 	strcpy(text + len + 1022, "]\"]}}");
@@ -1437,6 +1445,52 @@ static void an_error_of_hatchd_json_is_no_error_of_what_takes_from_it(void)
 	}
 }
 
+static void keys_that_take_the_meaning_from_each_other_are_named_with_their_place(void)
+{
+	static const struct {
+		const char *members, *words; /* NULL: nothing is wrong */
+		size_t column;
+	} rows[] = {
+		{ "\"args\": {\"match\": [\"a\"]}", "\"max\"", 44 },
+		{ "\"args\": {\"max\": 1, \"match\": [\"a\", \"-b\"]}", "\"dash\": true", 60 },
+		{ "\"args\": {\"max\": 1, \"dash\": true, \"match\": [\"-b\"]}", NULL, 0 },
+		{ "\"args\": {\"max\": 1, \"match\": [\"-?b\", \"-b|c\"]}", NULL, 0 },
+		{ "\"allow\": {\"derivations\": [\"x-*\"]}", "let nobody in", 51 },
+		{ "\"allow\": {\"users\": [1], \"derivations\": [\"x-*\"]}", NULL, 0 },
+		{ "\"allow\": {}", NULL, 0 },
+		{ "\"credentials_scan\": false", "no credentials", 46 },
+		{ "\"credentials_scan\": false, \"credentials\": [\"k\"]", NULL, 0 },
+		{ "\"limits\": {\"time_sec\": 9, \"silence_sec\": 10}", "at most time_sec: 9", 67 },
+		{ "\"limits\": {\"time_sec\": 9, \"silence_sec\": 9}", NULL, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		cleanup_builder struct builder builder = { 0 };
+		char text[256], place[32];
+		int r;
+
+		(void)snprintf(text, sizeof(text), "{\"command\": [\"/bin/sh\"], %s}",
+		               rows[i].members);
+		r = builder_parse(&base, "b", text, strlen(text), NULL, &builder, &err);
+		check(r == (rows[i].words ? -EINVAL : 0));
+		if (!rows[i].words)
+			continue;
+		(void)snprintf(place, sizeof(place), "b.json:1:%zu: ", rows[i].column);
+		check(strstr(err.text, rows[i].words));
+		check(strstr(err.text, place));
+	}
+}
+
+static void one_bundle_fits_into_all_of_them(void)
+{
+	static const char text[] = "{\"failed\": {\"total\": \"1M\", \"size\": \"2M\"}}";
+	cleanup_config struct config config = { 0 };
+
+	check(config_parse("/etc/hatch", false, text, strlen(text), NULL, &config, &err) ==
+	      -EINVAL);
+	check(strstr(err.text, "hatchd.json:1:36: size is above total; expected at most 1048576"));
+}
+
 static void directories_of_hatchd_json_must_be_there(void)
 {
 	struct seen seen = { 0 };
@@ -1465,6 +1519,8 @@ static const struct unit_case in_memory[] = {
 	CASE(refuses_bytes_that_are_no_text),
 	CASE(refuses_deep_and_huge_texts),
 	CASE(says_where_a_value_is_wrong),
+	CASE(keys_that_take_the_meaning_from_each_other_are_named_with_their_place),
+	CASE(one_bundle_fits_into_all_of_them),
 	CASE(places_are_sorted_from_the_outside_to_the_inside),
 	CASE(says_where_two_places_contradict_each_other),
 	CASE(refuses_to_take_what_there_is_not),

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -204,6 +205,18 @@ static int find_users(struct reading *in, struct config *config)
 	return in->first;
 }
 
+/* One that does not fit would be kept by nobody. */
+static int check_failed(struct reading *in, const struct config *config)
+{
+	const struct value *failed = find_key(in, "failed");
+	const struct value *size = failed ? value_member(failed, "size") : NULL;
+
+	if (config->failed.size <= config->failed.total)
+		return 0;
+	return reading_fail(in, size ? size : failed, EINVAL,
+	                    "size is above total; expected at most %" PRIu64, config->failed.total);
+}
+
 static int set_defaults(const char *dir, bool pool, struct config *config)
 {
 	*config = (struct config){
@@ -247,6 +260,8 @@ int config_parse(const char *dir, bool pool, const char *text, size_t len,
 		in.doc = &config.source->doc;
 		(void)read_members(&in, &in.doc->root, &config_object, &config);
 	}
+	if (!reading_stops(&in))
+		(void)check_failed(&in, &config);
 	if (pool && !reading_stops(&in))
 		(void)find_speaker(&in, &config);
 	if (pool && !reading_stops(&in))

@@ -247,6 +247,11 @@ int check_limits(struct reading *in, struct builder *builder)
 		(void)reading_fail(in, find_limit(in, "memory_high"), EINVAL,
 		                   "memory_high is above memory; expected at most %" PRIu64,
 		                   limits->memory_bytes);
+	if (limits->silence_sec > limits->time_max_sec)
+		(void)reading_fail(
+			in, find_limit(in, "silence_sec"), EINVAL,
+			"it is never silent that long; expected at most time_sec: %" PRIu64,
+			limits->time_max_sec);
 	if (find_limit(in, "swap") && !limits->memory_bytes)
 		(void)reading_fail(in, find_limit(in, "swap"), EINVAL,
 		                   "a limit on swap means nothing without one on memory; expected "
