@@ -274,7 +274,7 @@ static int find(const struct unit *unit, const char *name, const struct unit_cre
 	int r = error_set(
 		err, BLAME_HOST, ENOENT,
 		"hatchd@.service has no credential %s; expected one of LoadCredential= or "
-		"SetCredential= in a drop-in of it",
+		"SetCredential= in a drop-in of it (one that is set to nothing is none)",
 		name);
 
 	for (size_t i = 0; i < unit->n_credentials; i++) {

@@ -122,6 +122,9 @@ int check_root(struct reading *in, struct builder *builder);
 /* check_base - another root is no base; view.c */
 int check_base(struct reading *in, struct builder *builder);
 
+/* file_kind_name - of what a mode is, for sentences: "a directory"; place.c */
+const char *file_kind_name(mode_t mode);
+
 /* --- paths that a definition may not name (place.c) --- */
 
 enum {

@@ -109,9 +109,13 @@ static void check_device(const struct config *config, const struct builder *buil
 		return;
 	(void)error_set(&err, BLAME_HOST, EACCES,
 	                "%s:%zu:%zu: no build user may open %s (mode %04o, uid %u, gid %u); "
-	                "expected its group in \"groups\"",
+	                "expected %s",
 	                builder->file, at.line, at.column, place->source, st.st_mode & 07777,
-	                st.st_uid, st.st_gid);
+	                st.st_uid, st.st_gid,
+	                st.st_gid != 0 && st.st_mode & (S_IRGRP | S_IWGRP)
+	                        ? "its group in \"groups\""
+	                        : "a group of its own that may, by a rule of udev(7) such as "
+	                          "GROUP=\"NAME\", MODE=\"0660\", and that group in \"groups\"");
 	count(checking, &err);
 }
 

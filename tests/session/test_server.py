@@ -594,6 +594,16 @@ def check_on_old_kernel(number, word):
         old.stop()
 
 
+def test_the_check_looks_at_the_state_that_it_would_use():
+    def check(*options):
+        done = subprocess.run([f"{server.dir}/bin/hatchd", "--unprivileged", "--check", "--config", server.config, *options], capture_output=True,
+                              text=True, preexec_fn=demote, cwd="/", timeout=30, env={"HOME": f"{server.dir}/nobodys-home"})
+        return [line for line in done.stdout.splitlines() if line.startswith("host: limit on scratch:")]
+    for options, state in (((), f"{server.dir}/nobodys-home/.cache/hatch"), (("--state", f"{server.dir}/else"), f"{server.dir}/else")):
+        assert len(check(*options)) == 1 and f" {state} has no project quota" in check(*options)[0], check(*options)
+    assert not os.path.exists(f"{server.dir}/nobodys-home")
+
+
 def test_a_kernel_without_clone3_is_told_and_leaves_nothing():
     check_on_old_kernel(CLONE3, "clone3")
 

@@ -368,14 +368,17 @@ def test_a_layer_with_a_colon_is_refused_with_its_place(m):
 
 def test_a_layer_that_is_missing_or_no_directory_stops_the_request_before_a_slot(m):
     place = make_layers(m, a={"file": "a"})
-    for name, word in (("gone", "No such file"), ("a/file", "Not a directory")):
-        m.write_builder("look", "true", view={"overlay": stack("/opt/x", place, "a", name)})
+    for name, word in (("gone", "No such file"), ("a/file", f"{place}/a/file, which is a file; expected a directory")):
+        path = m.write_builder("look", "true", view={"overlay": stack("/opt/x", place, "a", name)})
         if name == "a/file":
-            m.write_builder("look", "true", view={"overlay": stack("/opt/x", place, name)})
+            path = m.write_builder("look", "true", view={"overlay": stack("/opt/x", place, name)})
         check_equal(m.request("look").types[0], "error", f"answer with {name}")
         code, text = errors_of_check(m)
         check_in(word, text, "what the check says")
         check_in(str(place / name), text, "what the check says")
+        definition = path.read_text()
+        line, column = re.search(r"look.json:(\d+):(\d+): the view", text).groups()
+        check(definition.splitlines()[int(line) - 1][int(column) - 1:].startswith(f'"{place / name}"'), f"not the place of the layer: {text}")
 
 
 def test_what_layers_hold_in_different_forms_is_listed_on_request(m):
@@ -659,7 +662,8 @@ def test_a_device_that_is_none_is_found_with_its_place(m):
     os.makedirs("/dev/disk", exist_ok=True)
     code, text = errors_of_check(m)
     check_equal(code, 78, "exit status of the check")
-    check_in("bad.json:2:39: the view of builder `bad` holds /dev/disk", text, "what the check says")
+    check_in("bad.json:2:39: the view of builder `bad` holds /dev/disk, which is a directory; expected a character or block device", text,
+             "what the check says")
     m.write_builder("look", "true", view={"devices": ["/dev/disk"]})
     check_equal(m.request("look").types[0], "error", "the answer")
 
@@ -670,6 +674,10 @@ def test_a_device_that_no_build_user_may_open_is_found(m):
     os.chown(place / "fuse", 0, group_id(m, "dialout"))
     m.write_builder("look", "true", view={"devices": [str(place / "fuse")]})
     check_in("no build user may open", errors_of_check(m)[1], "what the check says")
+    check_in('expected its group in "groups"', errors_of_check(m)[1], "what the check says")
+    (place / "fuse").chmod(0o600)
+    check_in("expected a group of its own that may, by a rule of udev(7)", errors_of_check(m)[1], "what the check says of a group without rights")
+    (place / "fuse").chmod(0o660)
     check_equal(opened(m, "look", [place / "fuse"], view={"devices": [str(place / "fuse")]}), ["EACCES"], "without the group")
     view = {"devices": [str(place / "fuse")]}
     check_equal(opened(m, "look", [place / "fuse"], view=view, groups=["dialout"]), ["opened"], "with the group")
