@@ -262,9 +262,10 @@ static void refuses_what_is_wrong_in_hatchd_json(void)
 		{ "{\"store\": \"/nix/store/\"}", "1:11", "absolute path" },
 		{ "{\"state\": \"/var/../x\"}", "1:11", "absolute path" },
 		{ "{\"queue_max\": -1}", "1:15", "out of range; expected 0 to 65536" },
-		{ "{\"queue_max\": 65537}", "1:15", "out of range" },
+		{ "{\"queue_max\": 65537}", "1:15", "queue_max is out of range" },
 		{ "{\"queue_max\": \"64\"}", "1:15", "this is a string; expected an integer" },
-		{ "{\"failed\": {\"size\": 10}}", "1:21", "out of range" },
+		{ "{\"failed\": {\"size\": 10}}", "1:21", "size is out of range; expected \"" },
+		{ "{\"queue_max\": 1,\n}", "2:1", "a comma before this; expected none" },
 		{ "{\"failed\": {\"keep_days\": 91}}", "1:26", "expected 1 to 90" },
 		{ "{\"failed\": {\"days\": 1}}", "1:13", "unknown key \"days\"" },
 		{ "{\"speaker_user\": \"\"}", "1:18", "the text is empty" },
@@ -1497,6 +1498,7 @@ static void directories_of_hatchd_json_must_be_there(void)
 	char text[256];
 
 	make_dir("dirs", 0755);
+	make_dir("dirs/builders.d", 0755);
 	make_file("dirs/f", 0644, "");
 	(void)snprintf(text, sizeof(text), "{\"store\": \"%s\",\n \"state\": \"%s\"}",
 	               at("dirs/none"), at("dirs/f/state"));
@@ -1507,7 +1509,44 @@ static void directories_of_hatchd_json_must_be_there(void)
 	check(strstr(seen.places[1], "dirs/hatchd.json:1:11: \"store\": "));
 }
 
+static void a_directory_that_is_missing_is_told_with_what_makes_it(void)
+{
+	struct seen seen = { 0 };
+	cleanup_config struct config config = { 0 };
+	cleanup_(strv_freep) char **names = NULL;
+	char expected[256];
+
+	check(config_load(at("lost"), false, &config, &err) == -ENOENT);
+	(void)snprintf(expected, sizeof(expected), "install -d -m 0755 '%s'", at("lost"));
+	check(strstr(err.hint, expected));
+
+	make_dir("lost", 0755);
+	(void)config_check_all(at("lost"), false, &(struct config_report){ note, &seen });
+	check(seen.n == 1);
+	check(config_load(at("lost"), false, &config, &err) == 0);
+	check(config_list_builders(&config, &names, &err) == 0);
+}
+
+static void bounds_are_written_as_one_would_write_them(void)
+{
+	static const char text[] = "{\"command\": [\"/bin/sh\"],\n"
+				   "\"limits\": {\"scratch\": 7, \"rlimits\": {\"as\": 7}}}";
+	static const char *const words[] = {
+		"b.json:2:23: scratch is out of range; expected \"1M\" to \"1024T\"",
+		"b.json:2:44: as is out of range; expected at least \"1M\"",
+	};
+	cleanup_builder struct builder builder = { 0 };
+	struct seen seen = { 0 };
+
+	(void)builder_parse(&base, "b", text, strlen(text), &(struct config_report){ note, &seen },
+	                    &builder, &err);
+	check(seen.n == 2);
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		check(strstr(seen.places[i], words[i]));
+}
+
 static const struct unit_case in_memory[] = {
+	CASE(bounds_are_written_as_one_would_write_them),
 	CASE(a_definition_may_say_everything),
 	CASE(what_is_absent_has_the_most_restrictive_value),
 	CASE(reads_limits_of_cgroup_and_processes),
@@ -1556,6 +1595,7 @@ static const struct unit_case on_disk[] = {
 	CASE(checks_the_whole_configuration),
 	CASE(an_error_of_hatchd_json_is_no_error_of_what_takes_from_it),
 	CASE(directories_of_hatchd_json_must_be_there),
+	CASE(a_directory_that_is_missing_is_told_with_what_makes_it),
 };
 
 int main(void)

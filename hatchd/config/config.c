@@ -276,6 +276,17 @@ int config_parse(const char *dir, bool pool, const char *text, size_t len,
 	return in.first;
 }
 
+/* A directory that comes with the installation, or that its owner makes. */
+static void hint_missing(const char *dir, struct error *err)
+{
+	size_t len = strlen(CONFIG_DIR);
+
+	if (strncmp(dir, CONFIG_DIR, len) == 0 && (dir[len] == '\0' || dir[len] == '/'))
+		(void)error_hint(err, "make it: systemd-tmpfiles --create hatch.conf");
+	else
+		(void)error_hint(err, "make it: install -d -m 0755 '%s'", dir);
+}
+
 static int load_text(const char *dir, bool pool, char **ret, size_t *ret_len, struct error *err)
 {
 	uid_t owner_uid = pool ? 0 : geteuid();
@@ -283,6 +294,8 @@ static int load_text(const char *dir, bool pool, char **ret, size_t *ret_len, st
 	cleanup_fd int dir_fd = -1;
 	int r = trusted_directory(dir, owner_uid, &dir_fd, err);
 
+	if (r == -ENOENT)
+		hint_missing(dir, err);
 	if (r < 0)
 		return r;
 	if (asprintf(&path, "%s/%s", dir, config_name) < 0) {
@@ -472,8 +485,11 @@ static int open_listing(struct reading *in, uid_t owner_uid, DIR **ret)
 	struct error err;
 	int r = trusted_directory(in->doc->name, owner_uid, &path_fd, &err);
 
-	if (r == -ENOENT)
+	/* Without it there is nothing to serve, which only a check calls an error. */
+	if (r == -ENOENT && !in->report)
 		return 0;
+	if (r == -ENOENT)
+		hint_missing(in->doc->name, &err);
 	if (r < 0)
 		return reading_keep_error(in, &err);
 	fd = openat(path_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -83,7 +83,7 @@ static int read_cpus(struct reading *in, const struct value *value, const struct
 		                    "this is %s; expected a number of processors such as 2 or 1.5",
 		                    value_kind_name(value->kind));
 	if (!(cpus * CPU_PERIOD_US >= CPU_QUOTA_MIN_US && cpus <= CPUS_MAX))
-		return reading_fail(in, value, EINVAL, "out of range; expected %.2f to %d",
+		return reading_fail(in, value, EINVAL, "cpus is out of range; expected %.2f to %d",
 		                    (double)CPU_QUOTA_MIN_US / CPU_PERIOD_US, CPUS_MAX);
 	builder->limits.cpu_quota_us = (uint64_t)(cpus * CPU_PERIOD_US + 0.5);
 	return 0;
