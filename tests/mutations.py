@@ -264,9 +264,9 @@ ROWS = [
     # --- what is kept of a failure
     ("size_of_a_bundle", [("hatchd/monitor/collector.c", "limits = { collecting->size, ENTRIES_MAX }", "limits = { UINT64_MAX, ENTRIES_MAX }")],
      [FAILED + "files_are_kept_up_to_their_size"]),
-    ("size_of_all_bundles", [("hatchd/monitor/bundle.c", "total <= config->failed.total", "true")],
+    ("size_of_all_bundles", [("hatchd/monitor/keepsake.c", "total <= config->failed.total", "true")],
      [FAILED + "old_bundles_make_room_for_new_ones"]),
-    ("age_of_bundles", [("hatchd/monitor/bundle.c", "kept->made >= oldest &&", "")],
+    ("age_of_bundles", [("hatchd/monitor/keepsake.c", "kept->made >= oldest &&", "")],
      [FAILED + "old_bundles_make_room_for_new_ones"]),
     ("bundles_of_those_who_hung_up", [("hatchd/monitor/keep.c", "\"cancelled\", ", "")],
      [FAILED + "a_request_that_its_client_gave_up_is_not_kept"]),

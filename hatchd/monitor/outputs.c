@@ -181,7 +181,7 @@ int phase_outputs(struct job *job, struct error *err)
 	                       : job->receipt.exit_code == 0 ? "done"
 	                                                     : "failed";
 	order = job_make_order(job, ORDER_EXIT);
-	job_keep_bundle(job, order.kept);
+	job_keep_keepsake(job, order.kept);
 	order.exit_code = job->receipt.exit_code;
 	order.exit_signal = job->receipt.exit_signal;
 	order.timed_out = job->receipt.timed_out;

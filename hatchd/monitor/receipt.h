@@ -37,7 +37,7 @@ struct receipt {
 	char limits_missing[CONTROL_MISSING_MAX]; /* optional ones that were not in force */
 	uint64_t stdout_bytes, stderr_bytes, output_bytes, outputs;
 	enum delivery delivery;
-	bool kept;          /* as a bundle; see bundle.h */
+	bool kept;          /* as a keepsake; see keepsake.h */
 	struct error error; /* text empty: none */
 	int level;          /* syslog */
 };
