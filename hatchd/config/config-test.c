@@ -1161,6 +1161,35 @@ static void tells_what_an_image_is_by_what_is_in_it(void)
 	}
 }
 
+static void a_path_that_is_not_there_is_told_with_its_own_place(void)
+{
+	static const struct {
+		const char *members, *place;
+	} rows[] = {
+		{ "\"root\": {\"tree\": \"/no/such\"}", "b.json:1:43: the root of" },
+		{ "\"root\": {\"image\": \"/no/such\"}", "b.json:1:44: the root of" },
+		{ "\"network\": {\"namespace\": \"/run/netns/none\"}",
+		  "b.json:1:51: the network of" },
+	};
+
+	struct config pool = base;
+
+	pool.pool = true;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		cleanup_builder struct builder builder = { 0 };
+		cleanup_fd int fd = -1;
+		const char *type;
+		char text[128];
+
+		(void)snprintf(text, sizeof(text), "{\"command\": [\"/bin/sh\"], %s}",
+		               rows[i].members);
+		check(builder_parse(&pool, "b", text, strlen(text), NULL, &builder, &err) == 0);
+		check(builder_open_root(&pool, &builder, &fd, &type, &err) < 0 ||
+		      builder_open_network(&pool, &builder, &fd, &err) < 0);
+		check(strstr(err.text, rows[i].place));
+	}
+}
+
 static void looks_for_the_command_inside_of_a_root(void)
 {
 	static const struct {
@@ -1587,6 +1616,7 @@ static const struct unit_case on_disk[] = {
 	CASE(a_root_is_one_tree_or_image),
 	CASE(a_root_has_room_for_the_places_of_hatch),
 	CASE(tells_what_an_image_is_by_what_is_in_it),
+	CASE(a_path_that_is_not_there_is_told_with_its_own_place),
 	CASE(looks_for_the_command_inside_of_a_root),
 	CASE(what_a_view_shows_is_looked_for_on_the_host),
 	CASE(a_view_must_show_the_command_and_what_starts_it),

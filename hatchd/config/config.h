@@ -330,14 +330,15 @@ struct position {
 	size_t line, column;
 };
 
-#define POSITION_OF_KEY SIZE_MAX
+#define POSITION_OF_KEY   SIZE_MAX
+#define POSITION_OF_VALUE (SIZE_MAX - 1)
 
 /*
  * builder_position - where a key of the definition stands, or an item of its list
  *
  * key   of an object in an object with a dot: "allow.users"
- * item  its index, or POSITION_OF_KEY. A definition that was read without an error has as many
- * items as the field of struct builder, in the same order
+ * item  its index, POSITION_OF_KEY, or POSITION_OF_VALUE. A definition that was read without an
+ * error has as many items as the field of struct builder, in the same order
  */
 struct position builder_position(const struct builder *builder, const char *key, size_t item);
 
@@ -351,6 +352,9 @@ struct position builder_position(const struct builder *builder, const char *key,
  */
 int builder_fail(const struct builder *builder, const char *key, size_t item, const char *what,
                  const struct error *why, struct error *err);
+
+/* builder_root_fail - the same of the path in "root"; root.c */
+int builder_root_fail(const struct builder *builder, const struct error *why, struct error *err);
 
 /*
  * builder_open_root - open what builder->root names, if only root could have changed it

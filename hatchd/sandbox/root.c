@@ -47,7 +47,7 @@ static int mount_image(const struct builder *builder, int file_fd, const char *t
 
 	if (geteuid() != 0) {
 		(void)error_set(&why, BLAME_HOST, EPERM, "only root can mount an image");
-		return builder_fail(builder, "root", POSITION_OF_KEY, "root", &why, err);
+		return builder_root_fail(builder, &why, err);
 	}
 	loop_fd = loop_attach(file_fd, builder->root.path, device, &why);
 	mount_fd = loop_fd < 0 ? loop_fd : mount_type(type, device, &why);
@@ -57,7 +57,7 @@ static int mount_image(const struct builder *builder, int file_fd, const char *t
 		(void)error_set(&whole, BLAME_HOST, why.code, "%s: %s", builder->root.path,
 		                why.text);
 		(void)error_hint(&whole, "%s", why.hint);
-		return builder_fail(builder, "root", POSITION_OF_KEY, "root", &whole, err);
+		return builder_root_fail(builder, &whole, err);
 	}
 	return take_fd(&mount_fd);
 }
