@@ -110,13 +110,17 @@ static bool has_loop(void)
 	return fd >= 0;
 }
 
-static bool is_kernel(unsigned major, unsigned minor)
+static bool is_kernel(unsigned long major, unsigned long minor)
 {
 	struct utsname name;
-	unsigned has_major, has_minor;
+	unsigned long has_major, has_minor;
+	char *end;
 
-	return uname(&name) == 0 && sscanf(name.release, "%u.%u", &has_major, &has_minor) == 2 &&
-	       (has_major > major || (has_major == major && has_minor >= minor));
+	if (uname(&name) < 0)
+		return false;
+	has_major = strtoul(name.release, &end, 10);
+	has_minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
+	return has_major > major || (has_major == major && has_minor >= minor);
 }
 
 static bool has_cgroup_kill(void)
