@@ -69,7 +69,9 @@ static int pack(char *path, int fd)
 	char *name;
 	cleanup_fd int dir_fd = open_parent(path, &name);
 
-	return report("pack", tree_pack(dir_fd, name, NULL, &sink, &totals, &err), &err, &totals);
+	const struct tree_root root = { dir_fd, name, name };
+
+	return report("pack", tree_pack(&root, NULL, NULL, &sink, &totals, &err), &err, &totals);
 }
 
 static int unpack(char *path, int fd)
@@ -82,7 +84,7 @@ static int unpack(char *path, int fd)
 	char *name;
 	cleanup_fd int dir_fd = open_parent(path, &name);
 
-	return report("unpack", tree_unpack(dir_fd, name, NULL, &source, &totals, &err), &err,
+	return report("unpack", tree_unpack(dir_fd, name, NULL, NULL, &source, &totals, &err), &err,
 	              &totals);
 }
 

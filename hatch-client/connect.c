@@ -113,7 +113,7 @@ static int closed_early(struct error *err)
 	(void)error_set(err, BLAME_HOST, EAGAIN,
 	                "the server closed the connection before its greeting");
 	return error_hint(err, "it serves as many requests as it may, or it cannot start: "
-	                       "systemctl status hatchd.socket and journalctl -t hatchd tell");
+	                       "systemctl status hatchd.socket and journalctl -u 'hatchd@*' tell");
 }
 
 static int check_version(const struct message *hello, struct error *err)

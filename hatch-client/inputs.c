@@ -108,13 +108,15 @@ int inputs_send(struct inputs *inputs, const char *name, struct wire *wire, stru
 	const struct tree_sink sink = { sink_write, &sending };
 	struct message end = { .type = MESSAGE_INPUT_END };
 	struct tree_totals totals;
+	struct tree_root root;
 	int r;
 
 	if (!input || !input->wanted)
 		return error_set(err, BLAME_PEER, EBADMSG,
 		                 "the server asks for the input %s, which it did not want", name);
 	input->wanted = false;
-	r = tree_pack_as_it_is(input->dir_fd, input->leaf, NULL, &sink, &totals, err);
+	root = (struct tree_root){ input->dir_fd, input->leaf, input->name };
+	r = tree_pack_as_it_is(&root, NULL, &sink, &totals, err);
 	if (r < 0)
 		return r;
 	end.output.name = input->name;

@@ -100,7 +100,7 @@ int outputs_unpack(struct outputs *outputs, const struct tree_source *source,
                    struct tree_totals *ret, struct error *err)
 {
 	struct output *output = &outputs->items[outputs->n_made];
-	int r = tree_unpack(output->parent_fd, output->leaf, NULL, source, ret, err);
+	int r = tree_unpack(output->parent_fd, output->leaf, NULL, NULL, source, ret, err);
 
 	if (r < 0)
 		return r;

@@ -27,7 +27,7 @@ class Place:
         (self.root / "tool").write_text("#!/bin/sh\n")
         (self.root / "tool").chmod(0o755)
         self.program = shutil.copy(program, self.root / "hatchctl")
-        self.define("good", {"command": [str(self.root / "tool")]})
+        self.define("good", {"command": [str(self.root / "tool")], "view": {"read": [str(self.root / "tool")]}})
 
     def define(self, name, what):
         text = what if isinstance(what, str) else json.dumps(what)
@@ -77,13 +77,15 @@ def check_says_that_all_is_well(place):
 
 def check_reports_every_error_with_its_place(place):
     place.define("wrong", '{"command": ["x"],\n "colour": 1}')
-    place.define("lost", {"command": [str(place.root / "gone")]})
+    tools = place.root / "tools"
+    tools.mkdir()
+    place.define("lost", {"command": [str(tools / "gone")], "view": {"read": [str(tools)]}})
     done = place.run("check")
     lines = done.stderr.splitlines()
     where = f"{place.config}/builders.d/wrong.json"
     assert done.returncode == 78 and done.stdout == "", done
     assert len(lines) == 4, done
-    assert "`lost`" in lines[0] and f"{place.root}/gone does not exist" in lines[0], lines
+    assert "`lost`" in lines[0] and f"{tools}/gone does not exist" in lines[0], lines
     assert lines[1].startswith(f'hatchctl: {where}:1:14: "x"; expected an absolute path'), lines
     assert lines[2].startswith(f'hatchctl: {where}:2:2: unknown key "colour"; expected one of:'), lines
     assert lines[3] == f"hatchctl: {place.config}: 3 errors", lines
@@ -104,7 +106,7 @@ def check_needs_a_directory(place):
 
 
 def list_names_who_may_use_a_builder(place):
-    place.define("open", {"command": [str(place.root / "tool")], "description": "für alle\u0085",
+    place.define("open", {"command": [str(place.root / "tool")], "view": {"read": [str(place.root / "tool")]}, "description": "für alle\u0085",
                           "allow": {"users": ["root", 4242], "groups": ["root"],
                                     "uid_ranges": [{"first": 1, "last": 9}], "derivations": ["*-x"]}})
     done = place.run("list")
@@ -124,7 +126,7 @@ def list_prints_names_alone(place):
 
 
 def nothing_hostile_reaches_the_terminal(place):
-    place.define("evil", {"command": [str(place.root / "tool")], "description": "a\u009b31m \u202eb"})
+    place.define("evil", {"command": [str(place.root / "tool")], "view": {"read": [str(place.root / "tool")]}, "description": "a\u009b31m \u202eb"})
     done = place.run("list")
     assert done.returncode == 0 and "  a\\xc2\\x9b31m \\u202eb\n" in done.stdout, done
     done = place.run("list", "--json")
@@ -133,7 +135,7 @@ def nothing_hostile_reaches_the_terminal(place):
 
 
 def a_table_fits_the_terminal(place):
-    place.define("long", {"command": [str(place.root / "tool")], "description": "many words " * 20})
+    place.define("long", {"command": [str(place.root / "tool")], "view": {"read": [str(place.root / "tool")]}, "description": "many words " * 20})
     for columns in (40, 80, 132):
         lines = place.run_on_terminal(columns, "list").splitlines()
         assert len(lines) == 3 and max(map(len, lines)) == columns, lines
@@ -179,13 +181,14 @@ DEFINITION = """{
             "match": ["a+",
                       "b+"] },
   "environment": { "set": { "SET": "1" }, "accept": ["TOP"] },
-  "limits": { "time_sec": { "default": 100, "max": 200 } }
+  "limits": { "time_sec": { "default": 100, "max": 200 } },
+  "view": { "read": ["%s"] }
 }
 """
 
 
 def explain_names_the_rules_that_decide(place):
-    place.define("x", DEFINITION % (place.root / "tool"))
+    place.define("x", DEFINITION % ((place.root / "tool",) * 2))
     words = ["--uid", "9", "--gid", "8", "--groups", "4241,4244", "--env", "TOP=a=b", "--output", "out", "--timeout", "150"]
     done = place.run("explain", "--json", *words, "x", "--", "aa", "b")
     assert (done.returncode, done.stderr) == (0, ""), done
@@ -211,7 +214,7 @@ def explain_names_the_rules_that_decide(place):
 
 
 def explain_tells_why_not(place):
-    place.define("x", DEFINITION % (place.root / "tool"))
+    place.define("x", DEFINITION % ((place.root / "tool",) * 2))
     for words, key, line, error in (
             (["--uid", "9", "x"], "allow", 3, "may not use"),
             (["--uid", "4242", "x", "a", "a", "a"], "args.max", 5, "takes at most 2 arguments"),
@@ -232,7 +235,7 @@ def explain_tells_why_not(place):
 
 
 def explain_knows_the_features_of_a_derivation(place):
-    place.define("x", {"command": [str(place.root / "tool")], "allow": {"users": [4242], "features": ["hatch-x"]}})
+    place.define("x", {"command": ["/bin/sh"], "allow": {"users": [4242], "features": ["hatch-x"]}})
     drv = place.root / "0123456789abcdfghijklmnpqrsvwxyz-top.drv"
     drv.write_text('Derive([],[],[],"s","b",[],[("requiredSystemFeatures","hatch-x kvm")])')
     drv.chmod(0o444)
@@ -255,7 +258,7 @@ def explain_knows_the_features_of_a_derivation(place):
 
 
 def explain_speaks_to_people(place):
-    place.define("x", DEFINITION % (place.root / "tool"))
+    place.define("x", DEFINITION % ((place.root / "tool",) * 2))
     done = place.run("explain", "--uid", "4242", "x", "a")
     assert (done.returncode, done.stderr) == (0, ""), done
     for line in ("allowed     yes", "    time            1 min 40 s", "    log             64 MiB", "    SET               1",

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sysexits.h>
 
+#include "hatchd/config/read.h"
 #include "json.h"
 #include "table.h"
 #include "verbs.h"
@@ -193,13 +194,18 @@ int run_list(const struct options *options)
 	cleanup_(listing_done) struct listing listing = { 0 };
 	cleanup_(strv_freep) char **names = NULL;
 	cleanup_config struct config config = { 0 };
+	const struct config_report report = { say_error };
 	struct error err;
+	bool bad_config;
 	int r, n_bad;
 
 	if (options->names && options->json)
 		return fail_usage("--names and --json; expected one of them");
-	if (config_load(options->config_dir, !options->unprivileged, &config, &err) < 0 ||
-	    config_list_builders(&config, &names, &err) < 0) {
+	bad_config = config_load_reporting(options->config_dir, !options->unprivileged, &report,
+	                                   &config, NULL) < 0;
+	if (!config.dir)
+		return EX_CONFIG;
+	if (config_list_builders(&config, &names, &err) < 0) {
 		say_error(NULL, &err);
 		return EX_CONFIG;
 	}
@@ -209,5 +215,5 @@ int run_list(const struct options *options)
 	if (n_bad < 0)
 		return end_printing(n_bad);
 	r = end_printing(options->json ? print_json(&listing) : print_table(&listing));
-	return r == EXIT_SUCCESS && n_bad > 0 ? EX_CONFIG : r;
+	return r == EXIT_SUCCESS && (n_bad > 0 || bad_config) ? EX_CONFIG : r;
 }

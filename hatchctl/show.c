@@ -5,8 +5,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "bundle.h"
 #include "journal.h"
+#include "keepsake.h"
 #include "lib/base/cleanup.h"
 
 enum {
@@ -15,17 +15,17 @@ enum {
 
 /* The journal forgets; then what was kept still has the fields of its line. Returns 1, 0 there is
  * nothing, or a negative errno. */
-static int read_receipt(const struct bundle *bundle, struct entries *ret, struct error *err)
+static int read_receipt(const struct keepsake *keepsake, struct entries *ret, struct error *err)
 {
 	cleanup_free char *text = NULL;
-	int r = bundle_read(bundle, "receipt", RECEIPT_MAX, &text, err);
+	int r = keepsake_read(keepsake, "receipt", RECEIPT_MAX, &text, err);
 
 	if (r > 0 && entry_parse(text, ret, err) < 0)
 		return -ENOMEM;
 	return r;
 }
 
-static int find(const struct options *options, const char *id, const struct bundle *bundle,
+static int find(const struct options *options, const char *id, const struct keepsake *keepsake,
                 struct entries *ret, struct error *err)
 {
 	const struct journal_filter filter = {
@@ -38,7 +38,7 @@ static int find(const struct options *options, const char *id, const struct bund
 
 	if (r < 0 || ret->n_items > 0)
 		return r;
-	r = read_receipt(bundle, ret, err);
+	r = read_receipt(keepsake, ret, err);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	(void)error_set(err, BLAME_HOST, ESRCH,
@@ -48,7 +48,7 @@ static int find(const struct options *options, const char *id, const struct bund
 }
 
 static int print(const struct options *options, const struct entry *entry,
-                 const struct bundle *bundle, struct error *err)
+                 const struct keepsake *keepsake, struct error *err)
 {
 	cleanup_json struct json *json = json_new();
 	int r;
@@ -56,7 +56,7 @@ static int print(const struct options *options, const struct entry *entry,
 	json_open_object(json, "request");
 	entry_write(entry, json);
 	json_close(json);
-	r = bundle_write(bundle, json, err);
+	r = keepsake_write(keepsake, json, err);
 	if (r < 0)
 		return r;
 	r = options->json ? json_print(json) : json_print_outline(json);
@@ -66,16 +66,16 @@ static int print(const struct options *options, const struct entry *entry,
 static int show(const struct options *options, const char *id, struct error *err)
 {
 	cleanup_entries struct entries entries = { 0 };
-	cleanup_bundle struct bundle bundle = BUNDLE_NONE;
-	int r = bundle_open(options, id, &bundle, err);
+	cleanup_keepsake struct keepsake keepsake = KEEPSAKE_NONE;
+	int r = keepsake_open(options, id, &keepsake, err);
 
 	if (r == 0)
-		r = find(options, id, &bundle, &entries, err);
+		r = find(options, id, &keepsake, &entries, err);
 	if (r < 0)
 		return r;
 	if (options->log)
-		return bundle_print_log(&bundle, err);
-	return print(options, &entries.items[entries.n_items - 1], &bundle, err);
+		return keepsake_print_log(&keepsake, err);
+	return print(options, &entries.items[entries.n_items - 1], &keepsake, err);
 }
 
 int run_show(const struct options *options)

@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <systemd/sd-bus.h>
@@ -110,17 +111,31 @@ static bool has_loop(void)
 	return fd >= 0;
 }
 
+static bool is_kernel(unsigned long major, unsigned long minor)
+{
+	struct utsname name;
+	unsigned long has_major, has_minor;
+	char *end;
+
+	if (uname(&name) < 0)
+		return false;
+	has_major = strtoul(name.release, &end, 10);
+	has_minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
+	return has_major > major || (has_major == major && has_minor >= minor);
+}
+
 static bool has_cgroup_kill(void)
 {
-	char path[CGROUP_PATH_MAX + 16], own[CGROUP_PATH_MAX];
+	char own[CGROUP_PATH_MAX];
+	cleanup_fd int fd = -1;
 
 	if (cgroup_own_path(own, NULL) < 0)
 		return false;
-	/* The root group has no such file: any group below shows it. */
-	(void)snprintf(path, sizeof(path), "%s/cgroup.kill", own);
-	return access(path, F_OK) == 0 ||
-	       access("/sys/fs/cgroup/init.scope/cgroup.kill", F_OK) == 0 ||
-	       access("/sys/fs/cgroup/system.slice/cgroup.kill", F_OK) == 0;
+	fd = open(own, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || faccessat(fd, "cgroup.kill", F_OK, 0) == 0)
+		return fd >= 0;
+	/* The root group has neither file, whatever the kernel is. */
+	return faccessat(fd, "cgroup.type", F_OK, 0) < 0 && is_kernel(5, 14);
 }
 
 static bool has_cgroup2(void)
@@ -338,7 +353,7 @@ static void print_error(void *data, const struct error *err)
 }
 
 /* Nothing that is needed: what holds limits.scratch on the disk that requests use here. */
-static void print_scratch(const char *config_dir, bool privileged)
+static void print_scratch(const char *config_dir, const char *state_dir, bool privileged)
 {
 	cleanup_config struct config config = { 0 };
 	cleanup_fd int fd = -1;
@@ -346,13 +361,15 @@ static void print_scratch(const char *config_dir, bool privileged)
 
 	if (config_load(config_dir, privileged, &config, &err) < 0)
 		return; /* said with all other errors */
-	fd = open(config.state_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (!state_dir)
+		state_dir = config.state_dir;
+	fd = open(state_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd >= 0 && quota_is_enforced(fd))
 		printf("host: limit on scratch: quota\n");
 	else
 		printf("host: limit on scratch: watcher: %s has no project quota (mount option "
 		       "prjquota)\n",
-		       config.state_dir);
+		       state_dir);
 }
 
 /* What config_check_all() leaves out, because it mounts nothing: what is inside of images. Returns
@@ -426,13 +443,13 @@ static void print_exposure(const char *config_dir, bool privileged)
 	}
 }
 
-int check_run(const char *config_dir, bool privileged, unsigned scope)
+int check_run(const char *config_dir, const char *state_dir, bool privileged, unsigned scope)
 {
 	int host = EXIT_SUCCESS;
 
 	if (scope & CHECK_HOST) {
 		host = check_host(privileged);
-		print_scratch(config_dir, privileged);
+		print_scratch(config_dir, state_dir, privileged);
 		print_exposure(config_dir, privileged);
 	}
 	return check_configuration(config_dir, privileged, scope) > 0 ? EX_CONFIG : host;

@@ -12,9 +12,10 @@ enum check_scope {
 /*
  * check_run - validate the configuration and the host, print what was found
  *
- * scope    of CHECK_*; without CHECK_HOST the configuration may be that of another machine, and
+ * state_dir  where scratch is; NULL: where the configuration says
+ * scope      of CHECK_*; without CHECK_HOST the configuration may be that of another machine, and
  *          belong to anybody
  * Returns  exit status: 0 all is well (protections that this host lacks are printed, and are no
  * error), 78 the configuration is at fault, 71 the host lacks what hatchd needs
  */
-int check_run(const char *config_dir, bool privileged, unsigned scope);
+int check_run(const char *config_dir, const char *state_dir, bool privileged, unsigned scope);

@@ -243,20 +243,24 @@ static int serve(struct error *err)
 	return monitor_serve(&opt, conn_fd, socket_class(conn_fd, class));
 }
 
-/* Where unprivileged mode keeps scratch and locks unless told: ~/.cache/hatch, made if missing. */
-static char *make_own_state_dir(void)
+/* Where unprivileged mode keeps scratch and locks unless told: ~/.cache/hatch. */
+static char *find_own_state_dir(void)
 {
 	const char *home = getenv("HOME");
 	char *path;
 
-	if (!home || home[0] != '/' || asprintf(&path, "%s/.cache", home) < 0)
-		return NULL;
+	return home && home[0] == '/' && asprintf(&path, "%s/.cache/hatch", home) >= 0 ? path
+	                                                                               : NULL;
+}
+
+static void make_own_state_dir(char *path)
+{
+	char *slash = strrchr(path, '/');
+
+	*slash = '\0';
 	(void)mkdir(path, 0700);
-	free(path);
-	if (asprintf(&path, "%s/.cache/hatch", home) < 0)
-		return NULL;
+	*slash = '/';
 	(void)mkdir(path, 0700);
-	return path;
 }
 
 int main(int argc, char **argv)
@@ -273,16 +277,18 @@ int main(int argc, char **argv)
 		log_line(LOG_ERR, "--unprivileged is not for root: run it as an ordinary user");
 		return EX_USAGE;
 	}
+	if (!opt.privileged && !opt.state_dir) {
+		own_state_dir = find_own_state_dir();
+		opt.state_dir = own_state_dir;
+	}
 	if (opt_check)
-		return check_run(opt.config_dir, opt.privileged, check_scope());
+		return check_run(opt.config_dir, opt.state_dir, opt.privileged, check_scope());
 	if (opt.privileged && geteuid() != 0) {
 		log_line(LOG_ERR, "hatchd needs root, or the option --unprivileged");
 		return EX_USAGE;
 	}
-	if (!opt.privileged && !opt.state_dir) {
-		own_state_dir = make_own_state_dir();
-		opt.state_dir = own_state_dir;
-	}
+	if (own_state_dir)
+		make_own_state_dir(own_state_dir);
 	r = serve(&err);
 	if (r < 0)
 		log_line(LOG_ERR, "%s%s%s", err.text, err.hint[0] ? "; " : "", err.hint);

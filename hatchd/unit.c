@@ -274,7 +274,7 @@ static int find(const struct unit *unit, const char *name, const struct unit_cre
 	int r = error_set(
 		err, BLAME_HOST, ENOENT,
 		"hatchd@.service has no credential %s; expected one of LoadCredential= or "
-		"SetCredential= in a drop-in of it",
+		"SetCredential= in a drop-in of it (one that is set to nothing is none)",
 		name);
 
 	for (size_t i = 0; i < unit->n_credentials; i++) {
@@ -289,6 +289,37 @@ static int find(const struct unit *unit, const char *name, const struct unit_cre
 			r = good;
 	}
 	return r;
+}
+
+/* A value in the unit stands in for a file. */
+static bool has_value(const struct unit *unit, const char *name)
+{
+	for (size_t i = 0; i < unit->n_credentials; i++) {
+		const struct unit_credential *item = &unit->credentials[i];
+
+		if (!item->path && item->setting != import && strcmp(item->name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+int unit_check_source(const struct unit *unit, size_t i, struct error *err)
+{
+	const struct unit_credential *item = &unit->credentials[i];
+	struct stat st;
+
+	/* What is missing in a credential store is left out. */
+	if (!item->path || item->path[0] != '/' || stat(item->path, &st) == 0 ||
+	    (errno != ENOENT && errno != ENOTDIR) || has_value(unit, item->name))
+		return 0;
+	(void)error_errno(err, BLAME_HOST, errno,
+	                  "hatchd@.service does not start, so all requests fail: its credential %s "
+	                  "is loaded from %s",
+	                  item->name, item->path);
+	return error_hint(err,
+	                  "make the file, or take %s=%s out of a drop-in: systemctl cat "
+	                  "hatchd@.service; what systemd says: journalctl -u 'hatchd@*'",
+	                  item->setting, item->name);
 }
 
 int unit_check_credential(const struct unit *unit, const struct builder *builder, size_t i,

@@ -34,6 +34,14 @@ void unit_done(struct unit *unit);
 const struct rlimits *unit_limits(const struct unit *unit);
 
 /*
+ * unit_check_source - does systemd find what credentials[i] is loaded from?
+ *
+ * It is asked for all of them, whoever names them: without one of them the service does not start,
+ * and so serves no request. Errors  BLAME_HOST -ENOENT, -ENOTDIR
+ */
+int unit_check_source(const struct unit *unit, size_t i, struct error *err);
+
+/*
  * unit_check_credential - would the service have the one that is builder->credentials[i]?
  *
  * ret      from which setting of the unit; NULL if nothing is known. May itself be NULL

@@ -8,13 +8,15 @@ import json
 import socket
 import tarfile
 
+from pace import PATIENCE
+
 
 class Ended(Exception):
     """The stream ended where a message was expected."""
 
 
 class Connection:
-    def __init__(self, path=None, sock=None, timeout=30):
+    def __init__(self, path=None, sock=None, timeout=PATIENCE):
         self.sock = sock
         if sock is None:
             self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -69,7 +71,6 @@ class Connection:
             messages.append(self.receive())
         return messages
 
-
     def send_input(self, name, stream, entries=None, piece=1 << 16, **wrong):
         """One input in pieces, and its end record; entries are counted unless given."""
         for at in range(0, len(stream), piece):
@@ -117,7 +118,7 @@ class Result:
         return f"<{self.types} {self.last} stdout={self.stdout[:200]!r} stderr={self.stderr[:400]!r}>"
 
 
-def request(path, builder, args=(), timeout=60, received=True, trees=None, **members):
+def request(path, builder, args=(), timeout=2 * PATIENCE, received=True, trees=None, **members):
     """One whole exchange: greet, ask, send the trees (tar streams by name) that are wanted, read to the end."""
     if trees is not None:
         members.setdefault("inputs", dict.fromkeys(trees))
@@ -128,7 +129,10 @@ def request(path, builder, args=(), timeout=60, received=True, trees=None, **mem
                          "args": [text(a) for a in args], **members})
         messages = connection.receive_until("send", "exit", "error")
         while messages[-1]["type"] == "send":
-            connection.send_input(messages[-1]["name"], trees[messages[-1]["name"]])
+            try:
+                connection.send_input(messages[-1]["name"], trees[messages[-1]["name"]])
+            except OSError:
+                pass  # the server has refused it before the last byte, and says so
             messages += connection.receive_until("send", "exit", "error")
         result = Result(messages)
         if received and result.code == 0:

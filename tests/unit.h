@@ -7,15 +7,20 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 struct unit_case {
 	const char *name;
 	void (*run)(void);
+	const char *(*lacks)(void); /* why it cannot run here, or NULL */
 };
 
-#define CASE(f)       \
-	{             \
-#f, f \
+#define CASE(f) CASE_IF(f, NULL)
+
+#define CASE_IF(f, lacks)    \
+	{                    \
+#f, f, lacks \
 	}
 
 static bool unit_failed; /* of the case that runs now */
@@ -34,20 +39,47 @@ static bool unit_failed; /* of the case that runs now */
 
 static const char *unit_name;
 
+/* A part of a case in a process of its own, for what cannot be undone, like another namespace. */
+static inline void unit_in_child(void (*body)(void))
+{
+	int status;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		body();
+		fflush(stdout);
+		_exit(unit_failed ? EXIT_FAILURE : EXIT_SUCCESS);
+	}
+	check(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
+}
+
 static inline int unit_run(const struct unit_case *cases, size_t n_cases)
 {
 	bool any_failed = false;
 
 	for (size_t i = 0; i < n_cases; i++) {
+		const char *lack = cases[i].lacks ? cases[i].lacks() : NULL;
+
 		unit_name = cases[i].name;
 		unit_failed = false;
-		cases[i].run();
-		if (!unit_failed)
+		if (!lack)
+			cases[i].run();
+		if (lack)
+			printf("SKIP %s: %s\n", unit_name, lack);
+		else if (!unit_failed)
 			printf("ok %s\n", unit_name);
 		any_failed |= unit_failed;
 		fflush(stdout);
 	}
 	return any_failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static inline void unit_skip(const struct unit_case *cases, size_t n_cases, const char *why)
+{
+	for (size_t i = 0; i < n_cases; i++)
+		printf("SKIP %s: %s\n", cases[i].name, why);
 }
 
 #define UNIT_MAIN(cases)                                                    \

@@ -139,6 +139,17 @@ static void refuses_accounts_that_cannot_be_kept_apart(void)
 	}
 }
 
+/* Once, and not for each of its members. */
+static void refuses_the_group_of_nix(void)
+{
+	cleanup_config struct config c = { 0 };
+
+	set_accounts(two_users, "nixbld:x:30000:b1,b2\n");
+	check(parse("{\"build_users_group\": \"nixbld\"}", &c) == -EINVAL);
+	check(strstr(err.text, ":1:23: the group \"nixbld\" is Nix's own") != NULL);
+	check(strstr(err.text, "such as \"hatchbld\"") && !err.hint[0]);
+}
+
 static void refuses_a_speaker_that_is_not_one_of_its_own(void)
 {
 	static const struct {
@@ -230,6 +241,7 @@ static const struct unit_case cases[] = {
 	CASE(finds_the_members_in_order),
 	CASE(finds_accounts_of_other_names),
 	CASE(refuses_accounts_that_cannot_be_kept_apart),
+	CASE(refuses_the_group_of_nix),
 	CASE(refuses_a_speaker_that_is_not_one_of_its_own),
 	CASE(resolves_the_groups_of_one_user),
 	CASE(resolves_more_groups_than_fit_the_first_try),
@@ -256,8 +268,7 @@ int main(void)
 	if (enter())
 		r = unit_run(cases, ARRAY_SIZE(cases));
 	else
-		for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-			printf("SKIP %s: no private mount namespace\n", cases[i].name);
+		unit_skip(cases, ARRAY_SIZE(cases), "no private mount namespace");
 	leave();
 	return r;
 }

@@ -124,6 +124,19 @@ static const struct member allow_members[] = {
 	{ "features", read_features }, { "sockets", read_sockets },
 };
 
+/* They are one more condition on who is named by the others. */
+int check_allow(struct reading *in, struct builder *builder)
+{
+	const struct value *allow = value_member(&in->doc->root, "allow");
+
+	if (!allow || builder->allow.n_derivations == 0 || builder->allow.n_uids > 0 ||
+	    builder->allow.n_gids > 0 || builder->allow.n_ranges > 0)
+		return in->first;
+	return reading_fail(in, value_member(allow, "derivations"), EINVAL,
+	                    "derivations alone let nobody in; expected users, groups or uid_ranges "
+	                    "too, such as \"groups\": [\"nixbld\"]");
+}
+
 int read_allow(struct reading *in, const struct value *value, const struct member *row,
                void *object)
 {

@@ -2,16 +2,13 @@
 #include "builder.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "bundle.h"
 #include "items.h"
 #include "lib/base/text.h"
 #include "source.h"
-#include "trusted-path.h"
 
 enum {
 	DESCRIPTION_MAX = 512,
@@ -91,8 +88,8 @@ static const struct member builder_members[] = {
 static const struct member builder_object = { INSIDE(builder_members) };
 
 static int (*const checks[])(struct reading *in, struct builder *builder) = {
-	check_command, check_variables_once, check_root,   check_uid_map,
-	check_places,  check_base,           check_limits,
+	check_command, check_allow,   check_args,   check_scan, check_variables_once,
+	check_root,    check_uid_map, check_places, check_base, check_limits,
 };
 
 static int set_defaults(const struct config *config, const char *name, struct builder *builder)
@@ -188,81 +185,6 @@ const struct place *builder_find_place(const struct builder *builder, const char
 		if (path_is_below(path, builder->view.places[i - 1].at))
 			return &builder->view.places[i - 1];
 	return NULL;
-}
-
-/* dir, and the rest of path behind at: "/srv/x", "/opt/tool/run", "/opt/tool" is "/srv/x/run" */
-static char *move_path(const char *dir, const char *path, const char *at)
-{
-	char *moved;
-
-	return asprintf(&moved, "%s%s", dir, path + strlen(at)) < 0 ? NULL : moved;
-}
-
-/* Where the host has what the view shows at path in this place; NULL: no memory. */
-static char *find_on_host(const struct place *place, const char *path)
-{
-	char *const *layers = place->lower ? place->lower : &place->source;
-
-	for (;; layers++) {
-		char *moved = move_path(*layers, path, place->at);
-
-		/* The last layer is where it is missing. */
-		if (!moved || !place->lower || !layers[1] || access(moved, F_OK) == 0)
-			return moved;
-		free(moved);
-	}
-}
-
-static int check_in_root(const struct config *config, const struct builder *builder, int root_fd,
-                         int *ret_fd, struct error *why)
-{
-	bool image = builder->root.kind == ROOT_IMAGE;
-	char name[PATH_MAX + 1];
-	const struct trusted_root root = { root_fd, name, .sealed = image };
-
-	(void)snprintf(name, sizeof(name), "%s%s", builder->root.path, image ? ":" : "");
-	return trusted_program_in(&root, builder->command[0], config->owner_uid, ret_fd, NULL, why);
-}
-
-static int check_program(const struct config *config, const struct builder *builder, int root_fd,
-                         int *ret_fd, struct error *why)
-{
-	const char *path = builder->command[0];
-	const struct place *place = builder_find_place(builder, path);
-	cleanup_free char *moved = NULL;
-
-	if (place && !place->source && !place->lower)
-		return error_set(why, BLAME_HOST, ENOENT, "%s is inside of %s, which is %s", path,
-		                 place->at, place->kind == PLACE_HIDE ? "hidden" : "empty");
-	if (place)
-		moved = find_on_host(place, path);
-	if (place && !moved)
-		return error_set(why, BLAME_HOST, ENOMEM, "no memory for a path");
-	if (moved || builder->root.kind == ROOT_SYSTEM || path_is_below(path, config->store_dir))
-		return trusted_program(moved ? moved : path, config->owner_uid, ret_fd, NULL, why);
-	return check_in_root(config, builder, root_fd, ret_fd, why);
-}
-
-int builder_check_command(const struct config *config, const struct builder *builder, int root_fd,
-                          int *ret_fd, struct error *err)
-{
-	struct error why;
-	int r = check_program(config, builder, root_fd, ret_fd, &why);
-
-	return r == 0 ? 0 : builder_fail(builder, "command", 0, "command", &why, err);
-}
-
-int builder_check_start(const struct config *config, const struct builder *builder,
-                        struct error *err)
-{
-	cleanup_fd int root_fd = -1, fd = -1;
-	const char *type;
-	int r = builder_open_root(config, builder, &root_fd, &type, err);
-
-	if (r < 0 || type)
-		return r;
-	r = root_fd < 0 ? 0 : builder_check_root(builder, root_fd, err);
-	return r < 0 ? r : builder_check_command(config, builder, root_fd, &fd, err);
 }
 
 const char *builder_host_name(const struct builder *builder)

@@ -87,6 +87,15 @@ int read_keep_failed(struct reading *in, const struct value *value, const struct
 
 /* What can only be said once the whole definition is read. The first error, or 0. */
 
+/* check_args - what "max" or "dash" keep from ever being asked; words.c */
+int check_args(struct reading *in, struct builder *builder);
+
+/* check_allow - one who is let in by nothing; allow.c */
+int check_allow(struct reading *in, struct builder *builder);
+
+/* check_scan - nothing to be looked for; credentials.c */
+int check_scan(struct reading *in, struct builder *builder);
+
 /* check_variables_once - a variable that is set and accepted would have two values; words.c */
 int check_variables_once(struct reading *in, struct builder *builder);
 
@@ -112,6 +121,9 @@ int check_root(struct reading *in, struct builder *builder);
 
 /* check_base - another root is no base; view.c */
 int check_base(struct reading *in, struct builder *builder);
+
+/* file_kind_name - of what a mode is, for sentences: "a directory"; place.c */
+const char *file_kind_name(mode_t mode);
 
 /* --- paths that a definition may not name (place.c) --- */
 

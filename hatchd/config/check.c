@@ -8,11 +8,13 @@
 #include <sys/xattr.h>
 
 #include "exposure.h"
+#include "hatchd/slot/control.h"
 #include "hatchd/unit.h"
 #include "layers.h"
 #include "lib/base/fd.h"
 #include "range.h"
 #include "read.h"
+#include "source.h"
 
 /* Counts the errors and hands them on. */
 struct checking {
@@ -38,9 +40,25 @@ static void check_state(const struct config *config, struct checking *checking)
 
 	if (config_open_state(config, &fd, &err) >= 0)
 		return;
-	/* Before the first start there is none: systemd makes it (StateDirectory=). */
-	if (err.code == ENOENT && lstat(config->state_dir, &st) < 0 && errno == ENOENT)
+	/* Without root it is as a rule another one, which is made where it is missing. */
+	if (!config->pool && err.code == ENOENT && lstat(config->state_dir, &st) < 0 &&
+	    errno == ENOENT)
 		return;
+	count(checking, &err);
+}
+
+/* A host that has no Nix has no store, which nobody has to say. */
+static void check_store(const struct config *config, struct checking *checking)
+{
+	struct error why, err;
+	struct stat st;
+	int code = stat(config->store_dir, &st) < 0 ? errno : S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
+
+	if (code == 0 || !config->source || !value_member(&config->source->doc.root, "store"))
+		return;
+	(void)error_errno(&why, BLAME_HOST, code, "%s", config->store_dir);
+	(void)error_hint(&why, "name the directory of the Nix store, or take \"store\" out");
+	(void)config_fail(config, "store", &why, &err);
 	count(checking, &err);
 }
 
@@ -93,9 +111,13 @@ static void check_device(const struct config *config, const struct builder *buil
 		return;
 	(void)error_set(&err, BLAME_HOST, EACCES,
 	                "%s:%zu:%zu: no build user may open %s (mode %04o, uid %u, gid %u); "
-	                "expected its group in \"groups\"",
+	                "expected %s",
 	                builder->file, at.line, at.column, place->source, st.st_mode & 07777,
-	                st.st_uid, st.st_gid);
+	                st.st_uid, st.st_gid,
+	                st.st_gid != 0 && st.st_mode & (S_IRGRP | S_IWGRP)
+	                        ? "its group in \"groups\""
+	                        : "a group of its own that may, by a rule of udev(7) such as "
+	                          "GROUP=\"NAME\", MODE=\"0660\", and that group in \"groups\"");
 	count(checking, &err);
 }
 
@@ -129,6 +151,20 @@ static void check_layers(const struct builder *builder, struct checking *checkin
 		(void)layers_compare(builder, &builder->view.places[i], count, checking);
 }
 
+static void check_limits(const struct config *config, const struct builder *builder,
+                         struct checking *checking)
+{
+	char missing[CONTROL_MISSING_MAX];
+	struct error err;
+
+	if (config->pool)
+		control_missing_on_host(&builder->limits, missing);
+	else
+		control_missing(&builder->limits, -1, missing);
+	if (control_refuse(builder, missing, &err) < 0)
+		count(checking, &err);
+}
+
 static void check_places(const struct config *config, const struct builder *builder,
                          struct checking *checking)
 {
@@ -157,6 +193,7 @@ static void check_builder(const struct config *config, const char *name, struct 
 	check_places(config, &builder, checking);
 	check_unit(&builder, checking);
 	check_network(config, &builder, checking);
+	check_limits(config, &builder, checking);
 	check_layers(&builder, checking);
 }
 
@@ -189,6 +226,16 @@ static void check_exposure(const struct config *config, struct checking *checkin
 		count(checking, &err);
 }
 
+/* Whoever names them: systemd loads all of them for every request. */
+static void check_sources(struct checking *checking)
+{
+	struct error err;
+
+	for (size_t i = 0; i < checking->unit->n_credentials; i++)
+		if (unit_check_source(checking->unit, i, &err) < 0)
+			count(checking, &err);
+}
+
 struct config_check config_check_all(const char *dir, bool pool, const struct config_report *report)
 {
 	cleanup_unit struct unit unit = { 0 };
@@ -201,10 +248,13 @@ struct config_check config_check_all(const char *dir, bool pool, const struct co
 	if (pool && !counting.offline)
 		unit_load(&unit);
 	checking.found.unit_known = unit.known;
-	if (config_load_reporting(dir, pool, &counting, &config, NULL) < 0)
+	check_sources(&checking);
+	(void)config_load_reporting(dir, pool, &counting, &config, NULL);
+	if (!config.dir)
 		return checking.found;
 	if (!config.offline) {
 		check_state(&config, &checking);
+		check_store(&config, &checking);
 		check_users(&config, &checking);
 	}
 	check_builders(&config, &checking);

@@ -18,8 +18,8 @@ struct config_check {
  *
  * dir, pool  as for config_load()
  * report     gets each error, in the order of the files; may be NULL
- * Returns    what was found. Without a readable hatchd.json no builder is looked at, because what
- *            they may hold depends on it
+ * Returns    what was found. Definitions are looked at also if hatchd.json has errors, but not at
+ *            what they take from it
  */
 struct config_check config_check_all(const char *dir, bool pool,
                                      const struct config_report *report);

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 #include "lib/base/text.h"
 #include "range.h"
 #include "read.h"
+#include "source.h"
 #include "trusted-path.h"
 
 enum {
@@ -71,6 +73,7 @@ static const struct member config_object = { .rows = config_members,
 
 void config_done(struct config *config)
 {
+	source_free(config->source);
 	free(config->dir);
 	free(config->file);
 	free(config->store_dir);
@@ -173,10 +176,11 @@ static int fail_no_users(struct reading *in, const struct config *config, const 
 {
 	char shown[SHOW_LEN];
 
-	return reading_fail(in, find_key(in, "build_users_group"), EINVAL,
-	                    "the group \"%s\" %s; expected build_users_group to name a group whose "
-	                    "entry lists the build users (systemd-sysusers makes it)",
-	                    show(config->build_group, shown), what);
+	return reading_fail(
+		in, find_key(in, "build_users_group"), EINVAL,
+		"the group \"%s\" %s; expected build_users_group to name a group whose "
+		"entry lists the build users, such as \"hatchbld\" (systemd-sysusers makes it)",
+		show(config->build_group, shown), what);
 }
 
 static int find_users(struct reading *in, struct config *config)
@@ -192,6 +196,8 @@ static int find_users(struct reading *in, struct config *config)
 		return fail_no_users(in, config, "does not exist");
 	if (config->build_gid == 0)
 		return fail_no_users(in, config, "is root's");
+	if (strcmp(config->build_group, NIX_BUILD_GROUP) == 0)
+		return fail_no_users(in, config, "is Nix's own, whose members run Nix's builds");
 	while (names[n])
 		n++;
 	if (n == 0)
@@ -216,6 +222,18 @@ static uid_t believed_owner(bool pool, const struct config_report *report)
 	if (is_offline(report))
 		return OWNER_ANYBODY;
 	return pool ? 0 : geteuid();
+}
+
+/* One that does not fit would be kept by nobody. */
+static int check_failed(struct reading *in, const struct config *config)
+{
+	const struct value *failed = find_key(in, "failed");
+	const struct value *size = failed ? value_member(failed, "size") : NULL;
+
+	if (config->failed.size <= config->failed.total)
+		return 0;
+	return reading_fail(in, size ? size : failed, EINVAL,
+	                    "size is above total; expected at most %" PRIu64, config->failed.total);
 }
 
 static int set_defaults(const char *dir, bool pool, const struct config_report *report,
@@ -260,24 +278,40 @@ int config_parse(const char *dir, bool pool, const char *text, size_t len,
                  const struct config_report *report, struct config *ret, struct error *err)
 {
 	cleanup_config struct config config = { 0 };
-	cleanup_document struct document doc = { .name = config_name };
-	struct reading in = { .doc = &doc, .report = report, .err = err };
+	struct document none = { .name = config_name };
+	struct reading in = { .doc = &none, .report = report, .err = err };
 	struct error parse_err;
 
 	if (set_defaults(dir, pool, report, &config) < 0)
 		return reading_no_memory(&in);
-	doc.name = config.file;
-	if (text && document_parse(config.file, text, len, &doc, &parse_err) < 0)
-		return reading_keep_error(&in, &parse_err);
-	if (text)
-		(void)read_members(&in, &doc.root, &config_object, &config);
+	none.name = config.file;
+	if (text && source_make(config.file, text, len, &config.source, &parse_err) < 0)
+		(void)reading_keep_error(&in, &parse_err);
+	if (config.source) {
+		in.doc = &config.source->doc;
+		(void)read_members(&in, &in.doc->root, &config_object, &config);
+	}
+	if (!reading_stops(&in))
+		(void)check_failed(&in, &config);
 	if (pool && !config.offline && !reading_stops(&in))
 		(void)find_accounts(&in, &config);
-	if (in.first < 0)
+	if (in.first < 0 && !report)
 		return in.first;
+	config.partial = in.first < 0;
 	*ret = config;
 	config = (struct config){ 0 };
-	return 0;
+	return in.first;
+}
+
+/* A directory that comes with the installation, or that its owner makes. */
+static void hint_missing(const char *dir, struct error *err)
+{
+	size_t len = strlen(CONFIG_DIR);
+
+	if (strncmp(dir, CONFIG_DIR, len) == 0 && (dir[len] == '\0' || dir[len] == '/'))
+		(void)error_hint(err, "make it: systemd-tmpfiles --create hatch.conf");
+	else
+		(void)error_hint(err, "make it: install -d -m 0755 '%s'", dir);
 }
 
 static int load_text(const char *dir, uid_t owner_uid, char **ret, size_t *ret_len,
@@ -287,6 +321,8 @@ static int load_text(const char *dir, uid_t owner_uid, char **ret, size_t *ret_l
 	cleanup_fd int dir_fd = -1;
 	int r = trusted_directory(dir, owner_uid, &dir_fd, err);
 
+	if (r == -ENOENT)
+		hint_missing(dir, err);
 	if (r < 0)
 		return r;
 	if (asprintf(&path, "%s/%s", dir, config_name) < 0) {
@@ -366,9 +402,31 @@ int config_resolve_user(struct config *config, const struct build_user *user, st
 	return 0;
 }
 
+int config_fail(const struct config *config, const char *key, const struct error *why,
+                struct error *err)
+{
+	const struct value *value = config->source ? value_member(&config->source->doc.root, key)
+	                                           : NULL;
+	size_t line, column;
+	char place[48] = "";
+
+	if (value) {
+		document_place(&config->source->doc, value->at, &line, &column);
+		(void)snprintf(place, sizeof(place), ":%zu:%zu", line, column);
+	}
+	(void)error_set(err, BLAME_HOST, why->code, "%s%s: \"%s\": %s", config->file, place, key,
+	                why->text);
+	return why->hint[0] ? error_hint(err, "%s", why->hint) : -why->code;
+}
+
 int config_open_state(const struct config *config, int *ret_fd, struct error *err)
 {
-	return trusted_directory(config->state_dir, config->owner_uid, ret_fd, err);
+	struct error why;
+	int r = trusted_directory(config->state_dir, config->owner_uid, ret_fd, &why);
+
+	if (r == -ENOENT)
+		(void)error_hint(&why, "make it: install -d -m 0700 '%s'", config->state_dir);
+	return r < 0 ? config_fail(config, "state", &why, err) : 0;
 }
 
 /* The name of the builder that a file of builders.d defines; NULL: none. -ENOMEM is errno. */
@@ -454,8 +512,11 @@ static int open_listing(struct reading *in, uid_t owner_uid, DIR **ret)
 	struct error err;
 	int r = trusted_directory(in->doc->name, owner_uid, &path_fd, &err);
 
-	if (r == -ENOENT)
+	/* Without it there is nothing to serve, which only a check calls an error. */
+	if (r == -ENOENT && !in->report)
 		return 0;
+	if (r == -ENOENT)
+		hint_missing(in->doc->name, &err);
 	if (r < 0)
 		return reading_keep_error(in, &err);
 	fd = openat(path_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -42,6 +42,8 @@ struct build_user {
 	size_t n_groups;
 };
 
+struct source;
+
 /* So many units of something that has a name. */
 struct resource {
 	char *name;
@@ -50,11 +52,13 @@ struct resource {
 
 /* hatchd.json */
 struct config {
-	char *dir;         /* of the configuration */
-	char *file;        /* hatchd.json below it; it may be absent */
-	char *store_dir;   /* "store"; default /nix/store */
-	char *state_dir;   /* "state"; default STATE_DIR of the build */
-	char *build_group; /* "build_users_group"; default hatchbld */
+	char *dir;             /* of the configuration */
+	char *file;            /* hatchd.json below it; it may be absent */
+	struct source *source; /* of it, for config_fail(); NULL: it is absent, or no JSON */
+	bool partial;          /* it has errors: what is absent here may be meant */
+	char *store_dir;       /* "store"; default /nix/store */
+	char *state_dir;       /* "state"; default STATE_DIR of the build */
+	char *build_group;     /* "build_users_group"; default hatchbld */
 	gid_t build_gid;
 	struct build_user *users; /* its members, in order; empty in unprivileged mode */
 	size_t n_users;
@@ -180,8 +184,6 @@ struct place {
 	enum overlay_top top; /* of an overlay */
 	size_t offset;        /* where it stands in the definition, in bytes */
 };
-
-struct source;
 
 /* What a builder has as its "/". */
 enum root_kind {
@@ -313,6 +315,12 @@ int config_load(const char *dir, bool pool, struct config *ret, struct error *er
  */
 int config_resolve_user(struct config *config, const struct build_user *user, struct error *err);
 
+/* config_fail - say that the host does not have what a key of hatchd.json names:
+ * "FILE:LINE:COLUMN: ", without line and column if it has its default, and the text and hint of
+ * why. Returns -why->code, BLAME_HOST */
+int config_fail(const struct config *config, const char *key, const struct error *why,
+                struct error *err);
+
 /* config_open_state - open the state directory, all of whose path only root can change; *ret_fd is
  * O_PATH. Errors  BLAME_HOST: as trusted_directory() */
 int config_open_state(const struct config *config, int *ret_fd, struct error *err);
@@ -332,14 +340,15 @@ struct position {
 	size_t line, column;
 };
 
-#define POSITION_OF_KEY SIZE_MAX
+#define POSITION_OF_KEY   SIZE_MAX
+#define POSITION_OF_VALUE (SIZE_MAX - 1)
 
 /*
  * builder_position - where a key of the definition stands, or an item of its list
  *
  * key   of an object in an object with a dot: "allow.users"
- * item  its index, or POSITION_OF_KEY. A definition that was read without an error has as many
- * items as the field of struct builder, in the same order
+ * item  its index, POSITION_OF_KEY, or POSITION_OF_VALUE. A definition that was read without an
+ * error has as many items as the field of struct builder, in the same order
  */
 struct position builder_position(const struct builder *builder, const char *key, size_t item);
 
@@ -353,6 +362,9 @@ struct position builder_position(const struct builder *builder, const char *key,
  */
 int builder_fail(const struct builder *builder, const char *key, size_t item, const char *what,
                  const struct error *why, struct error *err);
+
+/* builder_root_fail - the same of the path in "root"; root.c */
+int builder_root_fail(const struct builder *builder, const struct error *why, struct error *err);
 
 /*
  * builder_open_root - open what builder->root names, if only root could have changed it

@@ -62,3 +62,12 @@ int read_credentials(struct reading *in, const struct value *value, const struct
 	return read_strings(in, value, 0, check_name, &builder->credentials,
 	                    &builder->n_credentials);
 }
+
+int check_scan(struct reading *in, struct builder *builder)
+{
+	if (builder->credentials_scan || builder->n_credentials > 0)
+		return in->first;
+	return reading_fail(in, value_member(&in->doc->root, "credentials_scan"), EINVAL,
+	                    "there are no credentials to look for; expected the key credentials "
+	                    "too");
+}

@@ -119,6 +119,16 @@ static size_t blamed_byte(const struct document *doc, size_t read)
 	return read;
 }
 
+/* A bracket that closes, behind a comma. */
+static bool follows_comma(const struct document *doc, size_t at)
+{
+	if (at >= doc->len || !is_one_of(doc->text[at], "}]"))
+		return false;
+	while (at > 0 && is_one_of(doc->text[at - 1], blanks))
+		at--;
+	return at > 0 && doc->text[at - 1] == ',';
+}
+
 static int explain(const struct document *doc, const json_error_t *json_err, struct error *err)
 {
 	static const struct {
@@ -140,6 +150,8 @@ static int explain(const struct document *doc, const json_error_t *json_err, str
 		at = doc->len;
 	if (json_error_code(json_err) == json_error_out_of_memory)
 		return error_set(err, BLAME_HOST, ENOMEM, "no memory to read %s", doc->name);
+	if (json_error_code(json_err) == json_error_invalid_syntax && follows_comma(doc, at))
+		return fail(doc, at, "a comma before this; expected none after the last item", err);
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
 		if (words[i].code == json_error_code(json_err))
 			return fail(doc, at, words[i].what, err);

@@ -61,6 +61,7 @@ static void tells_what_is_wrong_with_a_pattern(void)
 	memset(longest, 'a', sizeof(longest));
 	longest[GLOB_TEXT_MAX] = '\0';
 	check(glob_why_wrong(longest) == NULL);
+	check(strstr(glob_why_wrong("/build/*"), "begins with"));
 	longest[GLOB_TEXT_MAX] = 'a';
 	longest[GLOB_TEXT_MAX + 1] = '\0';
 	check(glob_why_wrong(longest) != NULL);

@@ -31,6 +31,8 @@ const char *glob_why_wrong(const char *glob)
 
 	if (strlen(glob) > GLOB_TEXT_MAX)
 		return "it is too long";
+	if (glob[0] == '/')
+		return "it begins with \"/\", but a path in what is kept does not";
 	for (const char *at = glob; at; at = behind(at)) {
 		if (component_len(at) == 0)
 			return "it has an empty component";

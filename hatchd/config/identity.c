@@ -75,7 +75,7 @@ static int check_range_of_ids(struct reading *in, const struct builder *builder)
 		return reading_fail(in, at, EINVAL,
 		                    "without root nobody can give a builder other ids than one's "
 		                    "own; expected \"self\" or \"root\"");
-	if (in->config->range_base == 0)
+	if (in->config->range_base == 0 && !in->config->partial)
 		return reading_fail(in, at, EINVAL,
 		                    "there are no ids for a range; expected range_base in %s",
 		                    show(in->config->file, shown));

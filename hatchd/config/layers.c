@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "builder.h"
 #include "lib/base/fd.h"
 #include "lib/base/text.h"
 
@@ -44,14 +45,6 @@ static void dir_done(DIR **dir)
 {
 	if (*dir)
 		(void)closedir(*dir);
-}
-
-static const char *kind_name(mode_t mode)
-{
-	return S_ISREG(mode)   ? "a file"
-	       : S_ISDIR(mode) ? "a directory"
-	       : S_ISLNK(mode) ? "a link"
-	                       : "something else";
 }
 
 static void report(struct comparison *c, const char *name, size_t upper, size_t lower,
@@ -115,7 +108,8 @@ static const char *difference(int a_fd, const struct stat *a, int b_fd, const st
                               const char *name, char buf[64])
 {
 	if ((a->st_mode & S_IFMT) != (b->st_mode & S_IFMT)) {
-		(void)snprintf(buf, 64, "%s over %s", kind_name(a->st_mode), kind_name(b->st_mode));
+		(void)snprintf(buf, 64, "%s over %s", file_kind_name(a->st_mode),
+		               file_kind_name(b->st_mode));
 		return buf;
 	}
 	if (S_ISDIR(a->st_mode) || (a->st_dev == b->st_dev && a->st_ino == b->st_ino))

@@ -86,7 +86,7 @@ static int read_cpus(struct reading *in, const struct value *value, const struct
 		                    "this is %s; expected a number of processors such as 2 or 1.5",
 		                    value_kind_name(value->kind));
 	if (!(cpus * CPU_PERIOD_US >= CPU_QUOTA_MIN_US && cpus <= CPUS_MAX))
-		return reading_fail(in, value, EINVAL, "out of range; expected %.2f to %d",
+		return reading_fail(in, value, EINVAL, "cpus is out of range; expected %.2f to %d",
 		                    (double)CPU_QUOTA_MIN_US / CPU_PERIOD_US, CPUS_MAX);
 	builder->limits.cpu_quota_us = (uint64_t)(cpus * CPU_PERIOD_US + 0.5);
 	return 0;
@@ -253,6 +253,11 @@ int check_limits(struct reading *in, struct builder *builder)
 		(void)reading_fail(in, find_limit(in, "memory_high"), EINVAL,
 		                   "memory_high is above memory; expected at most %" PRIu64,
 		                   limits->memory_bytes);
+	if (limits->silence_sec > limits->time_max_sec)
+		(void)reading_fail(
+			in, find_limit(in, "silence_sec"), EINVAL,
+			"it is never silent that long; expected at most time_sec: %" PRIu64,
+			limits->time_max_sec);
 	if (find_limit(in, "swap") && !limits->memory_bytes)
 		(void)reading_fail(in, find_limit(in, "swap"), EINVAL,
 		                   "a limit on swap means nothing without one on memory; expected "

@@ -200,7 +200,10 @@ int read_network(struct reading *in, const struct value *value, const struct mem
 
 static int fail_network(const struct builder *builder, const struct error *why, struct error *err)
 {
-	return builder_fail(builder, "network", POSITION_OF_KEY, "network", why, err);
+	const char *key = builder->network.kind == NETWORK_NAMESPACE ? "network.namespace"
+	                                                             : "network";
+
+	return builder_fail(builder, key, POSITION_OF_VALUE, "network", why, err);
 }
 
 static int open_namespace(const struct builder *builder, int *ret_fd, struct error *err)

@@ -186,15 +186,58 @@ struct position builder_place_position(const struct builder *builder, const stru
 	return at;
 }
 
+const char *file_kind_name(mode_t mode)
+{
+	return S_ISREG(mode)   ? "a file"
+	       : S_ISDIR(mode) ? "a directory"
+	       : S_ISLNK(mode) ? "a link"
+	                       : "something else";
+}
+
+/* Where the path stands: a layer has a place of its own in the definition. */
+static struct position find_path(const struct builder *builder, const struct place *place,
+                                 const char *path)
+{
+	struct position at = builder_place_position(builder, place);
+	const struct value *view = builder->source
+	                                   ? value_member(&builder->source->doc.root, "view")
+	                                   : NULL;
+	const struct value *overlays = view ? value_member(view, "overlay") : NULL;
+
+	for (size_t i = 0; place->lower && overlays && i < overlays->n_items; i++) {
+		const struct value *lower = value_member(&overlays->items[i], "lower");
+
+		if (overlays->items[i].at != place->offset)
+			continue;
+		for (size_t k = 0; lower && k < lower->n_items; k++)
+			if (strcmp(lower->items[k].string, path) == 0)
+				document_place(&builder->source->doc, lower->items[k].at, &at.line,
+				               &at.column);
+	}
+	return at;
+}
+
+/* What cannot be looked at. */
 static int fail_place(const struct builder *builder, const struct place *place, const char *path,
                       int code, struct error *err)
 {
-	struct position at = builder_place_position(builder, place);
+	struct position at = find_path(builder, place, path);
 
 	(void)error_errno(err, BLAME_HOST, code, "%s:%zu:%zu: the view of builder `%s` holds %s",
 	                  builder->file, at.line, at.column, builder->name, path);
-	return error_hint(err, code == ENODEV ? "expected a character or block device"
-	                                      : "make it, or take it out of \"view\"");
+	return error_hint(err, "make it, or take it out of \"view\"");
+}
+
+/* What is there, but something else. */
+static int fail_kind(const struct builder *builder, const struct place *place, const char *path,
+                     mode_t mode, const char *expected, struct error *err)
+{
+	struct position at = find_path(builder, place, path);
+
+	return error_set(err, BLAME_HOST, S_ISDIR(mode) ? EISDIR : ENOTDIR,
+	                 "%s:%zu:%zu: the view of builder `%s` holds %s, which is %s; expected %s",
+	                 builder->file, at.line, at.column, builder->name, path,
+	                 file_kind_name(mode), expected);
 }
 
 static int check_layers(const struct builder *builder, const struct place *place, struct error *err)
@@ -205,7 +248,7 @@ static int check_layers(const struct builder *builder, const struct place *place
 		if (stat(*path, &st) < 0)
 			return fail_place(builder, place, *path, errno, err);
 		if (!S_ISDIR(st.st_mode))
-			return fail_place(builder, place, *path, ENOTDIR, err);
+			return fail_kind(builder, place, *path, st.st_mode, "a directory", err);
 	}
 	return 0;
 }
@@ -310,7 +353,8 @@ static int check_source_of(const struct builder *builder, const struct place *pl
 		               ? 0
 		               : fail_place(builder, place, place->source, errno, err);
 	if (place->kind == PLACE_DEVICE && !S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode))
-		return fail_place(builder, place, place->source, ENODEV, err);
+		return fail_kind(builder, place, place->source, st.st_mode,
+		                 "a character or block device", err);
 	return 0;
 }
 

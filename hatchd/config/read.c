@@ -242,25 +242,67 @@ int read_path(struct reading *in, const struct value *value, const struct member
 	return r < 0 ? r : set_text(in, value->string, field(object, row));
 }
 
-static int set_number(struct reading *in, const struct value *value, const struct member *row,
-                      void *object, bool in_range, uint64_t number)
+/* A bound as one would write it. */
+struct bound {
+	char text[32];
+};
+
+static struct bound show_bound(uint64_t number, bool is_size)
 {
-	if (!in_range || number < row->min || number > row->max)
-		return reading_fail(in, value, EINVAL,
-		                    "out of range; expected %" PRIu64 " to %" PRIu64, row->min,
-		                    row->max);
+	static const char units[] = "KMGT";
+	struct bound bound;
+	size_t n = 0;
+
+	while (is_size && n < strlen(units) && number >= 1024 && number % 1024 == 0) {
+		number /= 1024;
+		n++;
+	}
+	if (n > 0)
+		(void)snprintf(bound.text, sizeof(bound.text), "\"%" PRIu64 "%c\"", number,
+		               units[n - 1]);
+	else
+		(void)snprintf(bound.text, sizeof(bound.text), "%" PRIu64, number);
+	return bound;
+}
+
+static int fail_range(struct reading *in, const struct value *value, const struct member *row,
+                      bool is_size)
+{
+	const char *key = row->key ?: value->key;
+	struct bound min = show_bound(row->min, is_size), max = show_bound(row->max, is_size);
+
+	if (row->max == UINT64_MAX)
+		return reading_fail(in, value, EINVAL, "%s is out of range; expected at least %s",
+		                    key, min.text);
+	return reading_fail(in, value, EINVAL, "%s is out of range; expected %s to %s", key,
+	                    min.text, max.text);
+}
+
+static int set_number(struct reading *in, const struct value *value, const struct member *row,
+                      void *object, bool is_size, uint64_t number)
+{
+	if (number < row->min || number > row->max)
+		return fail_range(in, value, row, is_size);
 	*(uint64_t *)field(object, row) = number;
 	return 0;
 }
 
-int read_count(struct reading *in, const struct value *value, const struct member *row,
-               void *object)
+static int read_integer(struct reading *in, const struct value *value, const struct member *row,
+                        void *object, bool is_size)
 {
 	int r = expect_kind(in, value, VALUE_INTEGER);
 
 	if (r < 0)
 		return r;
-	return set_number(in, value, row, object, value->integer >= 0, (uint64_t)value->integer);
+	return value->integer < 0
+	               ? fail_range(in, value, row, is_size)
+	               : set_number(in, value, row, object, is_size, (uint64_t)value->integer);
+}
+
+int read_count(struct reading *in, const struct value *value, const struct member *row,
+               void *object)
+{
+	return read_integer(in, value, row, object, false);
 }
 
 /* "256M": canonical digits and one letter. 0, -EINVAL, or -ERANGE */
@@ -291,13 +333,14 @@ int read_size(struct reading *in, const struct value *value, const struct member
 	int r;
 
 	if (value->kind == VALUE_INTEGER)
-		return read_count(in, value, row, object);
+		return read_integer(in, value, row, object, true);
 	r = value->kind == VALUE_STRING ? parse_size(value->string, &number) : -EINVAL;
 	if (r == -EINVAL)
 		return reading_fail(in, value, EINVAL,
 		                    "this is no size; expected a number of bytes such as 65536, or "
 		                    "a string such as \"256M\" (K, M, G or T, of 1024)");
-	return set_number(in, value, row, object, r == 0, number);
+	return r < 0 ? fail_range(in, value, row, true)
+	             : set_number(in, value, row, object, true, number);
 }
 
 int read_truth(struct reading *in, const struct value *value, const struct member *row,

@@ -100,7 +100,8 @@ int config_read_text(const char *path, uid_t owner_uid, char **ret, size_t *ret_
                      struct error *err);
 
 /* config_load_reporting, builder_load_reporting - as without the last word. Every error is
- * reported, and the first also in err */
+ * reported, and the first also in err. With a report *ret of the first holds also on failure what
+ * could be read, if dir is set in it */
 int config_load_reporting(const char *dir, bool pool, const struct config_report *report,
                           struct config *ret, struct error *err);
 int builder_load_reporting(const struct config *config, const char *name,

@@ -101,6 +101,8 @@ static int check_taken(struct reading *in, const struct value *item)
 	char shown[SHOW_LEN];
 
 	(void)show(item->key, shown);
+	if (!resource && in->config->partial)
+		return 0; /* hatchd.json is to be mended first */
 	if (!resource)
 		return reading_fail_key(
 			in, item, ENOENT,

@@ -118,9 +118,16 @@ int check_root(struct reading *in, struct builder *builder)
 	                        "one of them");
 }
 
-static int fail_root(const struct builder *builder, const struct error *why, struct error *err)
+int builder_root_fail(const struct builder *builder, const struct error *why, struct error *err)
 {
-	return builder_fail(builder, "root", POSITION_OF_KEY, "root", why, err);
+	static const char *const keys[] = {
+		[ROOT_SYSTEM] = "root",
+		[ROOT_TREE] = "root.tree",
+		[ROOT_IMAGE] = "root.image",
+		[ROOT_BUNDLE] = "root.bundle",
+	};
+
+	return builder_fail(builder, keys[builder->root.kind], POSITION_OF_VALUE, "root", why, err);
 }
 
 /* What an image is, by what stands in it: its name says nothing. */
@@ -197,7 +204,7 @@ int builder_open_root(const struct config *config, const struct builder *builder
 	if (r == 0 && builder->root.kind == ROOT_IMAGE)
 		r = identify_image(fd, path, ret_type, &why);
 	if (r < 0)
-		return fail_root(builder, &why, err);
+		return builder_root_fail(builder, &why, err);
 	*ret_fd = take_fd(&fd);
 	return 0;
 }
@@ -229,7 +236,7 @@ static int check_cwd(const struct builder *builder, int root_fd, struct error *e
 		return 0;
 	(void)error_errno(&why, BLAME_HOST, -fd, "the directory %s of its process, in %s", cwd,
 	                  builder->root.path);
-	return fail_root(builder, &why, err);
+	return builder_root_fail(builder, &why, err);
 }
 
 int builder_check_root(const struct builder *builder, int root_fd, struct error *err)
@@ -247,7 +254,7 @@ int builder_check_root(const struct builder *builder, int root_fd, struct error 
 		if (code != 0) {
 			(void)error_errno(&why, BLAME_HOST, code, "cannot look at /%s of %s",
 			                  places[i], builder->root.path);
-			return fail_root(builder, &why, err);
+			return builder_root_fail(builder, &why, err);
 		}
 		if (S_ISDIR(st.st_mode))
 			continue;
@@ -255,7 +262,7 @@ int builder_check_root(const struct builder *builder, int root_fd, struct error 
 		                "/%s of %s is %s; hatch needs a directory there, or nothing",
 		                places[i], builder->root.path,
 		                S_ISLNK(st.st_mode) ? "a symbolic link" : "no directory");
-		return fail_root(builder, &why, err);
+		return builder_root_fail(builder, &why, err);
 	}
 	return check_cwd(builder, root_fd, err);
 }

@@ -68,6 +68,8 @@ struct position builder_position(const struct builder *builder, const char *key,
 	if (item == POSITION_OF_KEY)
 		document_place(&builder->source->doc, value->key_at, &position.line,
 		               &position.column);
+	else if (item == POSITION_OF_VALUE)
+		document_place(&builder->source->doc, value->at, &position.line, &position.column);
 	else if (item < value->n_items)
 		document_place(&builder->source->doc, value->items[item].at, &position.line,
 		               &position.column);

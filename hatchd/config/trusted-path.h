@@ -44,7 +44,8 @@ int trusted_file(const char *path, uid_t owner_uid, int *ret_fd, struct error *e
 int trusted_directory(const char *path, uid_t owner_uid, int *ret_fd, struct error *err);
 
 /*
- * trusted_program - the same for a program, and the interpreter of a script (and its interpreter)
+ * trusted_program - the same for a program, and what starts it: the interpreter of a script (and
+ * its interpreter), the loader of shared libraries
  *
  * ret_fd  O_PATH
  * ret     what fstat(2) says of it; may be NULL
@@ -54,7 +55,7 @@ int trusted_directory(const char *path, uid_t owner_uid, int *ret_fd, struct err
 int trusted_program(const char *path, uid_t owner_uid, int *ret_fd, struct stat *ret,
                     struct error *err);
 
-/* Another tree, and what a path in it begins with. */
+/* A tree of files. */
 struct trusted_root {
 	int fd;           /* the directory that is "/"; links and ".." do not lead out of it */
 	const char *name; /* before a path of it, for messages */
@@ -62,6 +63,23 @@ struct trusted_root {
 	                checked as a whole */
 };
 
-/* trusted_program_in - the same inside of another tree; so are the interpreters looked for */
-int trusted_program_in(const struct trusted_root *root, const char *path, uid_t owner_uid,
+/* Where a path of a view is: in another tree, below another name. */
+struct trusted_place {
+	struct trusted_root root;
+	size_t at_len;      /* so many bytes of the path ... */
+	const char *source; /* ... are this one there. Links on the way to it are that tree's;
+	                       behind it they lead to what the view has */
+};
+
+/* What is made of several trees. */
+struct trusted_view {
+	/* Where it has a path; a negative errno with err set if it has no such path. */
+	int (*find)(const void *data, const char *path, struct trusted_place *ret,
+	            struct error *err);
+	const void *data;
+};
+
+/* trusted_program_in - the same for a path of a view; so are links followed, and the interpreters
+ * looked for. view NULL: the host as it is */
+int trusted_program_in(const struct trusted_view *view, const char *path, uid_t owner_uid,
                        int *ret_fd, struct stat *ret, struct error *err);

@@ -2,9 +2,13 @@
 #include "view-plan.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/mount.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "lib/base/text.h"
 
 static const struct view_row system_rows[] = {
 	{ VIEW_SYSTEM, "/usr", "/usr" },
@@ -201,6 +205,26 @@ void view_plan_done(struct view_plan *plan)
 {
 	free(plan->rows);
 	*plan = (struct view_plan){ 0 };
+}
+
+/* Homes, state, sockets, other media; and those that hatch makes itself. */
+bool view_host_lacks(const struct config *config, const char *path)
+{
+	static const char *const names[] = {
+		"/boot",       "/build", "/cdrom", "/dev",  "/efi",  "/home",
+		"/lost+found", "/media", "/mnt",   "/proc", "/root", "/run",
+		"/snap",       "/srv",   "/sys",   "/tmp",  "/var",
+	};
+	char entry[NAME_MAX + 2];
+
+	(void)snprintf(entry, sizeof(entry), "/%.*s", (int)strcspn(path + 1, "/"), path + 1);
+	if (entry[1] == '.') /* snapshots, and marks of containers */
+		return true;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strcmp(entry, names[i]) == 0)
+			return true;
+	/* The store has a row of its own; beside it are Nix's daemon and database. */
+	return path_is_below(config->store_dir, entry);
 }
 
 uint64_t view_row_attributes(const struct view_row *row)

@@ -51,6 +51,9 @@ int view_plan_make(const struct config *config, const struct builder *builder,
                    struct view_plan *ret);
 void view_plan_done(struct view_plan *plan);
 
+/* view_host_lacks - is an entry of the host's "/", or what is in it, left out of VIEW_HOST? */
+bool view_host_lacks(const struct config *config, const char *path);
+
 /* view_row_attributes - MOUNT_ATTR_* of what is mounted there; 0: it is no mount of its own, but a
  * part of the root */
 uint64_t view_row_attributes(const struct view_row *row);

@@ -228,6 +228,32 @@ static const struct value *find_value(const struct document *doc, const char *ob
 	return outer ? value_member(outer, key) : NULL;
 }
 
+/* Also "-*" begins with one as a rule; but it need not. */
+static bool begins_with_dash(const char *pattern)
+{
+	return pattern[0] == '-' && (!pattern[1] || !strchr("*?{", pattern[1])) &&
+	       !strchr(pattern, '|');
+}
+
+int check_args(struct reading *in, struct builder *builder)
+{
+	const struct value *match = find_value(in->doc, "args", "match");
+
+	if (!match || builder->args.n_match == 0)
+		return in->first;
+	if (builder->args.max == 0)
+		(void)reading_fail(
+			in, match, EINVAL,
+			"without \"max\" there is no argument to match; expected it too");
+	for (size_t i = 0; !builder->args.dash && i < builder->args.n_match; i++)
+		if (begins_with_dash(builder->args.match[i]))
+			(void)reading_fail(
+				in, &match->items[i], EINVAL,
+				"no argument may begin with \"-\"; expected \"dash\": true "
+				"too");
+	return in->first;
+}
+
 /* A variable that is set and accepted would have two values. */
 int check_variables_once(struct reading *in, struct builder *builder)
 {

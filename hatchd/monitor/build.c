@@ -76,7 +76,7 @@ static int make_cgroup(struct job *job, struct error *err)
 static int start_tap(struct job *job, struct error *err)
 {
 	const struct tap_plan plan = { .scan = job->equipment.credentials.scan,
-		                       .tail_fd = job->bundle.log_fd };
+		                       .tail_fd = job->keepsake.log_fd };
 
 	if (!plan.scan && plan.tail_fd < 0)
 		return 0;
@@ -118,7 +118,7 @@ static int start_helpers(struct job *job, struct error *err)
 	if (r == 0 && way != SCRATCH_TMPFS)
 		r = cleaner_start(&job->scratch, &account->cleaner, &job->cleaner, err);
 	if (r == 0)
-		r = job_begin_bundle(job, err);
+		r = job_begin_keepsake(job, err);
 	return r < 0 ? r : start_tap(job, err);
 }
 
@@ -176,7 +176,7 @@ int job_confine(const struct job *job, const int *writable, size_t n_writable, s
 static int drop_privileges(struct job *job, struct error *err)
 {
 	const int writable[] = { job->pool.pool_fd, job->pool.scratch_fd, job->cgroup.parent_fd,
-		                 job->bundle.failed_fd };
+		                 job->keepsake.failed_fd };
 
 	return job_confine(job, writable, ARRAY_SIZE(writable), err);
 }
@@ -281,7 +281,7 @@ int phase_build(struct job *job, struct error *err)
 		.status_fd = job->speaker.status_fd,
 		.kept_fds = kept_fds,
 		.n_kept_fds = list_kept(job, kept_fds),
-		.describe_fd = job->bundle.sandbox_fd,
+		.describe_fd = job->keepsake.sandbox_fd,
 		.cgroup_fd = job->cgroup.dir_fd,
 		.network_fd = job->equipment.network_fd,
 	};

@@ -60,7 +60,7 @@ int job_clean(struct job *job, struct error *err)
 	helper_done(&job->unpacker);
 	helper_done(&job->packer);
 	helper_done(&job->collector);
-	bundle_done(&job->bundle);
+	keepsake_done(&job->keepsake);
 	helper_done(&job->gauge);
 	if (r == 0) /* else somebody may write to it still, and it ends when we do */
 		helper_done(&job->tap);

@@ -11,7 +11,7 @@
 #include "hatchd/sandbox/landlock.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/fd.h"
-#include "lib/tree/pack.h"
+#include "packer.h"
 
 enum {
 	ENTRIES_MAX = 1000000, /* looked at: a second or two */
@@ -74,9 +74,8 @@ static size_t find_roots(const struct collecting *collecting, char (*names)[TREE
 		const struct request_output *output = &request->outputs[i];
 
 		(void)snprintf(names[i], sizeof(names[i]), "outputs/%s", output->name);
-		roots[n++] = (struct tree_root){ output->in_store ? scratch->upper_fd
-			                                          : scratch->outputs_fd,
-			                         output->base, names[i] };
+		roots[n] = output_root(output, scratch);
+		roots[n++].as = names[i];
 	}
 	roots[n++] = (struct tree_root){ scratch->tmp_fd, ".", "tmp" };
 	return n;

@@ -7,7 +7,7 @@
 
 #include "lib/base/cleanup.h"
 #include "lib/base/text.h"
-#include "lib/tree/pack.h"
+#include "packer.h"
 
 enum { SHOWN_MAX = 256 };
 
@@ -84,15 +84,16 @@ int inspect_outputs(const struct request *request, const struct scratch *scratch
 	const struct tree_limits limits = { .bytes = request->builder->limits.output_bytes,
 		                            .entries = request->builder->limits.output_entries };
 	struct inspection inspection = { .request = request, .scan = scan };
+	struct tree_used used = { 0 };
 	const struct tree_eye eye = { see, &inspection };
 
 	for (size_t i = 0; i < request->n_outputs; i++) {
 		const struct request_output *output = &request->outputs[i];
+		const struct tree_root root = output_root(output, scratch);
 		int r;
 
 		inspection.output = output;
-		r = tree_look(output->in_store ? scratch->upper_fd : scratch->outputs_fd,
-		              output->base, &limits, &eye, err);
+		r = tree_look(&root, &limits, &used, &eye, err);
 		if (r < 0 && r != -ENOENT)
 			return r;
 	}

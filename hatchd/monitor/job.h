@@ -9,7 +9,6 @@
 #include <sys/types.h>
 #include <time.h>
 
-#include "bundle.h"
 #include "collector.h"
 #include "gauge.h"
 #include "hatchd/config/config.h"
@@ -27,6 +26,7 @@
 #include "hatchd/slot/scratch.h"
 #include "hatchd/speaker/channel.h"
 #include "hatchd/speaker/speaker.h"
+#include "keepsake.h"
 #include "monitor.h"
 #include "packer.h"
 #include "receipt.h"
@@ -101,7 +101,7 @@ struct job {
 	struct helper packer, cleaner, unpacker, tap, collector, gauge;
 	struct steward steward;
 	struct cgroup hooks_cgroup;
-	struct bundle bundle;
+	struct keepsake keepsake;
 	struct sandbox sandbox;
 	struct watch watch;
 
@@ -211,17 +211,17 @@ size_t job_list_locks(const struct job *job, int ret[SANDBOX_KEPT_MAX]);
 
 /* --- what is kept of a request that failed (keep.c) --- */
 
-/* job_begin_bundle - if the definition wants one: the directory, and the collector that will fill
+/* job_begin_keepsake - if the definition wants one: the directory, and the collector that will fill
  * it. With the monitor's capabilities */
-int job_begin_bundle(struct job *job, struct error *err);
+int job_begin_keepsake(struct job *job, struct error *err);
 
 /*
- * job_keep_bundle - once the receipt says how the request ended: keep the bundle, if it is one of a
- * builder that ran and failed
+ * job_keep_keepsake - once the receipt says how the request ended: keep the keepsake, if it is one
+ * of a builder that ran and failed
  *
  * ret  the request's id if it is kept, else empty. What goes wrong is logged, and nothing is kept
  */
-void job_keep_bundle(struct job *job, char ret[CHANNEL_NAME_MAX + 1]);
+void job_keep_keepsake(struct job *job, char ret[CHANNEL_NAME_MAX + 1]);
 
 /* --- unmaking (clean.c) --- */
 

@@ -21,28 +21,28 @@ static int keep_definition(const struct job *job, struct error *err)
 
 	if (r < 0)
 		return r;
-	r = bundle_write(&job->bundle, "definition", text ?: "", len);
+	r = keepsake_write(&job->keepsake, "definition", text ?: "", len);
 	return r < 0 ? error_errno(err, BLAME_HOST, -r, "cannot keep the definition") : 0;
 }
 
 static int start_collector(struct job *job, struct error *err)
 {
 	if (job->builder.n_keep_failed == 0) {
-		bundle_drop_files(&job->bundle, NULL);
+		keepsake_drop_files(&job->keepsake, NULL);
 		return 0;
 	}
 	return collector_start(&job->request, &job->scratch, job->equipment.credentials.scan,
-	                       job->config.failed.size, &job->account.packer, job->bundle.files_fd,
-	                       &job->collector, err);
+	                       job->config.failed.size, &job->account.packer,
+	                       job->keepsake.files_fd, &job->collector, err);
 }
 
-int job_begin_bundle(struct job *job, struct error *err)
+int job_begin_keepsake(struct job *job, struct error *err)
 {
 	int r;
 
 	if (!job->builder.keep_failed)
 		return 0;
-	r = bundle_begin(job->config.state_dir, job->receipt.id, &job->bundle, err);
+	r = keepsake_begin(job->config.state_dir, job->receipt.id, &job->keepsake, err);
 	if (r == 0)
 		r = keep_definition(job, err);
 	return r < 0 ? r : start_collector(job, err);
@@ -74,7 +74,7 @@ static void collect(struct job *job)
 	else
 		r = helper_finish(&job->collector, &err);
 	if (r < 0)
-		bundle_drop_files(&job->bundle, err.text);
+		keepsake_drop_files(&job->keepsake, err.text);
 }
 
 static int write_receipt(const struct job *job, struct error *err)
@@ -83,24 +83,24 @@ static int write_receipt(const struct job *job, struct error *err)
 	int r = receipt_print(&job->receipt, &text);
 
 	if (r == 0)
-		r = bundle_write(&job->bundle, "receipt", text.data, text.len);
+		r = keepsake_write(&job->keepsake, "receipt", text.data, text.len);
 	return r < 0 ? error_errno(err, BLAME_HOST, -r, "cannot keep the receipt") : 0;
 }
 
-void job_keep_bundle(struct job *job, char ret[CHANNEL_NAME_MAX + 1])
+void job_keep_keepsake(struct job *job, char ret[CHANNEL_NAME_MAX + 1])
 {
 	struct error err = { 0 };
 	int r;
 
 	ret[0] = '\0';
-	if (job->bundle.dir_fd < 0 || !has_failed(job))
+	if (job->keepsake.dir_fd < 0 || !has_failed(job))
 		return;
 	collect(job);
 	job->receipt.kept = true;
 	job->receipt.total_ms = (uint64_t)(clock_now_ms() - job->receipt.begun_ms);
 	r = write_receipt(job, &err);
 	if (r == 0)
-		r = bundle_keep(&job->bundle, &job->config, &err);
+		r = keepsake_keep(&job->keepsake, &job->config, &err);
 	if (r < 0) {
 		job->receipt.kept = false;
 		log_line(LOG_WARNING, "nothing is kept of the failed request %s: %s",

@@ -196,7 +196,7 @@ int monitor_serve(const struct monitor_options *options, int conn_take_fd, const
 		.cleaner = HELPER_NONE,
 		.collector = HELPER_NONE,
 		.unpacker = HELPER_NONE,
-		.bundle = BUNDLE_NONE,
+		.keepsake = KEEPSAKE_NONE,
 		.gauge = HELPER_NONE,
 		.tap = HELPER_NONE,
 		.steward = STEWARD_NONE,

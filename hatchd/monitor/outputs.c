@@ -14,11 +14,10 @@ enum {
 	RETURN_EXPECT_SEC = 60, /* the same, while outputs go to a slow client */
 };
 
-/* An end that is a limit's, not the builder's own: which key, in which file. */
-static int limit_error(struct job *job, const char *key, const char *what, struct error *err)
+/* An end that is a limit's, not the builder's own, as err says: which key, in which file. */
+static int limit_end(struct job *job, const char *key, struct error *err)
 {
 	job->code_name = "limit";
-	error_set(err, BLAME_BUILD, EFBIG, "the builder %s %s", job->receipt.builder, what);
 	return error_hint(err, "limits.%s in %s allows no more", key, job->builder.file);
 }
 
@@ -45,9 +44,9 @@ static int scratch_error(struct job *job, struct error *err)
 
 	if (r != -EDQUOT && r != -ENOSPC)
 		return r < 0 ? r : error_set(err, BLAME_HOST, EPROTO, "the gauge of scratch ended");
-	job->code_name = "limit";
 	if (r == -EDQUOT)
-		(void)error_hint(err, "limits.scratch in %s allows no more", job->builder.file);
+		return limit_end(job, "scratch", err);
+	job->code_name = "limit";
 	return r;
 }
 
@@ -74,7 +73,9 @@ static int judge(struct job *job, struct error *err)
 	case ENDING_STOPPED:
 		return job_stop_error(job, err);
 	case ENDING_LOG:
-		return limit_error(job, "log", "wrote more log than it may", err);
+		(void)error_set(err, BLAME_BUILD, EFBIG,
+		                "the builder %s wrote more log than it may", receipt->builder);
+		return limit_end(job, "log", err);
 	case ENDING_SCRATCH:
 		return scratch_error(job, err);
 	case ENDING_EXEC:
@@ -150,7 +151,7 @@ static int return_outputs(struct job *job, struct error *err)
 	await_packer(job);
 	r = helper_finish(&job->packer, err);
 	if (r == -EFBIG || r == -E2BIG)
-		job->code_name = "limit";
+		return limit_end(job, r == -EFBIG ? "output" : "output_entries", err);
 	/* A packer whose pipe broke has done nothing wrong: the client left while it read. */
 	if (r == -EPIPE) {
 		job->gone = true;
@@ -180,7 +181,7 @@ int phase_outputs(struct job *job, struct error *err)
 	                       : job->receipt.exit_code == 0 ? "done"
 	                                                     : "failed";
 	order = job_make_order(job, ORDER_EXIT);
-	job_keep_bundle(job, order.kept);
+	job_keep_keepsake(job, order.kept);
 	order.exit_code = job->receipt.exit_code;
 	order.exit_signal = job->receipt.exit_signal;
 	order.timed_out = job->receipt.timed_out;

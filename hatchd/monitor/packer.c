@@ -8,7 +8,13 @@
 #include "hatchd/speaker/chunk.h"
 #include "inspect.h"
 #include "lib/base/cleanup.h"
-#include "lib/tree/pack.h"
+
+struct tree_root output_root(const struct request_output *output, const struct scratch *scratch)
+{
+	int dir_fd = output->in_store ? scratch->upper_fd : scratch->outputs_fd;
+
+	return (struct tree_root){ dir_fd, output->base, output->name };
+}
 
 /* --- the packer --- */
 
@@ -33,15 +39,15 @@ static int send_outputs(struct packing *packing, struct error *err)
 {
 	const struct request *request = packing->request;
 	const struct tree_sink sink = { sink_write, packing };
-	struct tree_limits limits = { .bytes = request->builder->limits.output_bytes,
-		                      .entries = request->builder->limits.output_entries };
+	const struct tree_limits limits = { .bytes = request->builder->limits.output_bytes,
+		                            .entries = request->builder->limits.output_entries };
+	struct tree_used used = { 0 };
 
 	for (size_t i = 0; i < request->n_outputs; i++) {
 		const struct request_output *output = &request->outputs[i];
-		int dir_fd = output->in_store ? packing->scratch->upper_fd
-		                              : packing->scratch->outputs_fd;
+		const struct tree_root root = output_root(output, packing->scratch);
 		struct tree_totals totals;
-		int r = tree_pack(dir_fd, output->base, &limits, &sink, &totals, err);
+		int r = tree_pack(&root, &limits, &used, &sink, &totals, err);
 
 		if (r == -ENOENT) {
 			error_set(err, BLAME_BUILD, ENOENT, "the builder left nothing at %s (%s)",
@@ -51,7 +57,6 @@ static int send_outputs(struct packing *packing, struct error *err)
 		}
 		if (r < 0)
 			return r;
-		tree_limits_use(&limits, &totals);
 		r = chunk_write_end(packing->tree_fd, &totals);
 		if (r < 0)
 			return error_errno(err, BLAME_HOST, -r, "cannot send outputs");

@@ -8,6 +8,10 @@
 #include "hatchd/slot/scratch.h"
 #include "helper.h"
 #include "lib/scan/scan.h"
+#include "lib/tree/pack.h"
+
+/* output_root - where the builder left an output, to be called by the output's name */
+struct tree_root output_root(const struct request_output *output, const struct scratch *scratch);
 
 /*
  * packer_start - fork the process that will send the outputs into the tree pipe

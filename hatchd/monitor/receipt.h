@@ -38,7 +38,7 @@ struct receipt {
 	uint64_t stdout_bytes, stderr_bytes, output_bytes, outputs;
 	uint64_t inputs, inputs_bound, input_bytes;
 	enum delivery delivery;
-	bool kept;          /* as a bundle; see bundle.h */
+	bool kept;          /* as a keepsake; see keepsake.h */
 	struct error error; /* text empty: none */
 	int level;          /* syslog */
 };

@@ -134,7 +134,7 @@ void job_tell_failure(struct job *job, const struct error *err)
 	job->receipt.verdict = job->code_name ? job->code_name : verdict->code;
 	job->receipt.level = verdict->level;
 	job->receipt.error = *err;
-	job_keep_bundle(job, order.kept);
+	job_keep_keepsake(job, order.kept);
 	(void)snprintf(order.code_name, sizeof(order.code_name), "%s", job->receipt.verdict);
 	(void)snprintf(order.text, sizeof(order.text), "%s",
 	               tell ? error_peer_text(err) : "the server cannot run this request");

@@ -90,8 +90,8 @@ static int compare(const struct unpacking *unpacking, const struct tree_totals *
 	                 unpacking->name, read->entries, read->bytes, said->entries, said->bytes);
 }
 
-static int unpack_one(struct unpacking *unpacking, const char *name, struct tree_limits *limits,
-                      struct error *err)
+static int unpack_one(struct unpacking *unpacking, const char *name,
+                      const struct tree_limits *limits, struct tree_used *used, struct error *err)
 {
 	const struct tree_source source = { source_read, unpacking };
 	struct tree_totals totals;
@@ -100,20 +100,17 @@ static int unpack_one(struct unpacking *unpacking, const char *name, struct tree
 	unpacking->name = name;
 	unpacking->left = 0;
 	unpacking->ended = false;
-	r = tree_unpack(unpacking->dir_fd, name, limits, &source, &totals, err);
-	if (r == 0)
-		r = compare(unpacking, &totals, err);
-	if (r == 0)
-		tree_limits_use(limits, &totals);
-	return r;
+	r = tree_unpack(unpacking->dir_fd, name, limits, used, &source, &totals, err);
+	return r < 0 ? r : compare(unpacking, &totals, err);
 }
 
 static int unpacker_run(void *context, struct error *err)
 {
 	struct unpacking *unpacking = context;
 	const struct request *request = unpacking->request;
-	struct tree_limits limits = { .bytes = request->builder->limits.input_bytes,
-		                      .entries = request->builder->limits.input_entries };
+	const struct tree_limits limits = { .bytes = request->builder->limits.input_bytes,
+		                            .entries = request->builder->limits.input_entries };
+	struct tree_used used = { 0 };
 	cleanup_free char *room = malloc(ROOM);
 	int r = 0;
 
@@ -122,7 +119,7 @@ static int unpacker_run(void *context, struct error *err)
 	unpacking->room = room;
 	for (size_t i = 0; r == 0 && i < request->n_inputs; i++)
 		if (inputs_is_sent(unpacking->inputs, i))
-			r = unpack_one(unpacking, request->inputs[i].name, &limits, err);
+			r = unpack_one(unpacking, request->inputs[i].name, &limits, &used, err);
 	return r;
 }
 

@@ -1230,54 +1230,43 @@ static void reads_the_features_of_the_derivation_once(void)
 	check(!peer.features && !peer.derivation_missing && !peer.features_why[0]);
 }
 
-static const struct {
-	const char *(*missing)(void);
-	struct unit_case test;
-} rows[] = {
-	{ NULL, CASE(reads_the_derivation_from_a_root) },
-	{ NULL, CASE(refuses_a_root_of_another_form) },
-	{ NULL, CASE(tells_uid_gid_and_pid_of_an_ordinary_caller) },
-	{ needs_root, CASE(identity_is_that_of_the_moment_of_connecting) },
-	{ needs_root, CASE(a_passed_connection_keeps_the_identity_of_its_maker) },
-	{ needs_root, CASE(tells_all_of_300_groups) },
-	{ needs_root, CASE(tells_all_of_65536_groups) },
-	{ needs_pid_fd, CASE(a_caller_that_is_gone_keeps_its_uid_and_has_no_derivation) },
-	{ NULL, CASE(refuses_a_socket_that_is_not_connected) },
-	{ needs_pid_fd, CASE(without_descriptors_the_caller_is_nobody_rather_than_somebody_else) },
-	{ NULL, CASE(an_empty_peer_can_be_released) },
-	{ needs_user_namespaces, CASE(knows_a_nix_build_without_any_capability) },
-	{ needs_user_namespaces, CASE(knows_a_build_of_an_old_nix) },
-	{ needs_user_namespaces, CASE(knows_a_build_with_thousands_of_mounts) },
-	{ needs_user_namespaces, CASE(reads_at_most_1_mib_of_a_mount_table) },
-	{ needs_user_namespaces, CASE(a_mount_upon_the_root_is_not_the_root) },
-	{ needs_user_namespaces, CASE(refuses_a_name_that_is_not_in_the_store) },
-	{ needs_user_namespaces, CASE(refuses_the_name_of_another_build) },
-	{ needs_user_namespaces, CASE(opens_what_a_build_was_given_and_nothing_else) },
-	{ needs_user_namespaces, CASE(opens_nothing_for_whom_no_build_is_known) },
-	{ needs_user_namespaces, CASE(refuses_a_root_forged_in_a_nested_user_namespace) },
-	{ needs_user_namespaces, CASE(refuses_a_user_namespace_nested_in_the_build) },
-	{ needs_user_namespaces, CASE(refuses_a_root_forged_with_the_capabilities_of_a_build) },
-	{ needs_user_namespaces, CASE(refuses_a_root_that_is_no_mount) },
-	{ needs_root, CASE(refuses_a_namespace_that_another_user_made) },
-	{ NULL, CASE(reads_the_features_of_the_derivation_once) },
-	{ needs_pass_rights, CASE(the_kernel_refuses_descriptors_for_us) },
+static const struct unit_case cases[] = {
+	CASE(reads_the_derivation_from_a_root),
+	CASE(refuses_a_root_of_another_form),
+	CASE(tells_uid_gid_and_pid_of_an_ordinary_caller),
+	CASE_IF(identity_is_that_of_the_moment_of_connecting, needs_root),
+	CASE_IF(a_passed_connection_keeps_the_identity_of_its_maker, needs_root),
+	CASE_IF(tells_all_of_300_groups, needs_root),
+	CASE_IF(tells_all_of_65536_groups, needs_root),
+	CASE_IF(a_caller_that_is_gone_keeps_its_uid_and_has_no_derivation, needs_pid_fd),
+	CASE(refuses_a_socket_that_is_not_connected),
+	CASE_IF(without_descriptors_the_caller_is_nobody_rather_than_somebody_else, needs_pid_fd),
+	CASE(an_empty_peer_can_be_released),
+	CASE_IF(knows_a_nix_build_without_any_capability, needs_user_namespaces),
+	CASE_IF(knows_a_build_of_an_old_nix, needs_user_namespaces),
+	CASE_IF(knows_a_build_with_thousands_of_mounts, needs_user_namespaces),
+	CASE_IF(reads_at_most_1_mib_of_a_mount_table, needs_user_namespaces),
+	CASE_IF(a_mount_upon_the_root_is_not_the_root, needs_user_namespaces),
+	CASE_IF(refuses_a_name_that_is_not_in_the_store, needs_user_namespaces),
+	CASE_IF(refuses_the_name_of_another_build, needs_user_namespaces),
+	CASE_IF(opens_what_a_build_was_given_and_nothing_else, needs_user_namespaces),
+	CASE_IF(opens_nothing_for_whom_no_build_is_known, needs_user_namespaces),
+	CASE_IF(refuses_a_root_forged_in_a_nested_user_namespace, needs_user_namespaces),
+	CASE_IF(refuses_a_user_namespace_nested_in_the_build, needs_user_namespaces),
+	CASE_IF(refuses_a_root_forged_with_the_capabilities_of_a_build, needs_user_namespaces),
+	CASE_IF(refuses_a_root_that_is_no_mount, needs_user_namespaces),
+	CASE_IF(refuses_a_namespace_that_another_user_made, needs_root),
+	CASE(reads_the_features_of_the_derivation_once),
+	CASE_IF(the_kernel_refuses_descriptors_for_us, needs_pass_rights),
 };
 
 int main(void)
 {
-	int result = EXIT_SUCCESS;
+	int result;
 
 	host_proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	make_base();
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		const char *why = rows[i].missing ? rows[i].missing() : NULL;
-
-		if (why)
-			printf("SKIP %s: %s\n", rows[i].test.name, why);
-		else if (unit_run(&rows[i].test, 1) != EXIT_SUCCESS)
-			result = EXIT_FAILURE;
-		fflush(stdout);
-	}
+	result = unit_run(cases, ARRAY_SIZE(cases));
 	remove_base();
 	return result;
 }

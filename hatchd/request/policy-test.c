@@ -175,7 +175,8 @@ static void a_rule_for_derivations_comes_on_top(void)
 		               rows[i].pattern);
 		check(try_peer(allow, &peer, "hatch") == rows[i].expected);
 		/* It is no rule that lets anybody in. */
-		(void)snprintf(allow, sizeof(allow), "\"derivations\": [\"%s\"]", rows[i].pattern);
+		(void)snprintf(allow, sizeof(allow), "\"users\": [1], \"derivations\": [\"%s\"]",
+		               rows[i].pattern);
 		check(try_peer(allow, &peer, "hatch") == -EACCES);
 	}
 }
@@ -449,7 +450,7 @@ static void a_dash_in_front_needs_permission(void)
 {
 	static const char without[] = "\"args\": {\"max\": 9}";
 	static const char with[] = "\"args\": {\"max\": 9, \"dash\": true}";
-	static const char matching[] = "\"args\": {\"max\": 9, \"match\": [\"-x\"]}";
+	static const char matching[] = "\"args\": {\"max\": 9, \"match\": [\"y|-x\"]}";
 
 	check(try_arg(without, "-x") == -EACCES);
 	check(strstr(err.text, "args.dash") != NULL);

@@ -6,6 +6,7 @@
 #include <linux/mount.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "mount.h"
@@ -16,20 +17,49 @@ enum {
 	BYTES_PER_INODE = 4096, /* an inode costs memory too */
 };
 
+/* A tmpfs's limits, in the kernel's words. */
+struct room {
+	char bytes[24], inodes[24];
+};
+
+static struct room room_for(uint64_t bytes, uint64_t inodes)
+{
+	struct room room;
+
+	(void)snprintf(room.bytes, sizeof(room.bytes), "%" PRIu64, bytes);
+	(void)snprintf(room.inodes, sizeof(room.inodes), "%" PRIu64, inodes);
+	return room;
+}
+
 int view_new_tmpfs(const char *mode, uint64_t size, const struct account *owner, struct error *err)
 {
-	char bytes[24], inodes[24], uid[16], gid[16];
+	/* One more, for the directory itself. */
+	const struct room room = room_for(size, size / BYTES_PER_INODE + 1);
+	char uid[16], gid[16];
 	const struct mount_option options[] = {
-		{ "mode", mode }, { "size", bytes }, { "nr_inodes", inodes },
+		{ "mode", mode }, { "size", room.bytes }, { "nr_inodes", room.inodes },
 		{ "uid", uid },   { "gid", gid },
 	};
 
-	(void)snprintf(bytes, sizeof(bytes), "%" PRIu64, size);
-	(void)snprintf(inodes, sizeof(inodes), "%" PRIu64, size / BYTES_PER_INODE + 1);
 	(void)snprintf(uid, sizeof(uid), "%u", owner ? owner->uid : 0);
 	(void)snprintf(gid, sizeof(gid), "%u", owner ? owner->gid : 0);
 	/* Without an owner it is ours, and the last two are left out. */
 	return mount_new("tmpfs", options, ARRAY_SIZE(options) - (owner ? 0 : 2), ATTR_DATA, err);
+}
+
+int view_leave_room(int mount_fd, uint64_t size, struct error *err)
+{
+	struct statfs now;
+	struct room room;
+
+	if (fstatfs(mount_fd, &now) < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot measure a tmpfs");
+	room = room_for((now.f_blocks - now.f_bfree) * (uint64_t)now.f_bsize + size,
+	                now.f_files - now.f_ffree + size / BYTES_PER_INODE);
+	return mount_change(mount_fd,
+	                    (const struct mount_option[]){ { "size", room.bytes },
+	                                                   { "nr_inodes", room.inodes } },
+	                    2, err);
 }
 
 int view_add_tmpfs(struct view *view, const struct view_row *row, struct error *err)

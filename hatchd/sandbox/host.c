@@ -31,24 +31,6 @@ static void file_done(FILE **file)
 
 /* --- the entries of "/" --- */
 
-/* Homes, state, sockets, other media; and those that hatch makes itself. */
-static bool is_left_out(const struct view *view, const char *path)
-{
-	static const char *const names[] = {
-		"/boot",       "/build", "/cdrom", "/dev",  "/efi",  "/home",
-		"/lost+found", "/media", "/mnt",   "/proc", "/root", "/run",
-		"/snap",       "/srv",   "/sys",   "/tmp",  "/var",
-	};
-
-	if (path[1] == '.') /* snapshots, and marks of containers */
-		return true;
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (strcmp(path, names[i]) == 0)
-			return true;
-	/* The store has a row of its own; beside it are Nix's daemon and database. */
-	return path_is_below(view->plan->request->config->store_dir, path);
-}
-
 static int add_entry(struct view *view, const char *name, struct error *err)
 {
 	char path[NAME_MAX + 2];
@@ -56,7 +38,7 @@ static int add_entry(struct view *view, const char *name, struct error *err)
 	struct stat st;
 
 	(void)snprintf(path, sizeof(path), "/%s", name);
-	if (is_left_out(view, path) || lstat(path, &st) < 0 ||
+	if (view_host_lacks(view->plan->request->config, path) || lstat(path, &st) < 0 ||
 	    (!S_ISDIR(st.st_mode) && !S_ISLNK(st.st_mode)))
 		return 0;
 	return view_add_system(view, &row, err);

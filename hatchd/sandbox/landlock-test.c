@@ -229,8 +229,7 @@ int main(void)
 	int status;
 
 	if (landlock_version() == 0) {
-		for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-			printf("SKIP %s: this kernel has no Landlock\n", cases[i].name);
+		unit_skip(cases, ARRAY_SIZE(cases), "this kernel has no Landlock");
 		return EXIT_SUCCESS;
 	}
 	if (!mkdtemp(place) || chdir(place) < 0 || mkdir("inside", 0700) < 0 ||

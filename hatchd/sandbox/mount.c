@@ -96,6 +96,26 @@ int mount_new(const char *type, const struct mount_option *options, size_t n_opt
 	return r < 0 ? r : mount_create(context_fd, type, attributes, err);
 }
 
+int mount_change(int mount_fd, const struct mount_option *options, size_t n_options,
+                 struct error *err)
+{
+	cleanup_fd int context_fd = (int)syscall(SYS_fspick, mount_fd, "",
+	                                         FSPICK_EMPTY_PATH | FSPICK_CLOEXEC);
+	int r = 0;
+
+	if (context_fd < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot change a file system");
+	for (size_t i = 0; r == 0 && i < n_options; i++)
+		r = mount_set_option(context_fd, &options[i], err);
+	if (r < 0)
+		return r;
+	r = sys_fsconfig(context_fd, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0);
+	if (r == 0)
+		return 0;
+	(void)error_errno(err, BLAME_HOST, -r, "cannot change a file system");
+	return add_words(context_fd, err);
+}
+
 int mount_map(int source_fd, int user_ns_fd, const char *what, struct error *err)
 {
 	struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP,

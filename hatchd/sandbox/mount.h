@@ -29,6 +29,10 @@ int mount_set_option(int context_fd, const struct mount_option *option, struct e
 int mount_set_fd(int context_fd, const char *key, int fd);
 int mount_create(int context_fd, const char *type, uint64_t attributes, struct error *err);
 
+/* mount_change - other options for the file system that mount_fd, of mount_new(), is the root of */
+int mount_change(int mount_fd, const struct mount_option *options, size_t n_options,
+                 struct error *err);
+
 /* mount_map - a detached copy of the mount at source_fd alone, with the owners of its files mapped
  * by a user namespace. what: for the error. Returns its descriptor or -errno */
 int mount_map(int source_fd, int user_ns_fd, const char *what, struct error *err);

@@ -47,7 +47,7 @@ static int mount_image(const struct builder *builder, int file_fd, const char *t
 
 	if (geteuid() != 0) {
 		(void)error_set(&why, BLAME_HOST, EPERM, "only root can mount an image");
-		return builder_fail(builder, "root", POSITION_OF_KEY, "root", &why, err);
+		return builder_root_fail(builder, &why, err);
 	}
 	loop_fd = loop_attach(file_fd, builder->root.path, device, &why);
 	mount_fd = loop_fd < 0 ? loop_fd : mount_type(type, device, &why);
@@ -57,7 +57,7 @@ static int mount_image(const struct builder *builder, int file_fd, const char *t
 		(void)error_set(&whole, BLAME_HOST, why.code, "%s: %s", builder->root.path,
 		                why.text);
 		(void)error_hint(&whole, "%s", why.hint);
-		return builder_fail(builder, "root", POSITION_OF_KEY, "root", &whole, err);
+		return builder_root_fail(builder, &whole, err);
 	}
 	return take_fd(&mount_fd);
 }
@@ -86,7 +86,7 @@ int root_open(const struct config *config, const struct builder *builder, int *r
 	return r;
 }
 
-enum { OWN_SIZE = 16 << 20 };
+enum { OWN_SIZE = 16 << 20 }; /* for what hatch puts there, which is little */
 
 /* A directory for each role that an overlay has for its upper file system. */
 struct layer {
@@ -109,19 +109,13 @@ static int make_directory(int dir_fd, const char *name, mode_t mode, struct erro
 	              : fd;
 }
 
-/* What of the root is written: by hatch alone, which needs little, or by the builder. */
-static uint64_t layer_size(const struct builder *builder)
-{
-	return OWN_SIZE + (builder->root.top == ROOT_TOP_MEMORY ? builder->root.size : 0);
-}
-
 /* In memory: it is gone with the last mount of it. It has to be mounted somewhere before it can be
  * a layer; what comes next hides it. */
-static int make_layer(const struct view *view, int place_fd, struct layer *ret, struct error *err)
+static int make_layer(struct view *view, int place_fd, struct layer *ret, struct error *err)
 {
 	const struct account *account = view->plan->account;
 	const struct builder *builder = view->plan->request->builder;
-	cleanup_fd int fd = view_new_tmpfs("0700", layer_size(builder), NULL, err);
+	cleanup_fd int fd = view_new_tmpfs("0700", OWN_SIZE, NULL, err);
 	int r = fd < 0 ? fd : mount_attach(fd, place_fd, "", err);
 
 	if (r < 0)
@@ -133,7 +127,10 @@ static int make_layer(const struct view *view, int place_fd, struct layer *ret, 
 	    fchownat(ret->upper_fd, "", account->uid, account->gid, AT_EMPTY_PATH) < 0)
 		return error_errno(err, BLAME_HOST, errno, "cannot give the root to the builder");
 	ret->work_fd = make_directory(fd, "work", 0700, err);
-	return ret->work_fd < 0 ? ret->work_fd : 0;
+	if (ret->work_fd < 0)
+		return ret->work_fd;
+	view->layer_fd = take_fd(&fd);
+	return 0;
 }
 
 static int make_overlay(int lower_fd, const struct layer *layer, struct error *err)
@@ -191,6 +188,15 @@ int view_lay_root(struct view *view, int place_fd, struct error *err)
 		return r;
 	view->root_fd = make_overlay(lower_fd, &layer, err);
 	return view->root_fd < 0 ? view->root_fd : mount_attach(view->root_fd, place_fd, "", err);
+}
+
+int view_limit_root(struct view *view, struct error *err)
+{
+	const struct builder *builder = view->plan->request->builder;
+
+	if (builder->root.top != ROOT_TOP_MEMORY)
+		return 0;
+	return view_leave_room(view->layer_fd, builder->root.size, err);
 }
 
 int view_hide_devices(struct view *view, struct error *err)

@@ -259,7 +259,6 @@ int main(void)
 
 	if (can_make_them())
 		return r | unit_run(with_root, ARRAY_SIZE(with_root));
-	for (size_t i = 0; i < ARRAY_SIZE(with_root); i++)
-		printf("SKIP %s: no root who may make user namespaces\n", with_root[i].name);
+	unit_skip(with_root, ARRAY_SIZE(with_root), "no root who may make user namespaces");
 	return r;
 }

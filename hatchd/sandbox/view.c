@@ -97,14 +97,18 @@ static int fill_root(struct view *view, struct error *err)
 int view_enter(const struct sandbox_plan *plan, struct error *err)
 {
 	static int (*const steps[])(struct view *, struct error *) = {
-		leave_host, attach_scratch, make_root, fill_root, view_leave_stage, enter_root,
+		leave_host,       attach_scratch,  make_root,  fill_root,
+		view_leave_stage, view_limit_root, enter_root,
 	};
-	struct view view = { .plan = plan, .root_fd = -1, .dev_fd = -1, .stage_fd = -1 };
+	struct view view = {
+		.plan = plan, .root_fd = -1, .dev_fd = -1, .stage_fd = -1, .layer_fd = -1
+	};
 	int r = 0;
 
 	(void)umask(0);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(steps); i++)
 		r = steps[i](&view, err);
+	fd_closep(&view.layer_fd);
 	fd_closep(&view.stage_fd);
 	fd_closep(&view.root_fd);
 	fd_closep(&view.dev_fd);

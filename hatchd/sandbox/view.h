@@ -25,6 +25,7 @@ struct view {
 	int root_fd;  /* the new root */
 	int dev_fd;   /* the mount at /dev; -1: it is a part of the root */
 	int stage_fd; /* -1: not needed so far */
+	int layer_fd; /* the tmpfs over a root that is the builder's own; -1: there is none */
 	size_t n_overlays;
 };
 
@@ -89,6 +90,10 @@ int view_bind_scratch(const struct view *view, int fd, const char *target, struc
  * ours. empty.c */
 int view_new_tmpfs(const char *mode, uint64_t size, const struct account *owner, struct error *err);
 
+/* view_leave_room - from now on the one of view_new_tmpfs() takes as many bytes as this, and files,
+ * in addition to what is in it. 0 or -errno; empty.c */
+int view_leave_room(int mount_fd, uint64_t size, struct error *err);
+
 /* view_stage - a directory in a tmpfs that is gone before the builder starts: for mounts that
  * others are made of. Returns its descriptor, borrowed, or -errno; stage.c */
 int view_stage(struct view *view, struct error *err);
@@ -99,6 +104,9 @@ int view_leave_stage(struct view *view, struct error *err);
 /* view_lay_root - the builder's own root, and over it a layer that only hatch writes to; root.c.
  * place_fd: where it is mounted while it is made */
 int view_lay_root(struct view *view, int place_fd, struct error *err);
+
+/* view_limit_root - from now on that layer takes what the builder may write, and no more; root.c */
+int view_limit_root(struct view *view, struct error *err);
 
 /* view_add_freeze - what is there, read-only; root.c */
 int view_add_freeze(struct view *view, const struct view_row *row, struct error *err);

@@ -147,16 +147,23 @@ void control_missing_on_host(const struct limits *limits, char ret[CONTROL_MISSI
 
 int control_refuse(const struct builder *builder, const char *missing, struct error *err)
 {
+	struct error why;
+	char key[64];
+	int r;
+
 	if (!missing[0] || builder->limits_optional)
 		return 0;
-	(void)error_set(err, BLAME_POLICY, ENOTSUP,
-	                "the builder %s has limits that this host cannot hold: %s", builder->name,
+	(void)snprintf(key, sizeof(key), "limits.%.*s", (int)strcspn(missing, ","), missing);
+	(void)error_set(&why, BLAME_POLICY, ENOTSUP,
+	                "this host cannot hold %s, because it lacks the cgroup controller",
 	                missing);
-	(void)error_hint(err,
+	(void)error_hint(&why,
 	                 "hatchd --check says which controllers are missing; \"limits_optional\": "
 	                 "true in %s runs it without",
 	                 builder->file);
-	return -ENOTSUP;
+	r = builder_fail(builder, key, POSITION_OF_KEY, "limits", &why, err);
+	err->blame = BLAME_POLICY;
+	return r;
 }
 
 /* ---- controllers for the children of our own group ---- */

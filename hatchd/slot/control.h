@@ -39,7 +39,7 @@ void control_missing(const struct limits *limits, int group_fd, char ret[CONTROL
  */
 void control_missing_on_host(const struct limits *limits, char ret[CONTROL_MISSING_MAX]);
 
-/* control_refuse - "the builder x has limits that this host cannot hold: MISSING". Returns
+/* control_refuse - say where the first of them stands in the definition, and all of them. Returns
  * -ENOTSUP, BLAME_POLICY; 0 if missing is empty, or they are optional */
 int control_refuse(const struct builder *builder, const char *missing, struct error *err);
 

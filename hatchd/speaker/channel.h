@@ -51,7 +51,7 @@ struct order {
 	struct usage usage;
 	uint32_t peer_uid, peer_gid;
 	uint64_t queued_ms, run_ms, total_ms, outputs, inputs, inputs_bound;
-	char kept[CHANNEL_NAME_MAX + 1]; /* exit, error: the bundle of the failed request */
+	char kept[CHANNEL_NAME_MAX + 1]; /* exit, error: the keepsake of the failed request */
 };
 
 enum note_type {

@@ -93,10 +93,10 @@ static void names_what_is_no_file_directory_or_symlink(void)
 	make_dir_at("tree/sub");
 	make_file_at("tree/sub/a", "a", 1, 0644);
 	check(mkfifoat(scratch_fd, "tree/sub/pipe", 0644) == 0);
-	check(fails_with("tree", -EINVAL, "'output/sub/pipe' is a fifo"));
+	check(fails_with("tree", -EINVAL, "'out/sub/pipe' is a fifo"));
 	check(unlinkat(scratch_fd, "tree/sub/pipe", 0) == 0);
 	make_socket("tree/sub/sock");
-	check(fails_with("tree", -EINVAL, "'output/sub/sock' is a socket"));
+	check(fails_with("tree", -EINVAL, "'out/sub/sock' is a socket"));
 	check(mkfifoat(scratch_fd, "pipe", 0644) == 0);
 	check(fails_with("pipe", -EINVAL, "fifo"));
 }
@@ -116,7 +116,7 @@ static void names_a_whiteout(void)
 {
 	make_dir_at("tree");
 	check(mknodat(scratch_fd, "tree/gone", S_IFCHR, makedev(0, 0)) == 0);
-	check(fails_with("tree", -EINVAL, "'output/gone' is a character device or whiteout"));
+	check(fails_with("tree", -EINVAL, "'out/gone' is a character device or whiteout"));
 }
 
 /* OP4: what a file claims to hold counts, not what it occupies */
@@ -197,6 +197,7 @@ static int meddle(void *context, const void *bytes, size_t len, struct error *er
 /* OP4: "size grows while read" */
 static void notices_a_file_that_changes_its_size(void)
 {
+	const struct tree_root tree = { scratch_fd, "tree", "out" };
 	enum { SIZE = 3 * 1024 * 1024 };
 	cleanup_free char *body = malloc(SIZE);
 	const off_t sizes[] = { 0, SIZE - 1, SIZE + 1, 2 * SIZE };
@@ -209,7 +210,7 @@ static void notices_a_file_that_changes_its_size(void)
 		struct tree_totals totals;
 
 		make_file_at("tree", body, SIZE, 0644);
-		check(tree_pack(scratch_fd, "tree", NULL, &sink, &totals, &err) == -EBUSY);
+		check(tree_pack(&tree, NULL, NULL, &sink, &totals, &err) == -EBUSY);
 		check(strstr(err.text, "changed while it was packed"));
 		check(unlinkat(scratch_fd, "tree", 0) == 0);
 	}
@@ -423,22 +424,7 @@ static void keeps_names_of_any_bytes(void)
 	check(same_tree("tree", "copy", 0100));
 }
 
-/* ---- mounts: in a child, because the namespace is the process's ---- */
-
-static const char *cannot_mount(void)
-{
-	int status;
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		if (unshare(geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) < 0)
-			_exit(1);
-		_exit(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0);
-	}
-	if (waitpid(pid, &status, 0) == pid && status == 0)
-		return NULL;
-	return "neither root nor user namespaces";
-}
+/* ---- mounts ---- */
 
 static void refuse_mounts_inside(void)
 {
@@ -446,10 +432,8 @@ static void refuse_mounts_inside(void)
 	struct error err = { 0 };
 	char tree[300], sub[300];
 
-	check(unshare(geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) == 0);
-	check(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
-	/* What was opened before still shows the mounts of the namespace outside. */
-	scratch_fd = open(scratch_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	check(enter_mount_namespace());
+	reopen_scratch();
 	make_dir_at("tree");
 	make_dir_at("tree/sub");
 	make_file_at("tree/file", "x", 1, 0644);
@@ -459,21 +443,21 @@ static void refuse_mounts_inside(void)
 	/* The same file system at another place: only the mount differs. */
 	snprintf(sub, sizeof(sub), "%s/tree/sub", scratch_path);
 	check(mount(scratch_path, sub, NULL, MS_BIND, NULL) == 0);
-	check(fails_with("tree", -EXDEV, "'output/sub' is on another mount"));
+	check(fails_with("tree", -EXDEV, "'out/sub' is on another mount"));
 	check(umount2(sub, MNT_DETACH) == 0);
 	check(mount("none", sub, "tmpfs", 0, NULL) == 0);
-	check(fails_with("tree", -EXDEV, "'output/sub' is on another mount"));
+	check(fails_with("tree", -EXDEV, "'out/sub' is on another mount"));
 	check(umount2(sub, MNT_DETACH) == 0);
 
 	snprintf(sub, sizeof(sub), "%s/tree/file", scratch_path);
 	snprintf(tree, sizeof(tree), "%s/secret", scratch_path);
 	check(mount(tree, sub, NULL, MS_BIND, NULL) == 0);
-	check(fails_with("tree", -EXDEV, "'output/file' is on another mount"));
+	check(fails_with("tree", -EXDEV, "'out/file' is on another mount"));
 	check(umount2(sub, MNT_DETACH) == 0);
 
 	snprintf(tree, sizeof(tree), "%s/tree", scratch_path);
 	check(mount(tree, tree, NULL, MS_BIND, NULL) == 0);
-	check(fails_with("tree", -EXDEV, "'output' is on another mount"));
+	check(fails_with("tree", -EXDEV, "'out' is on another mount"));
 	check(pack_as_it_is(scratch_fd, "tree", &stream, &err) == 0);
 	snprintf(sub, sizeof(sub), "%s/tree/sub", scratch_path);
 	check(mount("none", sub, "tmpfs", 0, NULL) == 0);
@@ -486,15 +470,7 @@ static void refuse_mounts_inside(void)
 /* OP9 */
 static void refuses_what_is_mounted_inside_the_tree(void)
 {
-	int status;
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		refuse_mounts_inside();
-		fflush(stdout);
-		_exit(unit_failed);
-	}
-	check(waitpid(pid, &status, 0) == pid && status == 0);
+	unit_in_child(refuse_mounts_inside);
 }
 
 /* ---- trees that their owner goes on with ---- */
@@ -515,7 +491,7 @@ static void leave_modes(void)
 	make_dir_at("tree");
 	make_file_at("tree/closed", "x", 1, 0000);
 	check(pack_as_it_is(scratch_fd, "tree", &stream, &err) == (geteuid() == 0 ? 0 : -EACCES));
-	check(geteuid() == 0 || strstr(err.text, "'output/closed'"));
+	check(geteuid() == 0 || strstr(err.text, "'out/closed'"));
 	check(mode_at("tree/closed") == 0);
 	check(fchmodat(scratch_fd, "tree/closed", 0644, 0) == 0);
 	make_dir_at("tree/dir");
@@ -798,6 +774,16 @@ static void writes_streams_that_python_reads_alike(void)
 
 /* ---- limits and the sink ---- */
 
+static int dislike(void *context, enum tree_part part, const char *path, bool first,
+                   const void *bytes, size_t len, struct error *err)
+{
+	const char *disliked = context;
+
+	if (!memmem(bytes, len, disliked, strlen(disliked)))
+		return 0;
+	return error_set(err, BLAME_BUILD, EACCES, "part %d", (int)part);
+}
+
 static void stops_at_the_limits_of_entries_and_bytes(void)
 {
 	static const struct {
@@ -826,6 +812,45 @@ static void stops_at_the_limits_of_entries_and_bytes(void)
 	}
 }
 
+/* The bytes of their files, not of their streams; and what is one too many is named. */
+static void limits_hold_for_several_trees_together(void)
+{
+	static const struct {
+		struct tree_limits limits;
+		int result;
+		const char *says;
+	} rows[] = {
+		{ { .bytes = 30, .entries = 6 }, 0, "" },
+		{ { .bytes = 29, .entries = 6 }, -EFBIG, "allowed 29 bytes; 'doc/file'" },
+		{ { .bytes = 30, .entries = 5 }, -E2BIG, "allowed 5 files and directories; 'doc'" },
+	};
+	static const char *const names[] = { "out", "dev", "doc" };
+
+	make_dir_at("tree");
+	make_file_at("tree/file", "1234567890", 10, 0644);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		cleanup_(buffer_done) struct buffer stream = { 0 };
+		struct tree_sink sink = { .write = add_to_buffer, .context = &stream };
+		const struct tree_eye eye = { dislike, (void *)"nothing of it" };
+		struct tree_used used = { 0 }, looked = { 0 };
+		struct error err = { 0 }, look_err = { 0 };
+		struct tree_totals totals;
+		int r = 0, look_r = 0;
+
+		for (size_t j = 0; j < ARRAY_SIZE(names); j++) {
+			const struct tree_root root = { scratch_fd, "tree", names[j] };
+
+			if (r == 0)
+				r = tree_pack(&root, &rows[i].limits, &used, &sink, &totals, &err);
+			if (look_r == 0)
+				look_r = tree_look(&root, &rows[i].limits, &looked, &eye,
+				                   &look_err);
+		}
+		check(r == rows[i].result && look_r == r);
+		check(strstr(err.text, rows[i].says) && strstr(look_err.text, rows[i].says));
+	}
+}
+
 struct chunks {
 	size_t n, n_full, longest, total;
 };
@@ -844,6 +869,7 @@ static int count_chunk(void *context, const void *bytes, size_t len, struct erro
 
 static void hands_out_full_chunks_and_one_last(void)
 {
+	const struct tree_root tree = { scratch_fd, "tree", "out" };
 	enum { SIZE = 5 * 1024 * 1024 + 12345 };
 	cleanup_free char *body = calloc(1, SIZE);
 	struct chunks chunks = { 0 };
@@ -858,7 +884,7 @@ static void hands_out_full_chunks_and_one_last(void)
 		snprintf(path, sizeof(path), "tree/b%d", i);
 		make_file_at(path, "text", 4, 0644);
 	}
-	check(tree_pack(scratch_fd, "tree", NULL, &sink, &totals, NULL) == 0);
+	check(tree_pack(&tree, NULL, NULL, &sink, &totals, NULL) == 0);
 	check(chunks.longest == TREE_CHUNK_MAX && chunks.n == chunks.n_full + 1);
 	check(chunks.total == totals.bytes);
 }
@@ -874,6 +900,7 @@ static int break_sink(void *context, const void *bytes, size_t len, struct error
 
 static void passes_on_what_the_sink_says(void)
 {
+	const struct tree_root tree = { scratch_fd, "tree", "out" };
 	enum { SIZE = 3 * 1024 * 1024 };
 	cleanup_free char *body = calloc(1, SIZE);
 
@@ -886,7 +913,7 @@ static void passes_on_what_the_sink_says(void)
 		struct error err = { 0 };
 		struct tree_totals totals;
 
-		check(tree_pack(scratch_fd, "tree", NULL, &sink, &totals, &err) == -EPIPE);
+		check(tree_pack(&tree, NULL, NULL, &sink, &totals, &err) == -EPIPE);
 		check(strcmp(err.text, "the sink broke") == 0 && left == -1);
 	}
 }
@@ -919,6 +946,7 @@ static int note_part(void *context, enum tree_part part, const char *path, bool 
 
 static void shows_all_of_a_tree_that_would_be_sent(void)
 {
+	const struct tree_root tree = { scratch_fd, "tree", "out" };
 	static const char expected[] =
 		"N output: output\n"
 		"N output/a: output/a\nB output/a: 4 bytes\n"
@@ -941,26 +969,17 @@ static void shows_all_of_a_tree_that_would_be_sent(void)
 	make_file_at("tree/sub/b", "one", 3, 0600);
 	check(linkat(scratch_fd, "tree/a", scratch_fd, "tree/hard", 0) == 0);
 	check(symlinkat("to/nowhere", scratch_fd, "tree/link") == 0);
-	check(tree_look(scratch_fd, "tree", NULL, &eye, &err) == 0);
+	check(tree_look(&tree, NULL, NULL, &eye, &err) == 0);
 	check(seen.data && strcmp(seen.data, expected) == 0);
-}
-
-static int dislike(void *context, enum tree_part part, const char *path, bool first,
-                   const void *bytes, size_t len, struct error *err)
-{
-	const char *disliked = context;
-
-	if (!memmem(bytes, len, disliked, strlen(disliked)))
-		return 0;
-	return error_set(err, BLAME_BUILD, EACCES, "part %d", (int)part);
 }
 
 static int look_for(const char *disliked, const char *name, const struct tree_limits *limits,
                     struct error *err)
 {
+	const struct tree_root root = { scratch_fd, name, "out" };
 	const struct tree_eye eye = { dislike, (void *)disliked };
 
-	return tree_look(scratch_fd, name, limits, &eye, err);
+	return tree_look(&root, limits, NULL, &eye, err);
 }
 
 /* A name before it could be in an error: that of a special file too. */
@@ -1090,39 +1109,40 @@ static void a_choice_stays_below_its_limits(void)
 	}
 }
 
-static const struct tree_case cases[] = {
-	TREE_CASE(shows_all_of_a_tree_that_would_be_sent),
-	TREE_CASE(an_eye_ends_the_look),
-	TREE_CASE(packs_a_symlink_as_a_symlink),
-	TREE_CASE(fails_if_there_is_nothing),
-	TREE_CASE(keeps_the_targets_of_symlinks_as_they_are),
-	TREE_CASE(names_what_is_no_file_directory_or_symlink),
-	TREE_CASE_IF(names_a_whiteout, cannot_make_whiteouts),
-	TREE_CASE(counts_the_apparent_size_of_sparse_files),
-	TREE_CASE(keeps_holes_on_disk),
-	TREE_CASE(notices_a_file_that_changes_its_size),
-	TREE_CASE(packs_64_directories_below_the_root_and_no_more),
-	TREE_CASE(packs_paths_of_4095_bytes_and_no_longer),
-	TREE_CASE(sends_a_file_with_many_names_once),
-	TREE_CASE(sends_a_file_with_one_name_inside_in_full),
-	TREE_CASE(forgets_names_rather_than_take_all_memory),
-	TREE_CASE(normalises_modes_times_and_attributes),
-	TREE_CASE(keeps_names_of_any_bytes),
-	TREE_CASE_IF(refuses_what_is_mounted_inside_the_tree, cannot_mount),
-	TREE_CASE(changes_no_mode_of_a_tree_that_is_taken_as_it_is),
-	TREE_CASE(takes_a_directory_by_its_descriptor_too),
-	TREE_CASE(unpacks_what_it_packs),
-	TREE_CASE(gives_equal_bytes_for_equal_trees),
-	TREE_CASE(gives_the_bytes_that_every_version_gives),
-	TREE_CASE_IF(writes_streams_that_gnu_tar_reads_alike, lacks_gnu_tar),
-	TREE_CASE_IF(writes_streams_that_bsdtar_reads_alike, lacks_bsdtar),
-	TREE_CASE_IF(writes_streams_that_python_reads_alike, lacks_python),
-	TREE_CASE(stops_at_the_limits_of_entries_and_bytes),
-	TREE_CASE(hands_out_full_chunks_and_one_last),
-	TREE_CASE(passes_on_what_the_sink_says),
-	TREE_CASE(keeps_no_descriptor),
-	TREE_CASE(chooses_files_and_passes_over_what_cannot_be_sent),
-	TREE_CASE(a_choice_stays_below_its_limits),
+static const struct unit_case cases[] = {
+	CASE(shows_all_of_a_tree_that_would_be_sent),
+	CASE(an_eye_ends_the_look),
+	CASE(packs_a_symlink_as_a_symlink),
+	CASE(fails_if_there_is_nothing),
+	CASE(keeps_the_targets_of_symlinks_as_they_are),
+	CASE(names_what_is_no_file_directory_or_symlink),
+	CASE_IF(names_a_whiteout, cannot_make_whiteouts),
+	CASE(counts_the_apparent_size_of_sparse_files),
+	CASE(keeps_holes_on_disk),
+	CASE(notices_a_file_that_changes_its_size),
+	CASE(packs_64_directories_below_the_root_and_no_more),
+	CASE(packs_paths_of_4095_bytes_and_no_longer),
+	CASE(sends_a_file_with_many_names_once),
+	CASE(sends_a_file_with_one_name_inside_in_full),
+	CASE(forgets_names_rather_than_take_all_memory),
+	CASE(normalises_modes_times_and_attributes),
+	CASE(keeps_names_of_any_bytes),
+	CASE_IF(refuses_what_is_mounted_inside_the_tree, cannot_mount),
+	CASE(changes_no_mode_of_a_tree_that_is_taken_as_it_is),
+	CASE(takes_a_directory_by_its_descriptor_too),
+	CASE(unpacks_what_it_packs),
+	CASE(gives_equal_bytes_for_equal_trees),
+	CASE(gives_the_bytes_that_every_version_gives),
+	CASE_IF(writes_streams_that_gnu_tar_reads_alike, lacks_gnu_tar),
+	CASE_IF(writes_streams_that_bsdtar_reads_alike, lacks_bsdtar),
+	CASE_IF(writes_streams_that_python_reads_alike, lacks_python),
+	CASE(stops_at_the_limits_of_entries_and_bytes),
+	CASE(limits_hold_for_several_trees_together),
+	CASE(hands_out_full_chunks_and_one_last),
+	CASE(passes_on_what_the_sink_says),
+	CASE(keeps_no_descriptor),
+	CASE(chooses_files_and_passes_over_what_cannot_be_sent),
+	CASE(a_choice_stays_below_its_limits),
 };
 
 TREE_MAIN(cases)

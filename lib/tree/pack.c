@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -46,8 +47,7 @@ struct packer {
 	struct archive_entry *entry;
 	uint64_t mount; /* that the tree is in */
 	struct links links;
-	uint64_t bytes;  /* of file content so far */
-	uint64_t listed; /* entries found so far, sent or not */
+	struct tree_used *used;
 	char *dirents;
 
 	struct digest digest;
@@ -57,7 +57,8 @@ struct packer {
 
 	char path[TREE_PATH_MAX + 1];
 	size_t path_len;
-	size_t root_len; /* of the root's name in path */
+	size_t root_len;      /* of the root's name in path */
+	const char *shown_as; /* the root's name in sentences */
 	struct error *err;
 	int sink_result; /* what the sink said when it failed */
 	bool in_body;    /* a header was written, and its body is not complete */
@@ -89,16 +90,24 @@ static void packer_done(struct packer *p)
 	free(p->chunk);
 }
 
+/* p->path for an error: under the name by which people know the tree. */
+static struct quoted shown(const struct packer *p)
+{
+	char path[2 * TREE_PATH_MAX + 1];
+
+	(void)snprintf(path, sizeof(path), "%s%s", p->shown_as, p->path + p->root_len);
+	return quoted(path);
+}
+
 /* What the file system said about p->path. */
 static int fail(struct packer *p, int code, const char *what)
 {
-	return error_errno(p->err, BLAME_HOST, code, "cannot %s '%s'", what, quoted(p->path).text);
+	return error_errno(p->err, BLAME_HOST, code, "cannot %s '%s'", what, shown(p).text);
 }
 
 static int no_memory(struct packer *p)
 {
-	return error_set(p->err, BLAME_HOST, ENOMEM, "no memory to pack '%s'",
-	                 quoted(p->path).text);
+	return error_set(p->err, BLAME_HOST, ENOMEM, "no memory to pack '%s'", shown(p).text);
 }
 
 static int flush(struct packer *p)
@@ -172,6 +181,7 @@ static int writers_init(struct packer *p)
 
 static int packer_init(struct packer *p)
 {
+	p->shown_as = "";
 	/* One spare byte: see send_piece(). */
 	p->chunk = malloc(TREE_CHUNK_MAX + 1);
 	p->dirents = malloc(DIRENT_BUFFER_LEN);
@@ -188,7 +198,7 @@ static int writer_result(struct packer *p, struct archive *writer, bool good)
 	if (p->sink_result < 0 || good)
 		return p->sink_result;
 	return error_set(p->err, BLAME_HOST, EIO, "cannot write the stream at '%s': %s",
-	                 quoted(p->path).text, why ? why : "libarchive does not say why");
+	                 shown(p).text, why ? why : "libarchive does not say why");
 }
 
 /* Write the header that p->entry holds, completed with what all have in common; says which writer
@@ -240,7 +250,7 @@ static int send_piece(struct packer *p, struct archive *writer, int fd, uint64_t
 		return fail(p, errno, "read");
 	if ((uint64_t)n > left || (n == 0 && left > 0))
 		return error_set(p->err, BLAME_BUILD, EBUSY, "'%s' changed while it was packed",
-		                 quoted(p->path).text);
+		                 shown(p).text);
 	*ret_len = (size_t)n;
 	return n == 0 ? 0
 	              : writer_result(p, writer, archive_write_data(writer, to, (size_t)n) == n);
@@ -365,12 +375,12 @@ static int count_bytes(struct packer *p, uint64_t size)
 	size += header_cost(p);
 	if (!p->limits)
 		return 0;
-	if (size > p->limits->bytes || p->bytes > p->limits->bytes - size)
+	if (size > p->limits->bytes || p->used->bytes > p->limits->bytes - size)
 		return error_set(p->err, BLAME_BUILD, EFBIG,
 		                 "the files hold more than the allowed %" PRIu64
 		                 " bytes; '%s' is the one too many",
-		                 p->limits->bytes, quoted(p->path).text);
-	p->bytes += size;
+		                 p->limits->bytes, shown(p).text);
+	p->used->bytes += size;
 	return 0;
 }
 
@@ -379,10 +389,10 @@ static int open_failed(struct packer *p, int code)
 {
 	if (code == EXDEV)
 		return error_set(p->err, BLAME_BUILD, EXDEV, "'%s' is on another mount",
-		                 quoted(p->path).text);
+		                 shown(p).text);
 	if (code == EINVAL || code == ENOTDIR || code == ELOOP || code == ENOENT)
 		return error_set(p->err, BLAME_BUILD, EBUSY, "'%s' changed while it was packed",
-		                 quoted(p->path).text);
+		                 shown(p).text);
 	return fail(p, code, "open");
 }
 
@@ -437,7 +447,7 @@ static int pack_symlink(struct packer *p, int dir_fd, const char *name)
 	if (n > TREE_TARGET_MAX)
 		return error_set(p->err, BLAME_BUILD, ENAMETOOLONG,
 		                 "the target of the symlink '%s' is longer than %d bytes",
-		                 quoted(p->path).text, TREE_TARGET_MAX);
+		                 shown(p).text, TREE_TARGET_MAX);
 	target[n] = '\0';
 	if (p->choice)
 		r = count_bytes(p, 2 * (uint64_t)n);
@@ -462,12 +472,12 @@ static bool is_self_or_parent(const char *name)
 
 static int count_entry(struct packer *p)
 {
-	if (p->limits && p->listed >= p->limits->entries)
+	if (p->limits && p->used->entries >= p->limits->entries)
 		return error_set(p->err, BLAME_BUILD, E2BIG,
 		                 "there are more than the allowed %" PRIu64
 		                 " files and directories; '%s' holds the one too many",
-		                 p->limits->entries, quoted(p->path).text);
-	p->listed++;
+		                 p->limits->entries, shown(p).text);
+	p->used->entries++;
 	return 0;
 }
 
@@ -543,7 +553,7 @@ static int pack_child(struct packer *p, int fd, const char *name, int depth)
 		return error_set(p->err, BLAME_BUILD, ENAMETOOLONG,
 		                 "a name in '%s' is too long: with its directories it has "
 		                 "more than %d bytes",
-		                 quoted(p->path).text, TREE_PATH_MAX);
+		                 shown(p).text, TREE_PATH_MAX);
 	p->path[base_len] = '/';
 	memcpy(p->path + base_len + 1, name, len + 1);
 	p->path_len = base_len + 1 + len;
@@ -571,7 +581,7 @@ static int pack_dir(struct packer *p, int dir_fd, const char *name, int depth)
 
 	if (depth > TREE_DEPTH_MAX)
 		return error_set(p->err, BLAME_BUILD, ELOOP,
-		                 "'%s' is more than %d directories deep", quoted(p->path).text,
+		                 "'%s' is more than %d directories deep", shown(p).text,
 		                 TREE_DEPTH_MAX);
 	r = walk_open_dir(dir_fd, name, p->mount, p->as_it_is ? 0 : S_IRUSR | S_IXUSR, &fd, &st);
 	if (r < 0)
@@ -594,7 +604,7 @@ static int refuse_special(struct packer *p, unsigned char type)
 	                                     : "special file";
 
 	return error_set(p->err, BLAME_BUILD, EINVAL, "'%s' is a %s and cannot be sent",
-	                 quoted(p->path).text, kind);
+	                 shown(p).text, kind);
 }
 
 /* Below here runs the only recursion: pack_one, pack_dir, pack_children; at most TREE_DEPTH_MAX
@@ -638,14 +648,15 @@ static int find_mount(const struct packer *p, const struct tree_root *root, uint
 	return r;
 }
 
-static int pack_root(struct packer *p, const struct tree_root *root)
+static int pack_root(struct packer *p, const struct tree_root *root, const char *stream_name)
 {
 	struct stat st;
 	int r = find_mount(p, root, &p->mount);
 
 	assert(strlen(root->as) <= TREE_NAME_MAX);
-	p->path_len = p->root_len = strlen(root->as);
-	memcpy(p->path, root->as, p->path_len + 1);
+	p->shown_as = root->as;
+	p->path_len = p->root_len = strlen(stream_name);
+	memcpy(p->path, stream_name, p->path_len + 1);
 	if (r < 0)
 		return fail(p, -r, "look at the directory that holds");
 	if (fstatat(root->dir_fd, root->name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
@@ -673,7 +684,7 @@ static int pack_whole(struct packer *p, const struct tree_root *root, struct tre
 	int r = packer_init(p);
 
 	if (r == 0)
-		r = pack_root(p, root);
+		r = pack_root(p, root, TREE_ROOT_NAME);
 	if (r == 0)
 		r = finish(p);
 	if (r < 0)
@@ -683,32 +694,39 @@ static int pack_whole(struct packer *p, const struct tree_root *root, struct tre
 	return 0;
 }
 
-int tree_pack(int dir_fd, const char *name, const struct tree_limits *limits,
-              const struct tree_sink *sink, struct tree_totals *ret, struct error *err)
+int tree_pack(const struct tree_root *root, const struct tree_limits *limits,
+              struct tree_used *used, const struct tree_sink *sink, struct tree_totals *ret,
+              struct error *err)
 {
-	cleanup_(packer_done) struct packer p = { .limits = limits, .sink = sink, .err = err };
-
-	return pack_whole(&p, &(struct tree_root){ dir_fd, name, TREE_ROOT_NAME }, ret);
-}
-
-int tree_pack_as_it_is(int dir_fd, const char *name, const struct tree_limits *limits,
-                       const struct tree_sink *sink, struct tree_totals *ret, struct error *err)
-{
+	struct tree_used own = { 0 };
 	cleanup_(packer_done) struct packer p = {
-		.limits = limits, .sink = sink, .err = err, .as_it_is = true
+		.limits = limits, .used = used ?: &own, .sink = sink, .err = err
 	};
 
-	return pack_whole(&p, &(struct tree_root){ dir_fd, name, TREE_ROOT_NAME }, ret);
+	return pack_whole(&p, root, ret);
 }
 
-int tree_look(int dir_fd, const char *name, const struct tree_limits *limits,
-              const struct tree_eye *eye, struct error *err)
+int tree_pack_as_it_is(const struct tree_root *root, const struct tree_limits *limits,
+                       const struct tree_sink *sink, struct tree_totals *ret, struct error *err)
 {
-	cleanup_(packer_done) struct packer p = { .limits = limits, .eye = eye, .err = err };
-	const struct tree_root root = { dir_fd, name, TREE_ROOT_NAME };
+	struct tree_used own = { 0 };
+	cleanup_(packer_done) struct packer p = {
+		.limits = limits, .used = &own, .sink = sink, .err = err, .as_it_is = true
+	};
+
+	return pack_whole(&p, root, ret);
+}
+
+int tree_look(const struct tree_root *root, const struct tree_limits *limits,
+              struct tree_used *used, const struct tree_eye *eye, struct error *err)
+{
+	struct tree_used own = { 0 };
+	cleanup_(packer_done) struct packer p = {
+		.limits = limits, .used = used ?: &own, .eye = eye, .err = err
+	};
 	int r = packer_init(&p);
 
-	return r < 0 ? r : pack_root(&p, &root);
+	return r < 0 ? r : pack_root(&p, root, TREE_ROOT_NAME);
 }
 
 int tree_pack_chosen(const struct tree_root *roots, size_t n_roots,
@@ -716,7 +734,9 @@ int tree_pack_chosen(const struct tree_root *roots, size_t n_roots,
                      const struct tree_sink *sink, struct error *err)
 {
 	struct error ignored = { 0 };
+	struct tree_used used = { 0 };
 	cleanup_(packer_done) struct packer p = { .limits = limits,
+		                                  .used = &used,
 		                                  .sink = sink,
 		                                  .eye = choice->eye,
 		                                  .choice = choice,
@@ -727,6 +747,6 @@ int tree_pack_chosen(const struct tree_root *roots, size_t n_roots,
 		r = count_bytes(&p, 0); /* the end mark */
 	for (size_t i = 0; r == 0 && i < n_roots; i++)
 		if (roots[i].dir_fd >= 0)
-			r = overlook(&p, pack_root(&p, &roots[i]));
+			r = overlook(&p, pack_root(&p, &roots[i], roots[i].as));
 	return r < 0 ? r : finish(&p);
 }

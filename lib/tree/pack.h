@@ -29,11 +29,11 @@ struct tree_eye {
 	void *context;
 };
 
-/* One of the trees of which something is chosen. */
+/* A tree on disk. */
 struct tree_root {
-	int dir_fd;       /* borrowed; -1: passed over */
+	int dir_fd;       /* the directory that holds it; borrowed */
 	const char *name; /* one component, or "." for the directory itself */
-	const char *as;   /* its name in the stream, of one component or more */
+	const char *as;   /* how sentences name it, at most TREE_NAME_MAX bytes */
 };
 
 /* What is chosen: called for each file and symlink with its path below the root ("" for the root
@@ -46,7 +46,7 @@ struct tree_choice {
 };
 
 /*
- * tree_pack - walk dir_fd/name and write it as one tar stream
+ * tree_pack - walk a tree and write it as one tar stream
  *
  * Equal trees give equal bytes: depth first, the names of a directory sorted bytewise; files 0644,
  * or 0755 if their owner may execute them, directories 0755, symlinks 0777; owner 0, mtime 1, no
@@ -55,37 +55,38 @@ struct tree_choice {
  * sees to it that nothing changes the tree meanwhile. A directory or file of ours without the bits
  * that reading needs gets them first; for a file and for a closed directory that needs /proc.
  *
- * dir_fd  directory that holds the tree; borrowed
- * name    one component
+ * root    its name is one component
  * limits  NULL for none
+ * used    what is counted on from; NULL: from nothing
  * Errors  BLAME_BUILD: -ENOENT nothing there, -EINVAL a fifo, socket, device or whiteout (named),
  *         -EXDEV another mount, -EFBIG, -E2BIG above the limit of bytes or entries, -ELOOP too
  *         deep, -ENAMETOOLONG, -EBUSY it changed meanwhile; what the sink returned; BLAME_HOST for
  *         the rest
  * Source  docs/protocol.md, "Output streams"; docs/security.md
  */
-int tree_pack(int dir_fd, const char *name, const struct tree_limits *limits,
-              const struct tree_sink *sink, struct tree_totals *ret, struct error *err);
+int tree_pack(const struct tree_root *root, const struct tree_limits *limits,
+              struct tree_used *used, const struct tree_sink *sink, struct tree_totals *ret,
+              struct error *err);
 
 /*
  * tree_pack_as_it_is - the same for a tree that its owner goes on with
  *
- * No mode is changed: what cannot be read ends it. The root may be a mount of its own, and name may
- * be "." for the directory at dir_fd itself; what is mounted below the root is still an error.
+ * No mode is changed: what cannot be read ends it. The root may be a mount of its own, and its name
+ * may be "." for the directory itself; what is mounted below the root is still an error.
  * Errors  as for tree_pack()
  */
-int tree_pack_as_it_is(int dir_fd, const char *name, const struct tree_limits *limits,
+int tree_pack_as_it_is(const struct tree_root *root, const struct tree_limits *limits,
                        const struct tree_sink *sink, struct tree_totals *ret, struct error *err);
 
 /*
- * tree_look - walk dir_fd/name as tree_pack() would, and show all of it to somebody
+ * tree_look - walk a tree as tree_pack() would, and show all of it to somebody
  *
  * Every byte that tree_pack() would send is shown, and a path before anything else of its entry,
  * also before it can be in an error. Nothing is sent.
  * Errors  as for tree_pack(), with what the eye returned in place of the sink
  */
-int tree_look(int dir_fd, const char *name, const struct tree_limits *limits,
-              const struct tree_eye *eye, struct error *err);
+int tree_look(const struct tree_root *root, const struct tree_limits *limits,
+              struct tree_used *used, const struct tree_eye *eye, struct error *err);
 
 /*
  * tree_pack_chosen - write some files of several trees as one tar stream, for people to look into
@@ -94,6 +95,8 @@ int tree_look(int dir_fd, const char *name, const struct tree_limits *limits,
  * symlink, is too deep, is not readable, or would take the stream above the limits. Directories
  * have no entries of their own.
  *
+ * roots   with a dir_fd of -1: passed over. as is also its name in the stream, of one component or
+ *         more
  * limits  bytes is that of the whole stream; entries counts what is looked at, chosen or not
  * Errors  what the sink returned; BLAME_BUILD -EBUSY a file changed meanwhile; BLAME_HOST -ENOMEM
  */

@@ -284,31 +284,14 @@ static void misses_nothing_beside_what_must_stay_deep_down(void)
 	close(fd);
 }
 
-static const char *cannot_mount(void)
-{
-	int status;
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		if (unshare(geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) < 0)
-			_exit(1);
-		_exit(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0);
-	}
-	if (waitpid(pid, &status, 0) == pid && status == 0)
-		return NULL;
-	return "neither root nor user namespaces";
-}
-
 static void remove_around_mounts(void)
 {
 	struct error err = { 0 };
 	char outside[300], sub[300];
 	int r;
 
-	check(unshare(geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) == 0);
-	check(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
-	/* What was opened before still shows the mounts of the namespace outside. */
-	scratch_fd = open(scratch_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	check(enter_mount_namespace());
+	reopen_scratch();
 	make_dir_at("outside");
 	make_file_at("outside/precious", "x", 1, 0644);
 	make_dir_at("tree");
@@ -337,45 +320,33 @@ static void remove_around_mounts(void)
 /* OP9 */
 static void leaves_alone_what_is_mounted_inside(void)
 {
-	int status;
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		remove_around_mounts();
-		fflush(stdout);
-		_exit(unit_failed);
-	}
-	check(waitpid(pid, &status, 0) == pid && status == 0);
+	unit_in_child(remove_around_mounts);
 }
 
 /* ramfs counts entries to find a place in a directory again: every removal moves all places. */
+static bool enter_ramfs(void)
+{
+	if (!enter_mount_namespace() || mount("none", scratch_path, "ramfs", 0, "mode=0777") < 0)
+		return false;
+	reopen_scratch();
+	return true;
+}
+
+static bool writes_to_ramfs(void)
+{
+	return enter_ramfs() && mkdirat(scratch_fd, "probe", 0700) == 0;
+}
+
 static const char *cannot_mount_ramfs(void)
 {
-	char path[300];
-	int status;
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		snprintf(path, sizeof(path), "%s/probe", scratch_path);
-		if (unshare(geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) < 0 ||
-		    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-			_exit(1);
-		_exit(mount("none", scratch_path, "ramfs", 0, "mode=0777") < 0 ||
-		      mkdir(path, 0700) < 0);
-	}
-	if (waitpid(pid, &status, 0) == pid && status == 0)
-		return NULL;
-	return "cannot mount a ramfs and write to it";
+	return child_can(writes_to_ramfs) ? NULL : "cannot mount a ramfs and write to it";
 }
 
 static void remove_from_ramfs(void)
 {
 	char path[64];
 
-	check(unshare(geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) == 0);
-	check(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
-	check(mount("none", scratch_path, "ramfs", 0, "mode=0777") == 0);
-	scratch_fd = open(scratch_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	check(enter_ramfs());
 	make_dir_at("tree");
 	for (int i = 0; i < 5000; i++) {
 		snprintf(path, sizeof(path), "tree/%05d", i);
@@ -389,15 +360,7 @@ static void remove_from_ramfs(void)
 
 static void misses_nothing_where_places_in_a_directory_move(void)
 {
-	int status;
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		remove_from_ramfs();
-		fflush(stdout);
-		_exit(unit_failed);
-	}
-	check(waitpid(pid, &status, 0) == pid && status == 0);
+	unit_in_child(remove_from_ramfs);
 }
 
 /* Move a directory in and out of the tree as fast as possible, until killed. */
@@ -446,21 +409,21 @@ static void keeps_no_descriptor(void)
 	check(count_fds() == before);
 }
 
-static const struct tree_case cases[] = {
-	TREE_CASE(is_content_with_nothing),
-	TREE_CASE(removes_files_symlinks_fifos_and_empty_directories),
-	TREE_CASE(never_follows_a_symlink),
-	TREE_CASE(removes_20000_levels_with_few_descriptors),
-	TREE_CASE(removes_a_very_wide_directory),
-	TREE_CASE(opens_closed_directories),
-	TREE_CASE(removes_children_and_keeps_the_directory),
-	TREE_CASE_IF(removes_the_rest_if_something_must_stay, is_not_root),
-	TREE_CASE(removes_a_chain_that_is_wide_at_each_level),
-	TREE_CASE_IF(misses_nothing_beside_what_must_stay_deep_down, is_not_root),
-	TREE_CASE_IF(misses_nothing_where_places_in_a_directory_move, cannot_mount_ramfs),
-	TREE_CASE_IF(leaves_alone_what_is_mounted_inside, cannot_mount),
-	TREE_CASE(never_leaves_the_tree_while_it_is_moved),
-	TREE_CASE(keeps_no_descriptor),
+static const struct unit_case cases[] = {
+	CASE(is_content_with_nothing),
+	CASE(removes_files_symlinks_fifos_and_empty_directories),
+	CASE(never_follows_a_symlink),
+	CASE(removes_20000_levels_with_few_descriptors),
+	CASE(removes_a_very_wide_directory),
+	CASE(opens_closed_directories),
+	CASE(removes_children_and_keeps_the_directory),
+	CASE_IF(removes_the_rest_if_something_must_stay, is_not_root),
+	CASE(removes_a_chain_that_is_wide_at_each_level),
+	CASE_IF(misses_nothing_beside_what_must_stay_deep_down, is_not_root),
+	CASE_IF(misses_nothing_where_places_in_a_directory_move, cannot_mount_ramfs),
+	CASE_IF(leaves_alone_what_is_mounted_inside, cannot_mount),
+	CASE(never_leaves_the_tree_while_it_is_moved),
+	CASE(keeps_no_descriptor),
 };
 
 TREE_MAIN(cases)

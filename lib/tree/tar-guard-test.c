@@ -442,19 +442,19 @@ static void names_the_byte_that_is_wrong(void)
 	check(strstr(err.text, "at byte 512"));
 }
 
-static const struct tree_case cases[] = {
-	TREE_CASE(accepts_every_kind_of_entry_we_send),
-	TREE_CASE(refuses_a_stream_that_ends_at_any_byte_before_its_end),
-	TREE_CASE(refuses_bytes_after_the_end),
-	TREE_CASE(refuses_each_wrong_field_of_a_header),
-	TREE_CASE(judges_each_record_of_a_pax_header),
-	TREE_CASE(refuses_a_pax_header_of_wrong_shape),
-	TREE_CASE(refuses_a_pax_header_without_its_entry),
-	TREE_CASE(refuses_a_pax_header_above_the_limit),
-	TREE_CASE(takes_a_large_size_only_if_header_and_pax_agree),
-	TREE_CASE(refuses_zero_blocks_in_the_wrong_place),
-	TREE_CASE(refuses_padding_that_is_not_zero),
-	TREE_CASE(names_the_byte_that_is_wrong),
+static const struct unit_case cases[] = {
+	CASE(accepts_every_kind_of_entry_we_send),
+	CASE(refuses_a_stream_that_ends_at_any_byte_before_its_end),
+	CASE(refuses_bytes_after_the_end),
+	CASE(refuses_each_wrong_field_of_a_header),
+	CASE(judges_each_record_of_a_pax_header),
+	CASE(refuses_a_pax_header_of_wrong_shape),
+	CASE(refuses_a_pax_header_without_its_entry),
+	CASE(refuses_a_pax_header_above_the_limit),
+	CASE(takes_a_large_size_only_if_header_and_pax_agree),
+	CASE(refuses_zero_blocks_in_the_wrong_place),
+	CASE(refuses_padding_that_is_not_zero),
+	CASE(names_the_byte_that_is_wrong),
 };
 
 TREE_MAIN(cases)

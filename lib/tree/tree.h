@@ -26,16 +26,14 @@ struct tree_limits {
 	                     included */
 };
 
+/* What of the limits is taken; kept over several trees, they hold for all of them together. */
+struct tree_used {
+	uint64_t bytes, entries; /* as in struct tree_limits */
+};
+
 /* What an end record says of a stream; docs/protocol.md, "output-end". */
 struct tree_totals {
 	uint64_t entries;
 	uint64_t bytes; /* of the tar stream */
 	char sha256[DIGEST_HEX_LEN + 1];
 };
-
-/* tree_limits_use - of limits that hold for several trees together: what this one leaves */
-static inline void tree_limits_use(struct tree_limits *limits, const struct tree_totals *used)
-{
-	limits->bytes -= used->bytes < limits->bytes ? used->bytes : limits->bytes;
-	limits->entries -= used->entries < limits->entries ? used->entries : limits->entries;
-}

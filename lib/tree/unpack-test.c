@@ -644,7 +644,7 @@ static void passes_on_what_the_source_says(void)
 		source.left = stream.len;
 		source.chunk = 512;
 		source.fail_after = i;
-		r = tree_unpack(scratch_fd, "out", NULL, &reader, &totals, &err);
+		r = tree_unpack(scratch_fd, "out", NULL, NULL, &reader, &totals, &err);
 		check(leaves_nothing(r, -EIO, &err, "broken source"));
 		check(strcmp(err.text, "the source broke") == 0);
 	}
@@ -671,15 +671,7 @@ static void fails_to_write(void)
 /* The limit stays with the process: so in a child, as root or not. */
 static void removes_everything_if_the_disk_is_full(void)
 {
-	int status;
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		fails_to_write();
-		fflush(stdout);
-		_exit(unit_failed);
-	}
-	check(waitpid(pid, &status, 0) == pid && status == 0);
+	unit_in_child(fails_to_write);
 }
 
 static void keeps_no_descriptor(void)
@@ -694,29 +686,29 @@ static void keeps_no_descriptor(void)
 	check(count_fds() == before);
 }
 
-static const struct tree_case cases[] = {
-	TREE_CASE(creates_files_directories_symlinks_and_links),
-	TREE_CASE(takes_a_file_or_a_symlink_as_the_whole_tree),
-	TREE_CASE(keeps_names_that_differ_in_case_only),
-	TREE_CASE(refuses_each_stream_that_leads_elsewhere),
-	TREE_CASE(gives_one_result_for_any_cutting_into_pieces),
-	TREE_CASE(refuses_a_stream_cut_at_any_byte_and_leaves_nothing),
-	TREE_CASE(refuses_bytes_after_the_end_and_leaves_nothing),
-	TREE_CASE(sees_every_flipped_bit_of_a_header),
-	TREE_CASE(refuses_what_is_above_each_limit),
-	TREE_CASE(refuses_a_large_file_before_reading_it),
-	TREE_CASE(takes_64_directories_below_the_root_and_no_more),
-	TREE_CASE(takes_names_of_255_bytes_and_no_longer),
-	TREE_CASE(takes_paths_of_4095_bytes_and_no_longer),
-	TREE_CASE(takes_targets_of_4095_bytes_and_no_longer),
-	TREE_CASE(touches_nothing_that_is_there_already),
-	TREE_CASE(sets_exact_modes_whatever_the_umask),
-	TREE_CASE(inherits_no_setgid_bit),
-	TREE_CASE(leaves_holes_where_there_are_zeros),
-	TREE_CASE(writes_data_beside_holes_exactly),
-	TREE_CASE(passes_on_what_the_source_says),
-	TREE_CASE(removes_everything_if_the_disk_is_full),
-	TREE_CASE(keeps_no_descriptor),
+static const struct unit_case cases[] = {
+	CASE(creates_files_directories_symlinks_and_links),
+	CASE(takes_a_file_or_a_symlink_as_the_whole_tree),
+	CASE(keeps_names_that_differ_in_case_only),
+	CASE(refuses_each_stream_that_leads_elsewhere),
+	CASE(gives_one_result_for_any_cutting_into_pieces),
+	CASE(refuses_a_stream_cut_at_any_byte_and_leaves_nothing),
+	CASE(refuses_bytes_after_the_end_and_leaves_nothing),
+	CASE(sees_every_flipped_bit_of_a_header),
+	CASE(refuses_what_is_above_each_limit),
+	CASE(refuses_a_large_file_before_reading_it),
+	CASE(takes_64_directories_below_the_root_and_no_more),
+	CASE(takes_names_of_255_bytes_and_no_longer),
+	CASE(takes_paths_of_4095_bytes_and_no_longer),
+	CASE(takes_targets_of_4095_bytes_and_no_longer),
+	CASE(touches_nothing_that_is_there_already),
+	CASE(sets_exact_modes_whatever_the_umask),
+	CASE(inherits_no_setgid_bit),
+	CASE(leaves_holes_where_there_are_zeros),
+	CASE(writes_data_beside_holes_exactly),
+	CASE(passes_on_what_the_source_says),
+	CASE(removes_everything_if_the_disk_is_full),
+	CASE(keeps_no_descriptor),
 };
 
 TREE_MAIN(cases)

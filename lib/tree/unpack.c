@@ -47,7 +47,7 @@ struct unpacker {
 	struct archive *archive;
 	struct digest digest;
 	struct tree_totals totals;
-	uint64_t bytes; /* of file content so far */
+	struct tree_used *used;
 	struct error *err;
 	int source_result; /* of the call inside libarchive that failed */
 	bool ended;        /* the source has said so */
@@ -194,10 +194,11 @@ static int find_place(struct unpacker *u, char *path, struct place *ret)
 static int count_entry(struct unpacker *u)
 {
 	u->totals.entries++;
-	if (u->limits && u->totals.entries > u->limits->entries)
+	if (u->limits && u->used->entries >= u->limits->entries)
 		return error_set(u->err, BLAME_PEER, E2BIG,
 		                 "the tree has more than the allowed %" PRIu64 " entries",
 		                 u->limits->entries);
+	u->used->entries++;
 	return 0;
 }
 
@@ -205,12 +206,12 @@ static int count_bytes(struct unpacker *u, uint64_t size)
 {
 	if (!u->limits)
 		return 0;
-	if (size > u->limits->bytes || u->bytes > u->limits->bytes - size)
+	if (size > u->limits->bytes || u->used->bytes > u->limits->bytes - size)
 		return error_set(u->err, BLAME_PEER, EFBIG,
 		                 "the files of the tree hold more than the allowed %" PRIu64
 		                 " bytes",
 		                 u->limits->bytes);
-	u->bytes += size;
+	u->used->bytes += size;
 	return 0;
 }
 
@@ -490,14 +491,17 @@ static int unpack_all(struct unpacker *u)
 }
 
 int tree_unpack(int dir_fd, const char *name, const struct tree_limits *limits,
-                const struct tree_source *source, struct tree_totals *ret, struct error *err)
+                struct tree_used *used, const struct tree_source *source, struct tree_totals *ret,
+                struct error *err)
 {
+	struct tree_used own = { 0 };
 	cleanup_(unpacker_free) struct unpacker *u = calloc(1, sizeof(*u));
 	int r;
 
 	if (!u)
 		return error_set(err, BLAME_HOST, ENOMEM, "no memory to read a tree stream");
 	u->limits = limits;
+	u->used = used ?: &own;
 	u->source = source;
 	u->err = err;
 	u->root_name = name;

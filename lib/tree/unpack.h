@@ -24,6 +24,7 @@ struct tree_source {
  *
  * dir_fd  existing directory; borrowed. name: one component that does not exist yet
  * limits  NULL for none but the machine's
+ * used    what is counted on from; NULL: from nothing
  * ret     what was read, to be compared with the end record by the caller, who calls
  *         tree_remove() if it differs
  * Errors  BLAME_PEER: -EBADMSG not a stream of ours; -EFBIG, -E2BIG, -ELOOP above a limit;
@@ -32,4 +33,5 @@ struct tree_source {
  * Source  docs/protocol.md, "Output streams"
  */
 int tree_unpack(int dir_fd, const char *name, const struct tree_limits *limits,
-                const struct tree_source *source, struct tree_totals *ret, struct error *err);
+                struct tree_used *used, const struct tree_source *source, struct tree_totals *ret,
+                struct error *err);

@@ -130,7 +130,7 @@ struct message {
 			bool silent; /* timed_out by the limit on silence */
 			bool oom;    /* killed for want of memory */
 			char *hint;  /* what to do about the end, or NULL */
-			char *kept;  /* name of the bundle of a failed request; may be NULL */
+			char *kept;  /* name of the keepsake of a failed request; may be NULL */
 			struct wire_receipt receipt;
 		} exit;
 		struct {

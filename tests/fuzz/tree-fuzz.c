@@ -47,7 +47,7 @@ static int unpack(int dir_fd, const char *name, const void *data, size_t len,
 	struct bytes bytes = { data, len };
 	struct tree_source source = { .read = read_bytes, .context = &bytes };
 	struct error err = { 0 };
-	int r = tree_unpack(dir_fd, name, &limits, &source, ret, &err);
+	int r = tree_unpack(dir_fd, name, &limits, NULL, &source, ret, &err);
 
 	assert(r <= 0 && err.code == -r);
 	return r;
@@ -61,9 +61,10 @@ static int add_bytes(void *context, const void *bytes, size_t len, struct error 
 
 static void pack(int dir_fd, const char *name, struct buffer *stream, struct tree_totals *ret)
 {
+	const struct tree_root root = { dir_fd, name, name };
 	struct tree_sink sink = { .write = add_bytes, .context = stream };
 
-	assert(tree_pack(dir_fd, name, &limits, &sink, ret, NULL) == 0);
+	assert(tree_pack(&root, &limits, NULL, &sink, ret, NULL) == 0);
 }
 
 static size_t count_entries(int dir_fd)

@@ -3,11 +3,16 @@
 import hashlib
 import json
 import os
+import queue
 import select
 import socket
+import sys
 import tempfile
 import threading
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from pace import PATIENCE
 
 REQUEST_ID = "0123456789abcdef"
 BLOCK = 512
@@ -152,7 +157,7 @@ class Connection:
             stream += self.read_bytes(message["size"])
         return stream, sizes, message
 
-    def wait_for_hang_up(self, seconds=10):
+    def wait_for_hang_up(self, seconds=PATIENCE):
         """Whether the client closes in time."""
         self.sock.settimeout(seconds)
         try:
@@ -175,6 +180,14 @@ class FakeServer:
         self.connections = 0
         self.failure = None  # of a script
         self.busy = False
+        self._pids = queue.Queue()
+
+    def tell_client_pid(self, pid):
+        self._pids.put(pid)
+
+    def client_pid(self):
+        """For a script: the process of the client, which may be there before the test knows its number."""
+        return self._pids.get(timeout=PATIENCE)
 
     def __enter__(self):
         self.directory = tempfile.TemporaryDirectory(prefix="hatch-fake-")
@@ -192,9 +205,9 @@ class FakeServer:
         self.listener.close()
         self.directory.cleanup()
 
-    def settle(self, seconds=10):
+    def settle(self):
         """Waits until no connection is served or waits to be: what a client did is known then."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + PATIENCE
         while time.monotonic() < end and (select.select([self.listener], [], [], 0)[0] or self.busy):
             time.sleep(0.002)
 

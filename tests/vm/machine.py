@@ -32,8 +32,9 @@ import traceback
 from collections import Counter
 
 import hatchwire
+import pace
 
-TEST_SECONDS = int(os.environ.get("HATCH_TEST_SECONDS", "60"))
+TEST_SECONDS = int(os.environ.get("HATCH_TEST_SECONDS", "180"))
 # An emulated processor is about twenty times slower; limits on time are multiplied by it.
 SLOW = int(os.environ.get("HATCH_TEST_SLOW", "1"))
 
@@ -41,6 +42,8 @@ SLOW = int(os.environ.get("HATCH_TEST_SLOW", "1"))
 KIND = os.environ.get("HATCH_MACHINE_KIND", "nspawn")
 # Only tests that say on which kind of machine they are made.
 ONLY_KIND = os.environ.get("HATCH_MACHINE_ONLY_KIND") == "yes"
+
+PATIENCE = pace.PATIENCE * SLOW
 
 CONFIG = pathlib.Path("/etc/hatch")
 STATE = pathlib.Path("/var/lib/hatch")
@@ -167,12 +170,12 @@ class Running:
     def signal(self, number):
         os.killpg(self.pid, number)
 
-    def wait(self, seconds=60):
+    def wait(self):
         try:
-            code = self.process.wait(seconds * SLOW)
+            code = self.process.wait(4 * PATIENCE)
         except subprocess.TimeoutExpired:
             self.end()
-            raise Failure(f"still running after {seconds * SLOW} s: {shlex.join(map(str, self.process.args))}") from None
+            raise Failure(f"still running after {4 * PATIENCE} s: {shlex.join(map(str, self.process.args))}") from None
         return Result(code, self.stdout(), self.stderr())
 
     def end(self):
@@ -205,7 +208,7 @@ class Client(hatchwire.Connection):
     """A client of the socket that speaks docs/protocol.md by hand; it can stand for another user."""
 
     def __init__(self, connection, keeper=None):
-        connection.settimeout(30 * SLOW)
+        connection.settimeout(PATIENCE)
         super().__init__(sock=connection)
         self._keeper = keeper
 
@@ -281,6 +284,19 @@ class Keeper:
         os.waitpid(self.pid, 0)
 
 
+class Gate:
+    """A file that a script waits for. wait: the line of sh that does so; a builder needs the directory in its view."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.path = directory / "open"
+        self.wait = f"until [ -e {self.path} ]; do sleep 0.02; done"
+        self.view = {"read": [str(directory)]}
+
+    def open(self):
+        self.path.touch()
+
+
 class Snapshot:
     """What the machine holds at one moment, as far as a request could leave something of it behind."""
 
@@ -324,10 +340,9 @@ class Snapshot:
 
     @staticmethod
     def _mounts():
-        for line in pathlib.Path("/proc/1/mountinfo").read_text().splitlines():
+        for line in mounts_of_the_host():
             words = line.split()
-            if not words[4].startswith(("/run/credentials", "/run/user", "/proc/sys/fs/binfmt_misc")):
-                yield f"{words[4]} ({words[words.index('-') + 1]})"
+            yield f"{words[4]} ({words[words.index('-') + 1]})"
 
     @staticmethod
     def _cgroups():
@@ -364,11 +379,25 @@ class Snapshot:
                 yield from (f"{kind} {line.split()[1]}" for line in path.read_text().splitlines()[1:])
 
 
+def mounts_of_the_host():
+    """The lines of mountinfo, without what comes and goes by itself."""
+    lines = pathlib.Path("/proc/1/mountinfo").read_text().splitlines()
+    return [line for line in lines if not line.split()[4].startswith(("/run/credentials", "/run/user", "/proc/sys/fs/binfmt_misc"))]
+
+
 def below(place):
     """All paths below a directory that may change meanwhile: the server may still be cleaning up."""
     for directory, directories, files in os.walk(place):
         for name in directories + files:
             yield os.path.join(directory, name)
+
+
+def is_alive(pid):
+    """Whether there is a process that may still do something: not one that only waits for its parent to hear of its end."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def own_processes():
@@ -413,29 +442,43 @@ class Machine:
         self._started.append(running)
         return running
 
-    def run(self, argv, user=None, env=None, stdin=b"", seconds=60):
+    def run(self, argv, user=None, env=None, stdin=b""):
         """Run a command to its end and return its Result, whatever its exit status is."""
-        return self.start(argv, user, env, stdin).wait(seconds)
+        return self.start(argv, user, env, stdin).wait()
 
-    def wait_until(self, condition, what, seconds=10):
+    def wait_until(self, condition, what):
         """Wait until condition() holds, and return what it returned."""
-        deadline = time.monotonic() + seconds * SLOW
-        while True:
-            value = condition()
-            if value:
-                return value
-            if time.monotonic() > deadline:
-                raise Failure(f"{what}: not within {seconds * SLOW} s")
-            time.sleep(0.02)
+        try:
+            return pace.wait_until(condition, what, PATIENCE)
+        except pace.Late as why:
+            raise Failure(str(why)) from None
+
+    def in_time(self, seconds, attempt):
+        """Whether attempt(), which returns how long it took, keeps within seconds: for what is promised, see pace.py."""
+        try:
+            pace.in_time(seconds, attempt)
+        except pace.Late as why:
+            raise Failure(str(why)) from None
+
+    def killed_in_time(self, seconds, attempt):
+        """The same, for an attempt after which all processes of build users are to die."""
+
+        def dying():
+            attempt()
+            begun = time.monotonic()
+            self.wait_until(lambda: not self.build_processes(), "the death of what the builder started")
+            return time.monotonic() - begun
+
+        self.in_time(seconds, dying)
 
     # --- Nix --------------------------------------------------------------------------------------------------------
 
-    def nix_build(self, expression, *options, user="alice", seconds=60):
+    def nix_build(self, expression, *options, user="alice"):
         """nix-build of an expression or a file by an ordinary user, through nix-daemon and with the sandbox on.
 
         The Result has the output paths in lines(), and what was built and logged in stderr.
         """
-        return self.nix_build_start(expression, *options, user=user).wait(seconds)
+        return self.nix_build_start(expression, *options, user=user).wait()
 
     def nix_build_start(self, expression, *options, user="alice"):
         return self.start(["nix-build", "--no-out-link", *self._expression(expression), *options], user=user)
@@ -517,6 +560,10 @@ class Machine:
         keeper = Keeper(path, account.pw_uid, account.pw_gid, groups)
         return Client(keeper.connection(), keeper)
 
+    def gate(self):
+        """Where a builder waits until the test lets it go on."""
+        return Gate(self.temporary_directory())
+
     def stop_socket(self):
         """Take the server away. Started again after the test."""
         self._undo.append(lambda: self.run(["systemctl", "start", "hatchd.socket"]).ok())
@@ -534,6 +581,10 @@ class Machine:
         self.run(["systemctl", "start", "hatchd.socket"]).ok()
         return True
 
+    def state_of(self, unit, name="ActiveState"):
+        """One property of a unit."""
+        return self.run(["systemctl", "show", f"--property={name}", "--value", unit]).ok().stdout.strip()
+
     def instances(self):
         return units("hatchd@*")
 
@@ -542,7 +593,7 @@ class Machine:
         return {p.pw_name: p.pw_uid for p in pwd.getpwall() if p.pw_name.startswith("hatchbld")}
 
     def build_processes(self):
-        """The processes that run as a build user: pid to uid."""
+        """The processes that run as a build user and are alive: pid to uid."""
         users = set(self.build_users().values())
         found = {}
         for path in glob.glob("/proc/[0-9]*"):
@@ -550,7 +601,7 @@ class Machine:
                 # Not the owner of the directory: a process that is not dumpable looks like root's there.
                 status = dict(line.split(":", 1) for line in pathlib.Path(path, "status").read_text().splitlines())
                 uid = int(status["Uid"].split()[0])
-                if uid in users:
+                if uid in users and status["State"].split()[0] not in "ZX":
                     found[int(os.path.basename(path))] = uid
         return found
 
@@ -579,7 +630,7 @@ class Machine:
         found = [json.loads(line) for line in self.run(argv).ok().lines()]
         return [line for line in found if line["__CURSOR"] != after]
 
-    def journal_wait(self, after=None, count=1, seconds=10, **fields):
+    def journal_wait(self, after=None, count=1, **fields):
         """The same, as soon as there are count such lines: what is logged takes a moment to be readable."""
         what = f"{count} journal lines with {fields}"
 
@@ -587,14 +638,14 @@ class Machine:
             found = self.journal(after, **fields)
             return found if len(found) >= count else None
 
-        return self.wait_until(lines, what, seconds)
+        return self.wait_until(lines, what)
 
     def snapshot(self):
         return Snapshot()
 
-    def left_behind(self, before, seconds=5):
+    def left_behind(self, before, seconds=15 + 3 * SLOW):
         """What has come since the snapshot and does not go away, as a list of sentences; empty is good."""
-        deadline = time.monotonic() + seconds * SLOW
+        deadline = time.monotonic() + seconds
         while True:
             found = Snapshot().more_than(before)
             if not found or time.monotonic() > deadline:

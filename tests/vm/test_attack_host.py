@@ -19,14 +19,14 @@ from machine import CONFIG, SOCKET, check, check_equal, check_in
 RIGHTS_CAN_BE_REFUSED = tuple(int(n) for n in platform.release().split(".")[:2]) >= (6, 16)  # SO_PASSRIGHTS
 
 
-def smuggle(m):
-    """Build a derivation that sends the descriptor of its output to the server. The build, still running."""
+def smuggle(m, gate):
+    """Build a derivation that sends the descriptor of its output to the server. The build, still running until the gate opens."""
     # Nix keeps no x bit of a file that is added as it stands; in a directory it does.
     place = m.temporary_directory() / "smuggle"
     place.mkdir()
     shutil.copy(attack.program("smuggle"), place / "smuggle")
     program = m.run(["nix-store", "--add", place]).ok().stdout.strip()
-    m.write_builder("receiver", "echo here; sleep 5")
+    m.write_builder("receiver", f"echo here; {gate.wait}", view=gate.view)
     source = m.derivation("smuggled", "/bin/sh", ["-c", "$program/smuggle /run/hatch/hatch.sock"], program=program)
     # As a store path, and not only a text that looks like one, it is put into the sandbox.
     return m.nix_build_start(source.replace(f'"{program}"', f'builtins.storePath "{program}"'))
@@ -36,41 +36,58 @@ def smuggle(m):
 def test_a_build_cannot_send_the_descriptor_of_its_output(m):
     if not RIGHTS_CAN_BE_REFUSED:
         raise machine.Skip("this kernel has no SO_PASSRIGHTS (Linux 6.16)")
-    built = smuggle(m).wait()
+    gate = m.gate()
+    gate.open()
+    built = smuggle(m, gate).wait()
     check_in("smuggled: Operation not permitted, Operation not permitted", built.stderr, "build log")
     out = pathlib.Path(built.ok().lines()[-1])
     check_equal(out.read_text(), "good\n", "output")
     m.run(["nix-store", "--verify-path", out]).ok()
 
 
+def settled_descriptors(m, instance):
+    """How many the speaker and the monitor have, once both have closed what they do not need while a builder runs."""
+    looks = [None]
+
+    def look():
+        looks.append([len(process.descriptors()) for process in (instance.speaker, instance.monitor)])
+        return looks[-1] if len(looks) > 5 and looks[-5:] == looks[-1:] * 5 else None
+
+    return m.wait_until(look, "descriptors that stay the same")
+
+
 # FD2: on older kernels a descriptor arrives, and nobody takes it
 def test_a_descriptor_that_is_sent_is_never_taken(m):
     if RIGHTS_CAN_BE_REFUSED:
         attack.write_drop_in(m, "[Service]\nSystemCallFilter=~setsockopt:ENOPROTOOPT\n")
-    building = smuggle(m)
-    m.wait_until(lambda: b"smuggled: sent, sent" in building.stderr(), "the sending of descriptors", 30)
+    gate = m.gate()
+    building = smuggle(m, gate)
+    m.wait_until(lambda: b"smuggled: sent, sent" in building.stderr(), "the sending of descriptors")
     i = attack.Instance(m)
+    counts = settled_descriptors(m, i)
     for process in i.everybody():
         for fd, target in process.descriptors().items():
             check("smuggled" not in target, f"process {process.pid} has the output open as {fd}: {target}")
-    counts = [len(i.speaker.descriptors()), len(i.monitor.descriptors())]
+    gate.open()
     building.wait()
     m.write_builder("wait", "echo here; sleep 60")
     with attack.live(m, "wait") as (_, i):
-        check_equal([len(i.speaker.descriptors()), len(i.monitor.descriptors())], counts, "descriptors without such a client")
+        check_equal(settled_descriptors(m, i), counts, "descriptors without such a client")
 
 
 # FD6: what is opened first must not become a standard stream of somebody
 def test_hatchd_may_be_started_without_standard_streams(m):
-    m.write_builder("say", "echo out; echo err >&2; readlink /proc/self/fd/0; sleep 0.5")
     attack.write_wrapper(m, "")
     for closed in ((0,), (1,), (2,), (0, 1), (0, 1, 2)):
         words = " ".join(f"{fd}>&-" for fd in closed)
         pathlib.Path("/opt/hatch-test/wrapper").write_text(f'#!/bin/bash\nexec "$@" {words}\n')
+        gate = m.gate()
+        m.write_builder("say", f"echo out; echo err >&2; readlink /proc/self/fd/0; {gate.wait}", view=gate.view)
         with attack.live(m, "say") as (client, i):
             for process in (i.monitor, i.speaker):
                 found = {fd: process.descriptors()[fd] for fd in closed}
                 check_equal(set(found.values()), {"/dev/null"}, f"streams of process {process.pid} with {words}")
+            gate.open()
             check_equal(hatchwire.Result(client.receive_until("exit", "error")).code, 0, f"exit code with {words}")
         result = m.request("say")
         check_equal((result.code, result.stdout, result.stderr), (0, b"out\n/dev/null\n", b"err\n"), f"with {words}")
@@ -367,9 +384,9 @@ def test_modes_of_an_output_do_not_depend_on_the_umask(m):
 def test_ancillary_data_and_urgent_bytes_leave_no_descriptor(m):
     m.write_builder("wait", "echo here; sleep 60")
     with attack.live(m, "wait") as (client, before):
-        counts = {p.pid: len(p.descriptors()) for p in (before.monitor, before.speaker)}
+        counts = settled_descriptors(m, before)
         identity = struct.pack("iII", os.getpid(), 0, 0)
         client.sock.send(b"!", socket.MSG_OOB)
-        check_equal({p.pid: len(p.descriptors()) for p in (before.monitor, before.speaker)}, counts, "descriptors")
+        check_equal(settled_descriptors(m, before), counts, "descriptors")
         client.sock.sendmsg([b"{"], [(socket.SOL_SOCKET, socket.SCM_CREDENTIALS, identity)])
         check_equal(client.receive_until("error", "exit")[-1]["code"], "bad-request", "answer to a message out of turn")

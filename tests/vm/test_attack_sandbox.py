@@ -5,7 +5,7 @@ import pathlib
 import re
 
 import attack
-from machine import check, check_equal, check_in
+from machine import check, check_equal, check_in, mounts_of_the_host
 
 ESCAPES = {
     # MO5, ES4
@@ -189,15 +189,12 @@ def test_a_builder_is_in_a_session_of_the_sandbox_without_a_terminal(m):
 
 # MO8: nothing that a request mounts is seen outside, while it runs and afterwards
 def test_mounts_of_a_request_never_show_on_the_host(m):
-    def mounts():
-        return pathlib.Path("/proc/1/mountinfo").read_text()
-
-    check(" shared:" in mounts().splitlines()[0], "the root of this machine is not shared, so nothing is tested")
-    before = mounts()
+    before = mounts_of_the_host()
+    check(" shared:" in before[0], "the root of this machine is not shared, so nothing is tested")
     m.write_builder("wait", "echo here; sleep 60")
     with attack.live(m, "wait"):
-        check_equal(mounts(), before, "mounts during the request")
-    check_equal(mounts(), before, "mounts after the request")
+        check_equal(mounts_of_the_host(), before, "mounts during the request")
+    check_equal(mounts_of_the_host(), before, "mounts after the request")
 
 
 # MO4: scratch is behind a directory that only root can enter

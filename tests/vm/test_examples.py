@@ -66,7 +66,7 @@ def set_up_unit(m, name):
 def build(m, name):
     """nix-build of the example by alice: its output path and its log."""
     m.run(["hatchd", "--check"]).ok()
-    built = m.nix_build(EXAMPLES / name / "default.nix", seconds=120).ok()
+    built = m.nix_build(EXAMPLES / name / "default.nix").ok()
     return pathlib.Path(built.lines()[-1]), built.stderr
 
 
@@ -213,7 +213,7 @@ def test_example_kvm_opens_the_one_device_it_was_given_and_passes_only_if_the_gu
 
     qemu = "/usr/local/bin/qemu-system-x86_64"
     install(m, qemu, QEMU.replace("$VERDICT", "panic"))
-    built = m.nix_build(EXAMPLES / "kvm/default.nix", seconds=120)
+    built = m.nix_build(EXAMPLES / "kvm/default.nix")
     check(built.code != 0, "a test that did not pass is a success")
     check_in("the guest did not say that the test has passed", built.stderr, "log")
 

@@ -337,7 +337,7 @@ def test_a_cancelled_builder_that_goes_on_is_killed_after_the_grace(m):
     [request] = running(m)
     m.run(["hatchctl", "cancel", request["request"]]).ok()
     check_told(client.receive_until("exit", "error"))
-    m.wait_until(lambda: not m.build_processes(), "the builder's death", 3)
+    m.wait_until(lambda: not m.build_processes(), "the builder's death")
 
 
 def test_a_waiting_request_is_cancelled_and_the_others_stay(m):

@@ -4,10 +4,9 @@ request ended."""
 import os
 import pathlib
 import signal
-import time
 
 import attack
-from machine import BIN, check, check_equal, check_in
+from machine import BIN, check, check_equal, check_in, is_alive
 
 # What each command does: one line for each run, with what it was told.
 NOTE = 'echo "$1 $(id -u) ${HATCH_RESULT:-none} ${HATCH_EXIT:-none}" >>"$2"; cat /proc/self/cgroup >>"$2.cgroup"\n'
@@ -109,11 +108,9 @@ def test_a_failing_before_refuses_the_request_and_after_still_runs(m):
 def test_a_command_that_takes_too_long_is_killed_with_everything_it_started(m):
     hooks = Hooks(m)
     hooks.builder("slow", "true", before=NOTE + "setsid sleep 4711 & sleep 4711\n", time_sec=1)
-    begun = time.monotonic()
     result = m.request("slow")
     check_equal(result.error, "not-ready", repr(result))
     check_in("took longer than its 1 s", result.last["message"], "message")
-    check(time.monotonic() - begun < 10 * m.slow, "how long it took")
     m.wait_until(lambda: hooks.words() == ["before", "after"], "after")
     check(not sleepers(), f"left: {sleepers()}")
 
@@ -143,7 +140,7 @@ def test_after_runs_when_the_builder_is_killed_times_out_or_its_client_leaves(m)
     check_equal(m.request("dies").code, 137, "one that dies")
     m.wait_until(lambda: len(hooks.lines()) == 3, "after")
     check_equal(hooks.lines()[2], "after 0 failed 137", "after a signal")
-    hooks.builder("sleeps", "echo begun; sleep 4711", limits={"time_sec": 1, "grace_sec": 0})
+    hooks.builder("sleeps", "echo begun; sleep 4711", limits={"time_sec": 3, "grace_sec": 0})
     check_equal(m.request("sleeps").code, 124, "one that is too slow")
     m.wait_until(lambda: len(hooks.lines()) == 6, "after")
     check_equal(hooks.lines()[5], "after 0 timed-out 124", "after a limit")
@@ -179,23 +176,29 @@ def test_after_runs_when_the_service_is_stopped(m):
 
 def test_a_stop_while_after_runs_does_not_leave_it_half_done(m):
     hooks = Hooks(m)
-    hooks.builder("stopped", "true", after=NOTE + "sleep 1; echo whole >>$2\n")
+    gate = m.gate()
+    hooks.builder("stopped", "true", after=NOTE + f"{gate.wait}; echo whole >>$2\n")
     m.request("stopped")
     m.wait_until(lambda: "after" in hooks.words(), "the beginning of after")
-    for unit in m.instances():
-        m.run(["systemctl", "stop", unit]).ok()
+    (unit,) = m.instances()
+    stop = m.start(["systemctl", "stop", unit])
+    m.wait_until(lambda: m.state_of(unit) == "deactivating", "the stop")
+    gate.open()
+    stop.wait().ok()
     check_equal(hooks.words()[-1], "whole", f"after: {hooks.lines()}")
 
 
 def test_after_runs_again_if_it_hears_of_a_stop_before_the_steward_does(m):
     hooks = Hooks(m)
-    hooks.builder("stopped", "true", after='echo "$$ $PPID" >>$2\nsleep 1\necho whole >>$2\n')
+    gate = m.gate()
+    hooks.builder("stopped", "true", after=f'echo "$$ $PPID" >>$2\n{gate.wait}\necho whole >>$2\n')
     m.request("stopped")
     m.wait_until(lambda: len(hooks.lines()) == 3, "the beginning of after")
     after, steward = map(int, hooks.lines()[2].split())
     os.kill(after, signal.SIGTERM)
-    time.sleep(0.3)
+    m.wait_until(lambda: not pathlib.Path(f"/proc/{after}").exists(), "the steward's hearing of its end")
     os.kill(steward, signal.SIGTERM)
+    gate.open()
     m.wait_until(lambda: not m.instances(), "the end")
     check_equal(len(hooks.lines()), 5, f"after begins twice: {hooks.lines()}")
     check_equal(hooks.words()[-1], "whole", f"after: {hooks.lines()}")
@@ -216,7 +219,7 @@ def test_after_runs_though_the_server_is_killed_and_the_seat_is_free_only_then(m
         result = m.request("next")
     check_equal(result.code, 0, f"the next: {result}")
     check_equal(hooks.lines()[2:], ["after 0 killed none", "whole", "next"], "what ran, in order")
-    check(not any(pathlib.Path(f"/proc/{pid}").exists() for pid in builders), "the builder of the killed one")
+    check(not any(is_alive(pid) for pid in builders), "the builder of the killed one")
     left = hooks.place / "log.left"
     check(not left.exists() or not left.read_text(), "the builder lived while after ran")
 

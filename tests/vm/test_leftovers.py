@@ -71,7 +71,7 @@ def test_a_killed_server_takes_its_builder_along_and_the_next_request_clears_the
     before = scratches()
     cursor = m.journal_cursor()
     kill_monitors(m)
-    m.wait_until(lambda: not m.build_processes(), "the death of the builder and its children", 2)
+    m.wait_until(lambda: not m.build_processes(), "the death of the builder and its children")
     with contextlib.suppress(OSError, hatchwire.Ended):
         last = client.receive_until("exit", "error")[-1]
         check(last["type"] == "error" or last["code"] != 0, f"the client reads success: {last}")
@@ -87,7 +87,7 @@ def test_many_servers_killed_at_once_are_cleared_by_one_request(m):
     for _ in range(6):
         start_litterer(m)
     kill_monitors(m)
-    m.wait_until(lambda: not m.build_processes(), "the death of all builders", 2)
+    m.wait_until(lambda: not m.build_processes(), "the death of all builders")
     check_equal(len(scratches()), 6, "scratches after the kill")
     check_cleared_by_next_request(m)
 
@@ -98,7 +98,7 @@ def test_a_client_of_a_killed_server_fails(m):
     running = m.start(["hatch", "run", "--output", f"out={place}", "slow"])
     m.wait_until(lambda: b"begun" in running.stdout(), "the first line")
     kill_monitors(m)
-    ended = running.wait(10)
+    ended = running.wait()
     check_equal(ended.code, 125, "exit status")
     check_in("closed the connection", ended.stderr, "message")
     check(not place.exists(), "there is an output")
@@ -110,19 +110,24 @@ def test_a_slot_of_a_killed_server_goes_to_who_waits_for_it(m):
     m.after_test(lambda: m.run(["groupdel", "hatch-one"]).ok())
     m.run(["gpasswd", "--members", "hatchbld1", "hatch-one"]).ok()
     m.write_config(build_users_group="hatch-one")
-    start_litterer(m)
-    [victim] = m.monitors()
     m.write_builder("quick", "echo done")
-    with m.client() as waiting:
-        waiting.request("quick")
-        waiting.receive_until("queued")
-        os.kill(victim, signal.SIGKILL)
-        begun = time.monotonic()
-        result = hatchwire.Result(waiting.receive_until("exit", "error"))
-        waiting.send({"type": "received"})
-    check_equal((result.code, result.stdout), (0, b"done\n"), repr(result))
-    check(time.monotonic() - begun < 3 * m.slow, "it waited too long")
-    m.wait_until(lambda: not m.instances(), "the end")
+
+    def attempt():
+        start_litterer(m)
+        [victim] = m.monitors()
+        with m.client() as waiting:
+            waiting.request("quick")
+            waiting.receive_until("queued")
+            os.kill(victim, signal.SIGKILL)
+            begun = time.monotonic()
+            result = hatchwire.Result(waiting.receive_until("exit", "error"))
+            waited = time.monotonic() - begun
+            waiting.send({"type": "received"})
+        check_equal((result.code, result.stdout), (0, b"done\n"), repr(result))
+        m.wait_until(lambda: not m.instances(), "the end")
+        return waited
+
+    m.in_time(3 * m.slow, attempt)
     check_equal((scratches(), records()), ([], {}), "what is left")
 
 
@@ -166,7 +171,7 @@ def test_servers_killed_at_any_moment_leave_nothing_that_the_next_does_not_clear
                     killed += 1
             with contextlib.suppress(OSError, hatchwire.Ended):
                 last = client.receive_until("exit", "error")[-1]
-        m.wait_until(lambda: not m.build_processes(), "the death of the builder", 2)
+        m.wait_until(lambda: not m.build_processes(), "the death of the builder")
     check(killed >= 10, f"only {killed} were killed in time")
     check_cleared_by_next_request(m)
     check_equal(list((POOL / "queue").iterdir()), [], "the queue")
@@ -372,7 +377,7 @@ def test_a_thousand_requests_in_a_row_leave_nothing(m):
     check_equal((scratches(), records()), ([], {}), "state")
 
 
-test_a_thousand_requests_in_a_row_leave_nothing.seconds = 240
+test_a_thousand_requests_in_a_row_leave_nothing.seconds = 900
 
 
 # --- who else is there ------------------------------------------------------------------------------------------------
@@ -403,7 +408,7 @@ def test_a_large_leftover_delays_nobody_who_finds_another_slot(m):
     check_equal(result.code, 0, repr(result))
     check(was_there, "it waited until everything was cleared")
     # The server that has answered goes on with it.
-    m.wait_until(lambda: not left.exists() and not m.instances(), "clearing", seconds=60)
+    m.wait_until(lambda: not left.exists() and not m.instances(), "clearing")
 
 
 # ES10: a builder may run beside it, so it has no more rights than the monitor
@@ -421,7 +426,7 @@ def test_who_clears_a_leftover_has_no_right_while_a_builder_runs(m):
         check_equal(sweeper.filters, i.monitor.filters, "number of filters of the sweeper")
         # Of another slot than the builder.
         check(cleaner.uids <= set(m.build_users().values()) and cleaner.uids != i.init.uids, f"uids of the cleaner: {cleaner.uids}")
-    m.wait_until(lambda: not left.exists() and not m.instances(), "clearing", seconds=60)
+    m.wait_until(lambda: not left.exists() and not m.instances(), "clearing")
 
 
 def test_a_build_user_with_a_stray_process_is_refused_and_told(m):

@@ -10,7 +10,7 @@ import signal
 import subprocess
 
 import hatchwire
-from machine import SLOW, STATE, Skip, check, check_equal, check_in, container, own_kernel
+from machine import SLOW, STATE, Skip, check, check_equal, check_in, container, mounts_of_the_host, own_kernel
 
 PYTHON = "/usr/bin/python3"
 CONTROLLERS = pathlib.Path("/sys/fs/cgroup/cgroup.controllers").read_text().split()
@@ -317,6 +317,11 @@ def test_a_limit_that_the_host_cannot_hold_is_refused_before_a_slot_is_taken(m):
         line = m.journal_wait(HATCH_BUILDER="limited", HATCH_VERDICT="refused")[-1]
         check_equal((line["HATCH_PHASE"], "HATCH_USER" in line), ("policy", False), "phase, and whether it had a build user")
         check_in(f"host: cgroup controller {controller}: no: ", m.run(["hatchd", "--check"]).stdout, "the check")
+        for command in (["hatchd", "--check"], ["hatchctl", "check"]):
+            said = m.run(command)
+            words = re.escape(str(definition)) + r":\d+:\d+: the limits of builder `limited`: this host cannot hold "
+            check(re.search(words + next(iter(ASKED[controller])), said.stdout + said.stderr), repr(said))
+            check_equal(said.code, 78, f"exit status of {command}")
 
 
 @container
@@ -361,10 +366,6 @@ except OSError as error:
 print("sent", sent, "made", made, flush=True)
 """
 ENOSPC, EDQUOT = 28, 122
-
-
-def mounts_of_the_host():
-    return pathlib.Path("/proc/1/mountinfo").read_text()
 
 
 def check_held(m, way, errno, **definition):
@@ -469,7 +470,7 @@ def test_a_watcher_ends_a_builder_with_too_much_in_its_scratch(m):
         check_in(f"limits.scratch in {definition} allows no more", result.last["hint"], what)
         line = m.journal_wait(HATCH_BUILDER="filler", HATCH_VERDICT="limit")[-1]
         check_equal(line["HATCH_SCRATCH_LIMIT"], "watcher", "what held it")
-        m.wait_until(lambda: not m.instances(), "the removal of what it made", seconds=30)
+        m.wait_until(lambda: not m.instances(), "the removal of what it made")
 
 
 def test_a_watcher_lets_a_builder_be_that_keeps_to_its_limit(m):
@@ -481,17 +482,25 @@ def test_a_watcher_lets_a_builder_be_that_keeps_to_its_limit(m):
     check_equal((result.code, result.stdout), (0, b"over\n"), repr(result))
 
 
+def pollers(m):
+    """Helpers of the server that wait for a moment or for each other. Between two such waits one of them looks around."""
+    found = []
+    for pid in m.build_processes():
+        with contextlib.suppress(OSError):  # it has ended
+            name = pathlib.Path(f"/proc/{pid}/cmdline").read_text()
+            place = pathlib.Path(f"/proc/{pid}/wchan").read_text()
+            if "hatchd" in name and place.startswith(("poll_schedule_timeout", "do_poll", "do_sys_poll")):
+                found.append(pid)
+    return found
+
+
 def test_a_watcher_that_is_killed_takes_its_request_along(m):
     need_watcher()
     m.write_builder("waits", "echo begun; sleep 100", **limits(scratch="16M"))
     with m.client() as client:
         client.request("waits")
         client.receive_until("stdout")
-        helpers = [pid for pid in m.build_processes() if "hatchd" in pathlib.Path(f"/proc/{pid}/cmdline").read_text()
-                   and pathlib.Path(f"/proc/{pid}/wchan").read_text() in ("poll_schedule_timeout", "do_poll", "do_sys_poll",
-                                                                         "poll_schedule_timeout.constprop.0")]
-        check(helpers, "no process watches")
-        for pid in helpers:
+        for pid in m.wait_until(lambda: pollers(m), "a process that watches"):
             os.kill(pid, signal.SIGKILL)
         check_equal(hatchwire.Result(client.receive_until("exit", "error")).error, "server-failed", "end")
 

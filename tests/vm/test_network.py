@@ -286,7 +286,7 @@ def test_pasta_ends_with_a_killed_server(m):
         client.receive_until("stdout")
         for pid in m.monitors():
             os.kill(pid, signal.SIGKILL)
-        m.wait_until(lambda: not pastas(), "the end of pasta", 3)
+        m.wait_until(lambda: not pastas(), "the end of pasta")
     m.write_builder("next", "true")
     check_equal(m.request("next").code, 0, "exit code of the next request")
 

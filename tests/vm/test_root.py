@@ -14,7 +14,7 @@ import shutil
 
 import attack
 import hatchwire
-from machine import BIN, Skip, check, check_equal, check_in, own_kernel
+from machine import BIN, Skip, check, check_equal, check_in, mounts_of_the_host, own_kernel
 
 BUSYBOX = "/usr/bin/busybox"
 VENDOR = "I am the vendor's\n"
@@ -205,6 +205,19 @@ def test_what_is_written_to_a_tree_is_thrown_away(m):
     check_equal(listing(tree), before, "the tree")
 
 
+def test_the_size_of_a_root_is_what_the_builder_may_write(m):
+    tree = make_tree(m)
+    for applet in ("dd", "grep"):
+        (tree / "bin" / applet).symlink_to("busybox")
+    for blocks, full in ((256, b""), (257, b"No space left\n")):
+        script = f"dd if=/dev/zero of=/big bs=4096 count={blocks} 2>&1 | grep -o 'No space left'; exit 0"
+        result = run(m, {"tree": str(tree), "readonly": False, "size": "1M"}, script)
+        check_equal((result.code, result.stdout), (0, full), f"{blocks} blocks of 4096: {result!r}")
+    script = "i=0; while touch /f$i 2>/dev/null; do i=$((i + 1)); done; echo $i"
+    result = run(m, {"tree": str(tree), "readonly": False, "size": "64K"}, script)
+    check_equal(result.stdout, b"16\n", f"files: {result!r}")
+
+
 def test_root_of_a_user_namespace_may_write_to_its_root(m):
     tree = make_tree(m)
     script = "id -u; echo x >/etc/vendor && cat /etc/vendor; touch /x && ls -ln /x"
@@ -298,10 +311,9 @@ def test_a_set_id_program_of_a_tree_gives_no_rights(m):
 
 def test_nothing_is_left_mounted_on_the_host_by_a_tree(m):
     tree = make_tree(m)
-    mounts = pathlib.Path("/proc/1/mountinfo").read_text
-    before = mounts()
+    before = mounts_of_the_host()
     check_equal(run(m, {"tree": str(tree)}, "cat /proc/self/mountinfo >/dev/null").code, 0, "exit code")
-    check_equal(mounts(), before, "the host's mounts")
+    check_equal(mounts_of_the_host(), before, "the host's mounts")
 
 
 # --- images -----------------------------------------------------------------------------------------------------------

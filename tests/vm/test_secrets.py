@@ -240,9 +240,9 @@ def test_a_builder_whose_words_are_held_back_is_not_silent(m):
     give(m, key=KEY)
     write(m, "slow", f"""import time
 for byte in KEY[:6]:
-    time.sleep({0.6 * m.slow})
+    time.sleep({m.slow})
     say(bytes([byte]))
-""", limits={"silence_sec": 2 * m.slow, "time_sec": 60 * m.slow})
+""", limits={"silence_sec": 4 * m.slow, "time_sec": 60 * m.slow})
     result = m.request("slow")
     check_equal((result.code, result.stdout), (0, KEY[:6]), repr(result))
 
@@ -250,12 +250,16 @@ for byte in KEY[:6]:
 def test_the_first_words_come_at_once(m):
     give(m, key=KEY)
     write(m, "says", "say(b'begun\\n'); import time; time.sleep(30)")
-    with m.client() as client:
-        client.request("says")
-        client.receive_until("started")
-        begun = time.monotonic()
-        check_equal(client.receive_type("stdout")["attachment"], b"begun\n", "what comes first")
-        check(time.monotonic() - begun < 5 * m.slow, "it took long")
+
+    def attempt():
+        with m.client() as client:
+            client.request("says")
+            client.receive_until("started")
+            begun = time.monotonic()
+            check_equal(client.receive_type("stdout")["attachment"], b"begun\n", "what comes first")
+            return time.monotonic() - begun
+
+    m.in_time(5 * m.slow, attempt)
 
 
 def test_scanning_can_be_turned_off(m):
@@ -368,6 +372,27 @@ def test_check_finds_credentials_that_the_service_will_not_have(m):
     check(found and found <= texts, f"what is found without rights: {found}")
 
 
+def test_a_credential_that_systemd_cannot_load_is_found_though_no_builder_names_it(m):
+    give(m, key=KEY)
+    m.write_builder("any", "echo ran")
+    attack.write_drop_in(m, f"LoadCredential=gone:{PLACE}/gone\nLoadCredential=spare:{PLACE}/spare\nSetCredential=spare:value\n"
+                     "LoadCredential=stored:no-such-credential\n")
+    words = f"all requests fail: its credential gone is loaded from {PLACE}/gone: No such file"
+    for command in (["hatchd", "--check"], ["hatchctl", "check"]):
+        said = m.run(command)
+        text = said.stdout + said.stderr
+        check_equal((said.code, text.count("all requests fail")), (78, 1), f"{command}: {text}")
+        check_in(words, text, "error")
+        check_in("take LoadCredential=gone out", text, "hint")
+        check_in("journalctl -u 'hatchd@*'", text, "hint")
+    ran = m.run(["hatch", "run", "any"])
+    check(ran.code != 0, "it was served")
+    check_in("journalctl -u 'hatchd@*'", ran.stderr, "the client's hint")
+    (PLACE / "gone").write_bytes(KEY)
+    check_equal(m.request("any").stdout, b"ran\n", "with the file")
+    m.run(["hatchctl", "check"]).ok()
+
+
 def explained(m, builder):
     ran = m.run(["hatchctl", "explain", "--json", "--uid", "root", builder])
     return ran.code, json.loads(ran.stdout)
@@ -472,14 +497,17 @@ def test_neither_speaker_nor_monitor_has_a_secret_while_the_builder_runs(m):
 
 def test_a_request_whose_tap_died_is_no_success(m):
     give(m, key=KEY)
-    write(m, "goes-on", """import signal, time
+    gate = m.gate()
+    write(m, "goes-on", f"""import time
 say(b'here\\n')
-time.sleep(1)
+while not os.path.exists('{gate.path}'):
+    time.sleep(0.02)
 open(os.environ['out'], 'w').write('whole')
-""")
+""", view=gate.view)
     with m.client() as client:
         client.request("goes-on", outputs={"out": None})
         client.receive_until("stdout")
         os.kill(WithTap(m).tap().pid, signal.SIGKILL)
+        gate.open()
         last = client.receive_until("exit", "error")[-1]
     check_equal((last["type"], last.get("code")), ("error", "server-failed"), "how it ends")

@@ -1,5 +1,6 @@
 """What a definition's "view" puts into a request's sandbox: what is read, written, new, hidden."""
 
+import json
 import os
 import pathlib
 import re
@@ -367,14 +368,17 @@ def test_a_layer_with_a_colon_is_refused_with_its_place(m):
 
 def test_a_layer_that_is_missing_or_no_directory_stops_the_request_before_a_slot(m):
     place = make_layers(m, a={"file": "a"})
-    for name, word in (("gone", "No such file"), ("a/file", "Not a directory")):
-        m.write_builder("look", "true", view={"overlay": stack("/opt/x", place, "a", name)})
+    for name, word in (("gone", "No such file"), ("a/file", f"{place}/a/file, which is a file; expected a directory")):
+        path = m.write_builder("look", "true", view={"overlay": stack("/opt/x", place, "a", name)})
         if name == "a/file":
-            m.write_builder("look", "true", view={"overlay": stack("/opt/x", place, name)})
+            path = m.write_builder("look", "true", view={"overlay": stack("/opt/x", place, name)})
         check_equal(m.request("look").types[0], "error", f"answer with {name}")
         code, text = errors_of_check(m)
         check_in(word, text, "what the check says")
         check_in(str(place / name), text, "what the check says")
+        definition = path.read_text()
+        line, column = re.search(r"look.json:(\d+):(\d+): the view", text).groups()
+        check(definition.splitlines()[int(line) - 1][int(column) - 1:].startswith(f'"{place / name}"'), f"not the place of the layer: {text}")
 
 
 def test_what_layers_hold_in_different_forms_is_listed_on_request(m):
@@ -550,6 +554,50 @@ def test_the_command_of_a_builder_may_be_anywhere_in_the_host_s_tree(m):
     check_equal(m.request("run").stdout, b"ran\n", "what it says")
 
 
+def test_a_command_that_the_view_does_not_show_is_refused_before_a_slot_is_taken(m):
+    program = pathlib.Path("/opt/hidden-tool.sh")
+    program.write_text("#!/bin/sh\necho ran\n")
+    program.chmod(0o755)
+    m.after_test(program.unlink)
+    rows = (
+        ({}, str(program), 'add "/opt" to "read"'),
+        ({"read": ["/opt"], "tmpfs": [{"at": "/usr/lib", "size": "1M"}]}, "the interpreter of", 'take /usr/lib out of "tmpfs"'),
+    )
+    for view, words, hint in rows:
+        definition = m.write_definition("unseen", json.dumps(
+            {"command": [str(program)], "allow": {"users": ["root"]}, "view": view}))
+        cursor = m.journal_cursor()
+        check_equal(m.request("unseen").error, "not-found", "error")
+        [line] = m.journal_wait(cursor, HATCH_BUILDER="unseen")
+        check_equal(line["HATCH_PHASE"], "policy", "phase")
+        check_in(f"{definition}:1:14: the command of builder `unseen`: ", line["MESSAGE"], "journal")
+        for code, told in (errors_of_check(m), explained(m, "unseen")):
+            check(code != 0, "it passed a check")
+            for part in (f"{definition}:1:14", words, "the view does not show", hint):
+                check_in(part, told, "check")
+
+
+def test_a_command_in_a_home_is_refused_with_other_advice_than_to_show_it(m):
+    home = pathlib.Path("/home/hatch-test")
+    home.mkdir(parents=True)
+    m.after_test(lambda: shutil.rmtree(home))
+    (home / "tool").write_text("#!/bin/sh\n")
+    (home / "tool").chmod(0o755)
+    shutil.chown(home, "alice")
+    for base in ("minimal", "host"):
+        m.write_definition("unseen", json.dumps({"command": [str(home / "tool")], "view": {"base": base}}))
+        code, told = errors_of_check(m)
+        check(code != 0, "it passed a check")
+        for part in ("does not show", "no view shows homes", "/usr/local/bin"):
+            check_in(part, told, f"check with the base {base}")
+        check("chown" not in told and "add " not in told, told)
+
+
+def explained(m, name):
+    done = m.run(["hatchctl", "explain", name, "--uid", "root"])
+    return done.code, done.stdout + done.stderr
+
+
 # --- devices ----------------------------------------------------------------------------------------------------------
 
 OPEN = """import errno, os, sys
@@ -614,7 +662,8 @@ def test_a_device_that_is_none_is_found_with_its_place(m):
     os.makedirs("/dev/disk", exist_ok=True)
     code, text = errors_of_check(m)
     check_equal(code, 78, "exit status of the check")
-    check_in("bad.json:2:39: the view of builder `bad` holds /dev/disk", text, "what the check says")
+    check_in("bad.json:2:39: the view of builder `bad` holds /dev/disk, which is a directory; expected a character or block device", text,
+             "what the check says")
     m.write_builder("look", "true", view={"devices": ["/dev/disk"]})
     check_equal(m.request("look").types[0], "error", "the answer")
 
@@ -625,6 +674,10 @@ def test_a_device_that_no_build_user_may_open_is_found(m):
     os.chown(place / "fuse", 0, group_id(m, "dialout"))
     m.write_builder("look", "true", view={"devices": [str(place / "fuse")]})
     check_in("no build user may open", errors_of_check(m)[1], "what the check says")
+    check_in('expected its group in "groups"', errors_of_check(m)[1], "what the check says")
+    (place / "fuse").chmod(0o600)
+    check_in("expected a group of its own that may, by a rule of udev(7)", errors_of_check(m)[1], "what the check says of a group without rights")
+    (place / "fuse").chmod(0o660)
     check_equal(opened(m, "look", [place / "fuse"], view={"devices": [str(place / "fuse")]}), ["EACCES"], "without the group")
     view = {"devices": [str(place / "fuse")]}
     check_equal(opened(m, "look", [place / "fuse"], view=view, groups=["dialout"]), ["opened"], "with the group")

@@ -20,17 +20,17 @@
 #include "hatchd/config/config.h"
 #include "lib/base/error.h"
 
-enum { BUNDLE_NAME_MAX = 64 };
+enum { KEEPSAKE_NAME_MAX = 64 };
 
-struct bundle {
-	int failed_fd; /* the directory of all bundles; -1: nothing is kept of this request */
+struct keepsake {
+	int failed_fd; /* the directory of all keepsakes; -1: nothing is kept of this request */
 	int dir_fd;    /* of this one; -1: not begun, or done with */
 	int log_fd, sandbox_fd, files_fd;
-	char name[BUNDLE_NAME_MAX + 2]; /* with the dot */
+	char name[KEEPSAKE_NAME_MAX + 2]; /* with the dot */
 };
 
-/* A struct bundle without anything. */
-#define BUNDLE_NONE                 \
+/* A struct keepsake without anything. */
+#define KEEPSAKE_NONE               \
 	{                           \
 		-1, -1, -1, -1, -1, \
 		{                   \
@@ -39,28 +39,29 @@ struct bundle {
 	}
 
 /*
- * bundle_begin - make the directory and the files that others will write
+ * keepsake_begin - make the directory and the files that others will write
  *
  * state_dir   believed, see config_open_state()
  * id          of the request; a file name
  * Errors      BLAME_HOST: what the file system says. *ret may be empty then
  */
-int bundle_begin(const char *state_dir, const char *id, struct bundle *ret, struct error *err);
+int keepsake_begin(const char *state_dir, const char *id, struct keepsake *ret, struct error *err);
 
-/* bundle_drop_files - there are none: nobody asked for any, or why says what went wrong (NULL:
+/* keepsake_drop_files - there are none: nobody asked for any, or why says what went wrong (NULL:
  * nothing) */
-void bundle_drop_files(struct bundle *bundle, const char *why);
+void keepsake_drop_files(struct keepsake *keepsake, const char *why);
 
-/* bundle_write - one more file, from memory. 0 or a negative errno */
-int bundle_write(const struct bundle *bundle, const char *name, const void *bytes, size_t len);
+/* keepsake_write - one more file, from memory. 0 or a negative errno */
+int keepsake_write(const struct keepsake *keepsake, const char *name, const void *bytes,
+                   size_t len);
 
 /*
- * bundle_keep - from here on it is there; older ones make room for it
+ * keepsake_keep - from here on it is there; older ones make room for it
  *
  * Needs no capability.
  * Errors  BLAME_HOST: what the file system says; then it is not kept
  */
-int bundle_keep(struct bundle *bundle, const struct config *config, struct error *err);
+int keepsake_keep(struct keepsake *keepsake, const struct config *config, struct error *err);
 
-/* bundle_done - a bundle that was not kept goes away, and descriptors are closed */
-void bundle_done(struct bundle *bundle);
+/* keepsake_done - a keepsake that was not kept goes away, and descriptors are closed */
+void keepsake_done(struct keepsake *keepsake);

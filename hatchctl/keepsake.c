@@ -1,5 +1,5 @@
 /* Names and sizes of the files; of what a builder made only the log is read, and not as root. */
-#include "bundle.h"
+#include "keepsake.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -20,10 +20,10 @@ enum {
 	NOBODY = 65534,
 };
 
-void bundle_done(struct bundle *bundle)
+void keepsake_done(struct keepsake *keepsake)
 {
-	free(bundle->path);
-	fd_closep(&bundle->dir_fd);
+	free(keepsake->path);
+	fd_closep(&keepsake->dir_fd);
 }
 
 static int open_below(const char *state_dir, const char *id)
@@ -41,25 +41,25 @@ static int open_below(const char *state_dir, const char *id)
 	return fd < 0 ? -errno : fd;
 }
 
-int bundle_open(const struct options *options, const char *id, struct bundle *ret,
-                struct error *err)
+int keepsake_open(const struct options *options, const char *id, struct keepsake *ret,
+                  struct error *err)
 {
-	cleanup_bundle struct bundle bundle = BUNDLE_NONE;
+	cleanup_keepsake struct keepsake keepsake = KEEPSAKE_NONE;
 	cleanup_free char *state_dir = NULL;
 	int r = state_directory(options, &state_dir, err);
 
 	if (r < 0)
 		return r;
-	if (asprintf(&bundle.path, "%s/failed/%s", state_dir, id) < 0) {
-		bundle.path = NULL;
+	if (asprintf(&keepsake.path, "%s/failed/%s", state_dir, id) < 0) {
+		keepsake.path = NULL;
 		return error_set(err, BLAME_HOST, ENOMEM, "no memory");
 	}
 	r = open_below(state_dir, id);
 	if (r < 0 && r != -ENOENT && r != -EACCES)
-		return error_errno(err, BLAME_HOST, -r, "cannot open %s", bundle.path);
-	bundle.dir_fd = r < 0 ? -1 : r;
-	*ret = bundle;
-	bundle = (struct bundle)BUNDLE_NONE;
+		return error_errno(err, BLAME_HOST, -r, "cannot open %s", keepsake.path);
+	keepsake.dir_fd = r < 0 ? -1 : r;
+	*ret = keepsake;
+	keepsake = (struct keepsake)KEEPSAKE_NONE;
 	return 0;
 }
 
@@ -75,25 +75,25 @@ static void free_entries(struct dirent **entries, int n_entries)
 	free(entries);
 }
 
-int bundle_write(const struct bundle *bundle, struct json *json, struct error *err)
+int keepsake_write(const struct keepsake *keepsake, struct json *json, struct error *err)
 {
 	struct dirent **entries;
 	int n_entries;
 
-	if (bundle->dir_fd < 0) {
+	if (keepsake->dir_fd < 0) {
 		json_null(json, "bundle");
 		return 0;
 	}
-	n_entries = scandirat(bundle->dir_fd, ".", &entries, keep_visible, alphasort);
+	n_entries = scandirat(keepsake->dir_fd, ".", &entries, keep_visible, alphasort);
 	if (n_entries < 0)
-		return error_errno(err, BLAME_HOST, errno, "cannot list %s", bundle->path);
+		return error_errno(err, BLAME_HOST, errno, "cannot list %s", keepsake->path);
 	json_open_object(json, "bundle");
-	json_text(json, "path", bundle->path);
+	json_text(json, "path", keepsake->path);
 	json_open_list(json, "files");
 	for (int i = 0; i < n_entries; i++) {
 		struct stat st = { 0 };
 
-		(void)fstatat(bundle->dir_fd, entries[i]->d_name, &st, AT_SYMLINK_NOFOLLOW);
+		(void)fstatat(keepsake->dir_fd, entries[i]->d_name, &st, AT_SYMLINK_NOFOLLOW);
 		json_open_object(json, NULL);
 		json_text(json, "name", entries[i]->d_name);
 		json_number(json, "size_bytes", (uint64_t)st.st_size);
@@ -105,25 +105,25 @@ int bundle_write(const struct bundle *bundle, struct json *json, struct error *e
 	return 0;
 }
 
-static int open_file(const struct bundle *bundle, const char *name)
+static int open_file(const struct keepsake *keepsake, const char *name)
 {
-	int fd = bundle->dir_fd < 0 ? -1
-	                            : openat(bundle->dir_fd, name,
-	                                     O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	int fd = keepsake->dir_fd < 0 ? -1
+	                              : openat(keepsake->dir_fd, name,
+	                                       O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
-	return fd >= 0 ? fd : bundle->dir_fd < 0 ? -ENOENT : -errno;
+	return fd >= 0 ? fd : keepsake->dir_fd < 0 ? -ENOENT : -errno;
 }
 
-int bundle_read(const struct bundle *bundle, const char *name, size_t max, char **ret,
-                struct error *err)
+int keepsake_read(const struct keepsake *keepsake, const char *name, size_t max, char **ret,
+                  struct error *err)
 {
-	cleanup_fd int fd = open_file(bundle, name);
+	cleanup_fd int fd = open_file(keepsake, name);
 	size_t len;
 	int r = fd < 0 ? fd : fd_read_file(fd, max, ret, &len);
 
 	if (r == -ENOENT)
 		return 0;
-	return r < 0 ? error_errno(err, BLAME_HOST, -r, "cannot read %s/%s", bundle->path, name)
+	return r < 0 ? error_errno(err, BLAME_HOST, -r, "cannot read %s/%s", keepsake->path, name)
 	             : 1;
 }
 
@@ -150,9 +150,9 @@ static void print_lines(const char *text, size_t len)
 	}
 }
 
-int bundle_print_log(const struct bundle *bundle, struct error *err)
+int keepsake_print_log(const struct keepsake *keepsake, struct error *err)
 {
-	cleanup_fd int fd = open_file(bundle, "log");
+	cleanup_fd int fd = open_file(keepsake, "log");
 	cleanup_free char *text = NULL;
 	size_t len;
 	int r;
@@ -164,7 +164,7 @@ int bundle_print_log(const struct bundle *bundle, struct error *err)
 		return r;
 	r = fd_read_file(fd, LOG_MAX, &text, &len);
 	if (r < 0)
-		return error_errno(err, BLAME_HOST, -r, "cannot read %s/log", bundle->path);
+		return error_errno(err, BLAME_HOST, -r, "cannot read %s/log", keepsake->path);
 	print_lines(text, len);
 	return fflush(stdout) != 0 || ferror(stdout)
 	               ? error_set(err, BLAME_HOST, EIO, "cannot print")

@@ -1,5 +1,5 @@
 /* A directory by descriptors, and the removal of those that are too many or too old. */
-#include "bundle.h"
+#include "keepsake.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -31,20 +31,20 @@ static int make_directory(int parent_fd, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
-static int make_file(const struct bundle *bundle, const char *name)
+static int make_file(const struct keepsake *keepsake, const char *name)
 {
-	int fd = openat(bundle->dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-	                0600);
+	int fd = openat(keepsake->dir_fd, name,
+	                O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 
 	return fd < 0 ? -errno : fd;
 }
 
-int bundle_begin(const char *state_dir, const char *id, struct bundle *ret, struct error *err)
+int keepsake_begin(const char *state_dir, const char *id, struct keepsake *ret, struct error *err)
 {
 	cleanup_fd int state_fd = open(state_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct bundle *b = ret;
+	struct keepsake *b = ret;
 
-	*b = (struct bundle)BUNDLE_NONE;
+	*b = (struct keepsake)KEEPSAKE_NONE;
 	if (state_fd < 0)
 		return error_errno(err, BLAME_HOST, errno, "cannot open the state directory %s",
 		                   state_dir);
@@ -64,19 +64,19 @@ int bundle_begin(const char *state_dir, const char *id, struct bundle *ret, stru
 	return 0;
 }
 
-void bundle_drop_files(struct bundle *bundle, const char *why)
+void keepsake_drop_files(struct keepsake *keepsake, const char *why)
 {
-	fd_closep(&bundle->files_fd);
-	if (bundle->dir_fd < 0)
+	fd_closep(&keepsake->files_fd);
+	if (keepsake->dir_fd < 0)
 		return;
-	(void)unlinkat(bundle->dir_fd, "files.tar", 0);
+	(void)unlinkat(keepsake->dir_fd, "files.tar", 0);
 	if (why)
-		(void)bundle_write(bundle, "files.error", why, strlen(why));
+		(void)keepsake_write(keepsake, "files.error", why, strlen(why));
 }
 
-int bundle_write(const struct bundle *bundle, const char *name, const void *bytes, size_t len)
+int keepsake_write(const struct keepsake *keepsake, const char *name, const void *bytes, size_t len)
 {
-	cleanup_fd int fd = make_file(bundle, name);
+	cleanup_fd int fd = make_file(keepsake, name);
 
 	return fd < 0 ? fd : fd_write_full(fd, bytes, len);
 }
@@ -84,7 +84,7 @@ int bundle_write(const struct bundle *bundle, const char *name, const void *byte
 /* --- room --- */
 
 struct kept {
-	char name[BUNDLE_NAME_MAX + 2];
+	char name[KEEPSAKE_NAME_MAX + 2];
 	uint64_t bytes;
 	time_t made;
 };
@@ -99,7 +99,7 @@ static void kept_list_done(struct kept_list *list)
 	free(list->items);
 }
 
-/* What one bundle takes on disk; it has no directories inside. */
+/* What one keepsake takes on disk; it has no directories inside. */
 static uint64_t measure(int dir_fd)
 {
 	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -183,7 +183,7 @@ static int compare_age(const void *a, const void *b)
  * needed. bytes: of the new one. */
 static int make_room(int failed_fd, const struct config *config, uint64_t bytes, struct error *err)
 {
-	enum { BUNDLES_MAX = 1000, DAY_SEC = 24 * 60 * 60 };
+	enum { KEEPSAKES_MAX = 1000, DAY_SEC = 24 * 60 * 60 };
 	const time_t oldest = time(NULL) - (time_t)config->failed.keep_days * DAY_SEC;
 	cleanup_(kept_list_done) struct kept_list list = { 0 };
 	uint64_t total = bytes;
@@ -199,7 +199,7 @@ static int make_room(int failed_fd, const struct config *config, uint64_t bytes,
 		const struct kept *kept = &list.items[i];
 
 		if (kept->made >= oldest && total <= config->failed.total &&
-		    list.n_items - i < BUNDLES_MAX)
+		    list.n_items - i < KEEPSAKES_MAX)
 			break;
 		r = tree_remove(failed_fd, kept->name, err);
 		if (r < 0 && r != -ENOENT) /* another instance was faster */
@@ -209,26 +209,27 @@ static int make_room(int failed_fd, const struct config *config, uint64_t bytes,
 	return 0;
 }
 
-int bundle_keep(struct bundle *bundle, const struct config *config, struct error *err)
+int keepsake_keep(struct keepsake *keepsake, const struct config *config, struct error *err)
 {
-	int r = make_room(bundle->failed_fd, config, measure(bundle->dir_fd), err);
+	int r = make_room(keepsake->failed_fd, config, measure(keepsake->dir_fd), err);
 
 	if (r < 0)
 		return r;
-	if (renameat(bundle->failed_fd, bundle->name, bundle->failed_fd, bundle->name + 1) < 0)
-		return error_errno(err, BLAME_HOST, errno, "cannot name the bundle %s",
-		                   bundle->name + 1);
-	fd_closep(&bundle->dir_fd);
+	if (renameat(keepsake->failed_fd, keepsake->name, keepsake->failed_fd, keepsake->name + 1) <
+	    0)
+		return error_errno(err, BLAME_HOST, errno, "cannot name the keepsake %s",
+		                   keepsake->name + 1);
+	fd_closep(&keepsake->dir_fd);
 	return 0;
 }
 
-void bundle_done(struct bundle *bundle)
+void keepsake_done(struct keepsake *keepsake)
 {
-	fd_closep(&bundle->log_fd);
-	fd_closep(&bundle->sandbox_fd);
-	fd_closep(&bundle->files_fd);
-	if (bundle->dir_fd >= 0)
-		(void)tree_remove(bundle->failed_fd, bundle->name, NULL);
-	fd_closep(&bundle->dir_fd);
-	fd_closep(&bundle->failed_fd);
+	fd_closep(&keepsake->log_fd);
+	fd_closep(&keepsake->sandbox_fd);
+	fd_closep(&keepsake->files_fd);
+	if (keepsake->dir_fd >= 0)
+		(void)tree_remove(keepsake->failed_fd, keepsake->name, NULL);
+	fd_closep(&keepsake->dir_fd);
+	fd_closep(&keepsake->failed_fd);
 }
