@@ -6,7 +6,7 @@
 
 Works on a copy of the sources in DIR (default: .cache/mutations), never on the sources themselves. Each row below names
 what is taken away, and the tests that must go red: "unit:PROGRAM:CASE" of a unit test, "session:FILE:TEST" or
-"machine:FILE:TEST" of tests/vm, "qemu:FILE:TEST" if only an emulated machine has what it needs. All of them must be
+"nix:FILE:TEST" of tests/nix, "machine:FILE:TEST" of tests/vm, "qemu:FILE:TEST" if only an emulated machine has what it needs. All of them must be
 green first. One line for each row: "ok NAME" if every test that is named went red, "FAIL NAME: why" otherwise. Takes a quarter of an hour; needs root, for the machines.
 --find only looks whether each line is still there to be taken away: a unit test, so that no row is lost.
 """
@@ -62,6 +62,10 @@ HOOK = "machine:test_hook.py:"
 INPUTS = "machine:test_inputs.py:"
 INPUT_SESSION = "session:test_inputs.py:"
 LIMITS_QEMU = "qemu:test_limits.py:"
+MODULE = "nixos/module.nix"
+MODULE_CHECKS = "nixos/checks.nix"
+NIX = "nix:test_nix.py:"
+WRITTEN = NIX + "module_makes_of_each_machine_what_is_written_down"
 
 # name, [(file, what stands there, what stands there instead)], tests that must fail
 ROWS = [
@@ -601,6 +605,25 @@ ROWS = [
      ["unit:config:takes_values_at_the_limit_and_none_beyond", SECRETS + "no_view_shows_the_credentials_of_services"]),
     ("links_to_credentials_of_services", [("hatchd/sandbox/place.c", '"/run/credentials", ', "")],
      [SECRETS + "no_view_shows_the_credentials_of_services"]),
+    # --- what the NixOS module makes
+    ("optional_mark_of_paths_in_sandboxes", [(MODULE, "${place.path}?", "${place.path}")], [WRITTEN]),
+    ("features_beside_those_of_nix", [(MODULE, "{ extra-system-features =", "{ system-features =")], [WRITTEN]),
+    ("feature_of_a_builder", [(MODULE, 'lib.mkIf (cfg.expose != "none") (lib.mkDefault', "lib.mkIf false (lib.mkDefault")],
+     [NIX + "a_builder_is_for_derivations_with_its_feature_unless_builds_see_nothing"]),
+    ("features_that_are_not_hatch_s", [(MODULE, "if own == [ ] then wanted else own", "wanted")],
+     [NIX + "builds_are_told_apart_by_the_features_that_are_about_hatch"]),
+    ("requests_over_a_switch", [(MODULE, "restartIfChanged = false;", "")], [WRITTEN]),
+    ("check_before_a_system", [(MODULE, "lib.optional cfg.checkConfig check", "[ ]")],
+     [NIX + "a_wrong_definition_is_no_part_of_any_machine"]),
+    ("members_of_the_group", [(MODULE, "extraGroups = [ cfg.buildUsers.group ];", "")], [WRITTEN]),
+    ("uids_of_nix", [(MODULE_CHECKS, "own.first == null || !meet own other", "true")],
+     [NIX + "module_refuses_what_contradicts_itself"]),
+    ("secrets_in_the_store", [(MODULE_CHECKS, "credential.encrypted ||", "true ||")],
+     [NIX + "module_refuses_what_contradicts_itself"]),
+    ("hook_of_another_module", [(MODULE_CHECKS, "nix.pre-build-hook or null == cfg.hook.command", "true")],
+     [NIX + "module_refuses_what_contradicts_itself"]),
+    ("hardening_of_the_predecessor", [("nixos/compat.nix", "!isTranslated key && !holdsAnyway key", "false")],
+     [NIX + "module_refuses_what_contradicts_itself"]),
 ]
 
 
@@ -659,6 +682,10 @@ class Tree:
         env = {**os.environ, "HATCHD": self.build / "hatchd/hatchd", "HATCH": self.build / "hatch-client/hatch",
                "HATCHCTL": self.build / "hatchctl/hatchctl", "SOURCE": self.sources}
         return output([sys.executable, self.sources / "tests/session" / file, *names], 600, env)
+
+    def _nix(self, file, _names):
+        env = {**os.environ, "HATCHD": self.build / "hatchd/hatchd"}
+        return output([sys.executable, self.sources / "tests/nix" / file], 300, env)
 
     def _machine(self, file, names):
         return self._boot("nspawn", file, names)
