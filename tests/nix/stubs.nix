@@ -138,7 +138,12 @@ rec {
         settings = option (types.attrsOf (
           types.either nixWord (types.listOf nixWord)
         )) { };
+        extraOptions = option types.str "";
+        distributedBuilds = option types.bool false;
+        buildMachines = option (types.listOf anything) [ ];
       };
+      programs.ssh.extraConfig = option types.str "";
+      services.openssh.enable = option types.bool false;
       nixpkgs.overlays = option (types.listOf types.anything) [ ];
       systemd = {
         packages = option (types.listOf types.package) [ ];
