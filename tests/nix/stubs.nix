@@ -34,7 +34,16 @@ let
     inherit (lib) getExe;
     hatchd = package "hatchd";
     hatch-client = package "hatch-client";
+    coreutils = package "coreutils";
+    git = package "git";
+    gnugrep = package "gnugrep";
+    gnutar = package "gnutar";
     hello = package "hello";
+    openssh = package "openssh";
+    openssl = package "openssl";
+    qemu_kvm = package "qemu";
+    uhubctl = package "uhubctl";
+    busybox = package "busybox";
     passt = package "passt";
     clang-tools = package "clang-tools";
     cppcheck = package "cppcheck";

@@ -1,28 +1,13 @@
-# The builders of examples/, whose definitions are taken as they are: options and keys have the same names.
-let
-  examples = ../../../examples;
-  read = file: builtins.fromJSON (builtins.readFile file);
-in
+# The builders of examples/.
 {
-  services.hatch = {
-    enable = true;
-    buildUsers.count = 2;
-    builders = {
-      board = read (examples + "/board/board.json");
-      fpga = read (examples + "/fpga/fpga.json");
-      hello = read (examples + "/hello/hello.json");
-      image = read (examples + "/image/image.json");
-      kvm = read (examples + "/kvm/kvm.json");
-      sign = read (examples + "/signing/sign.json");
-    };
-    settings = {
-      inherit (read (examples + "/image/hatchd.json")) range_base;
-      resources =
-        (read (examples + "/board/hatchd.json")).resources // (read (examples + "/fpga/hatchd.json")).resources;
-    };
-    credentials.release-key = {
-      path = "/etc/hatch/release-key.cred";
-      encrypted = true;
-    };
-  };
+  imports = [
+    ../../../examples/board/nixos.nix
+    ../../../examples/fpga/nixos.nix
+    ../../../examples/git/nixos.nix
+    ../../../examples/image/nixos.nix
+    ../../../examples/kvm/nixos.nix
+    ../../../examples/signing/nixos.nix
+  ];
+
+  services.hatch.buildUsers.count = 2;
 }
