@@ -16,7 +16,6 @@ import system  # noqa: E402  (beside the module's own tests)
 
 EXAMPLES = pathlib.Path("/opt/hatch-test/examples")
 LIBEXEC = pathlib.Path("/usr/local/libexec")
-NIX_CONF = pathlib.Path("/etc/nix/nix.conf")
 
 
 def install(m, path, content, mode=0o755):
@@ -29,22 +28,6 @@ def install(m, path, content, mode=0o755):
     path.write_text(content)
     path.chmod(mode)
     m.after_test(lambda: path.unlink())
-
-
-def configure_nix(m, text, hidden=False):
-    """More lines of nix.conf, for one test; hidden: no build sees the hatch by what was there before."""
-    before = NIX_CONF.read_text()
-    m.after_test(lambda: (NIX_CONF.write_text(before), restart_nix(m)))
-    kept = before.replace("/run/hatch=/run/hatch/s? /bin/hatch=/usr/bin/hatch? ", "") if hidden else before
-    check((kept != before) == hidden, f"nix.conf is another one: {before}")
-    NIX_CONF.write_text(kept + text)
-    restart_nix(m)
-
-
-def restart_nix(m):
-    # More often than systemd takes for an accident.
-    m.run(["systemctl", "reset-failed", "nix-daemon.service", "nix-daemon.socket"])
-    m.run(["systemctl", "restart", "nix-daemon"]).ok()
 
 
 def reload_units(m):
@@ -60,7 +43,7 @@ def by_hand(m, name):
             install(m, "/etc/hatch/hatchd.json", file.read_text(), 0o644)
         elif file.suffix == ".json":
             m.write_definition(file.stem, file.read_text())
-            configure_nix(m, f"extra-system-features = hatch-{file.stem}\n")
+            m.write_nix_conf(f"extra-system-features = hatch-{file.stem}\n")
         elif file.suffix == ".conf":
             install(m, f"/etc/systemd/system/hatchd@.service.d/{file.name}", file.read_text(), 0o644)
         elif not file.suffix and file.is_file():
@@ -71,6 +54,13 @@ def by_hand(m, name):
 # Where a Debian system, and install() of these tests, have what is in these packages of nixpkgs.
 PACKAGES = dict.fromkeys(("busybox", "coreutils", "gnugrep", "gnutar", "hatch-client", "openssl", "passt"), "/usr")
 PACKAGES |= dict.fromkeys(("git", "hatchd", "openssh", "qemu_kvm", "uhubctl"), "/usr/local")
+
+
+def hide_the_hatch(conf):
+    """So that builds do not see it by what the test machines' nix.conf says to all."""
+    shown = "/run/hatch=/run/hatch/s? /bin/hatch=/usr/bin/hatch? "
+    check_in(shown, conf, "nix.conf")
+    return conf.replace(shown, "")
 
 
 def by_module(m, name):
@@ -84,7 +74,7 @@ def by_module(m, name):
             install(m, f"/{place}", file["text"], 0o644)
     m.run(["ln", "-s", "/usr/sbin/hatch-pre-build-hook", "/usr/local/bin"]).ok()
     m.after_test(pathlib.Path("/usr/local/bin/hatch-pre-build-hook").unlink)
-    configure_nix(m, made["files"]["etc/nix/nix.conf"]["text"], hidden=True)
+    m.write_nix_conf(made["files"]["etc/nix/nix.conf"]["text"], hide_the_hatch)
     reload_units(m)
 
 
