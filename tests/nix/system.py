@@ -107,7 +107,11 @@ def without_hashes(text):
 
 
 def machines():
-    return sorted((HERE / "machines").glob("*.nix"))
+    """Configurations, those of examples/ too: the file of each, and the one that it is compared with."""
+    for file in sorted((HERE / "machines").glob("*.nix")):
+        yield file, file.with_suffix(".golden")
+    for file in sorted((TOP / "examples").glob("*/nixos.nix")):
+        yield file, HERE / f"machines/example-{file.parent.name}.golden"
 
 
 def options():
@@ -140,8 +144,8 @@ def options_page():
 
 
 def write_down():
-    for file in machines():
-        file.with_suffix(".golden").write_text(golden(machine(file)))
+    for conf, file in machines():
+        file.write_text(golden(machine(conf)))
     for file, text in example_derivations():
         file.parent.mkdir(exist_ok=True)
         file.write_text(text)
