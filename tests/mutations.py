@@ -64,7 +64,9 @@ INPUT_SESSION = "session:test_inputs.py:"
 LIMITS_QEMU = "qemu:test_limits.py:"
 MODULE = "nixos/module.nix"
 MODULE_CHECKS = "nixos/checks.nix"
+LIBRARY = "nixos/lib.nix"
 NIX = "nix:test_nix.py:"
+DERIVATIONS = "nix:test_derivations.py:"
 WRITTEN = NIX + "module_makes_of_each_machine_what_is_written_down"
 
 # name, [(file, what stands there, what stands there instead)], tests that must fail
@@ -624,6 +626,19 @@ ROWS = [
      [NIX + "module_refuses_what_contradicts_itself"]),
     ("hardening_of_the_predecessor", [("nixos/compat.nix", "!isTranslated key && !holdsAnyway key", "false")],
      [NIX + "module_refuses_what_contradicts_itself"]),
+    # --- what derivations ask for
+    ("feature_of_a_request", [(LIBRARY, "requiredSystemFeatures = withFeature feature requiredSystemFeatures;", "")],
+     [DERIVATIONS + "a_derivation_requires_the_feature_of_its_builder"]),
+    ("feature_of_a_phase", [(LIBRARY, "withFeature (featureOf builder) (old", "withFeature null (old")],
+     [DERIVATIONS + "an_ordinary_derivation_gets_the_feature"]),
+    ("what_is_built_before_a_request", [(LIBRARY, 'else "${value}"', 'else builtins.unsafeDiscardStringContext "${value}"')],
+     [DERIVATIONS + "paths_and_derivations_become_inputs"]),
+    ("words_of_a_request", [(LIBRARY, "__structuredAttrs = true;", "")],
+     [DERIVATIONS + "arguments_and_variables_stay_exact"]),
+    ("complaints_before_a_build", [(LIBRARY, "if wrong == [ ] then", "if true then")],
+     [DERIVATIONS + "what_is_wrong_is_said_when_it_is_evaluated"]),
+    ("meta_outside_of_a_derivation", [(LIBRARY, '          "meta"\n', "")],
+     [DERIVATIONS + "what_is_for_readers_is_no_part_of_the_derivation"]),
 ]
 
 

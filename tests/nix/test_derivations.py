@@ -168,6 +168,15 @@ def test_pure_evaluation_is_told_to_name_a_system():
         value_of(f'(({hidden} {where} builder = "b"; name = "n"; }}).outPath')
 
 
+def test_page_lists_the_arguments():
+    page = (TOP / "docs/nix.md").read_text().split("### runHatch")[1].split("\n### ")[0]
+    documented = {name for line in page.splitlines() if line.startswith("| `") for name in re.findall(r"`(\w+)`", line.split("|")[1])}
+    check_equal(documented, set(value_of("builtins.attrNames (builtins.functionArgs hatch.runHatch)")), "arguments in docs/nix.md")
+    for name, default in re.findall(r"^\| `(\w+)` \| `([^`]*)` \|", page, re.MULTILINE):
+        check(f"{name} ? {default}" in (TOP / "nixos/lib.nix").read_text().replace("featureOf builder", '"hatch-${builder}"'),
+              f"{default} is not the default of {name}")
+
+
 # --- examples ---
 
 def test_derivations_of_the_examples_are_what_is_written_down():
