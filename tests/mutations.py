@@ -6,8 +6,9 @@
 
 Works on a copy of the sources in DIR (default: .cache/mutations), never on the sources themselves. Each row below names
 what is taken away, and the tests that must go red: "unit:PROGRAM:CASE" of a unit test, "session:FILE:TEST" or
-"nix:FILE:TEST" of tests/nix, "machine:FILE:TEST" of tests/vm, "qemu:FILE:TEST" if only an emulated machine has what it needs. All of them must be
-green first. One line for each row: "ok NAME" if every test that is named went red, "FAIL NAME: why" otherwise. Takes a quarter of an hour; needs root, for the machines.
+"nix:FILE:TEST" of tests/nix, "machine:FILE:TEST" of tests/vm, "qemu:FILE:TEST" if only an emulated machine has what it
+needs, "scenario:NAME:SUBTEST" of tests/vm/scenarios. All of them must be green first. One line for each row: "ok NAME" if
+every test that is named went red, "FAIL NAME: why" otherwise. Takes a quarter of an hour; needs root, for the machines.
 --find only looks whether each line is still there to be taken away: a unit test, so that no row is lost.
 """
 
@@ -611,13 +612,19 @@ ROWS = [
     ("optional_mark_of_paths_in_sandboxes", [(MODULE, "${place.path}?", "${place.path}")], [WRITTEN]),
     ("features_beside_those_of_nix", [(MODULE, "{ extra-system-features =", "{ system-features =")], [WRITTEN]),
     ("feature_of_a_builder", [(MODULE, 'lib.mkIf (cfg.expose != "none") (lib.mkDefault', "lib.mkIf false (lib.mkDefault")],
-     [NIX + "a_builder_is_for_derivations_with_its_feature_unless_builds_see_nothing"]),
+     [NIX + "a_builder_is_for_derivations_with_its_feature_unless_builds_see_nothing",
+      "scenario:exposure:the feature of one builder does not open the other"]),
+    ("sight_of_the_hatch", [(MODULE, '(lib.mkIf (cfg.expose == "always") {', "(lib.mkIf true {")],
+     [WRITTEN, "scenario:exposure:a build that requires no feature of a builder sees nothing"]),
+    ("builds_without_a_derivation", [(MODULE, "missing_derivation = cfg.hook.missingDerivation;", 'missing_derivation = "expose";')],
+     [WRITTEN, "scenario:distributed:a build without its derivation sees nothing where that is to hide it"]),
     ("features_that_are_not_hatch_s", [(MODULE, "if own == [ ] then wanted else own", "wanted")],
      [NIX + "builds_are_told_apart_by_the_features_that_are_about_hatch"]),
     ("requests_over_a_switch", [(MODULE, "restartIfChanged = false;", "")], [WRITTEN]),
     ("check_before_a_system", [(MODULE, "lib.optional cfg.checkConfig check", "[ ]")],
      [NIX + "a_wrong_definition_is_no_part_of_any_machine"]),
-    ("members_of_the_group", [(MODULE, "extraGroups = [ cfg.buildUsers.group ];", "")], [WRITTEN]),
+    ("members_of_the_group", [(MODULE, "extraGroups = [ cfg.buildUsers.group ];", "")],
+     [WRITTEN, "scenario:basic:what the module wrote is right"]),
     ("uids_of_nix", [(MODULE_CHECKS, "own.first == null || !meet own other", "true")],
      [NIX + "module_refuses_what_contradicts_itself"]),
     ("secrets_in_the_store", [(MODULE_CHECKS, "credential.encrypted ||", "true ||")],
@@ -709,6 +716,14 @@ class Tree:
         """Where a test needs controllers of cgroup v2 or a loop device."""
         return self._boot("qemu", file, names)
 
+    def _scenario(self, name, _subtests):
+        said = output([self.sources / "tests/vm/run-scenarios", "-b", self.build, "trixie", name], 600, self._environment())
+        return re.sub(rf"^(ok|FAIL) {name}: ", r"\1 ", said, flags=re.M)
+
+    @staticmethod
+    def _environment():
+        return {**os.environ, "HATCH_CACHE": os.environ.get("HATCH_CACHE", TOP / ".cache")}
+
     def _boot(self, kind, file, names):
         """Only the tests that are named, in a file of the same name."""
         chosen = self.place / "tests" / file
@@ -719,8 +734,7 @@ class Tree:
             + f"\n\nfor name in [name for name in globals() if name.startswith('test_') and name not in {keep!r}]:\n"
             + "    del globals()[name]\n"
         )
-        env = {**os.environ, "HATCH_CACHE": os.environ.get("HATCH_CACHE", TOP / ".cache")}
-        return output([self.sources / "tests/vm/run-machine", "-b", self.build, "trixie", kind, chosen], 900, env)
+        return output([self.sources / "tests/vm/run-machine", "-b", self.build, "trixie", kind, chosen], 900, self._environment())
 
 
 class Broken(Exception):

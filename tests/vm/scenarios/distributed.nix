@@ -2,7 +2,7 @@
 # derivation itself only to users whom the other side does not trust; so the account is an ordinary one, and what the
 # hosts build is signed. `strict` and `lenient` differ in what they do with builds whose derivation they do not have.
 let
-  host = name: missing: {
+  host = name: missingDerivation: {
     imports = [
       ./common.nix
       (import ./script.nix "synth" ''
@@ -20,8 +20,7 @@ let
 
     services.hatch = {
       enable = true;
-      hook.missingDerivation = missing.hook;
-      settings.missing_derivation = missing.hatchd;
+      hook = { inherit missingDerivation; };
     };
 
     services.openssh.enable = true;
@@ -80,12 +79,6 @@ in
       programs.ssh.extraConfig = "StrictHostKeyChecking no\nUserKnownHostsFile /dev/null\nLogLevel ERROR\n";
     };
 
-  strict = host "strict" {
-    hook = "hide";
-    hatchd = "refuse";
-  };
-  lenient = host "lenient" {
-    hook = "expose";
-    hatchd = "allow";
-  };
+  strict = host "strict" "hide";
+  lenient = host "lenient" "expose";
 }

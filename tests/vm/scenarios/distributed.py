@@ -80,7 +80,7 @@ with subtest("a build without its derivation sees nothing where that is to hide 
     assert "No such file or directory" in said, said
     assert "two" not in made(strict)
 
-with subtest("it is served where that is to expose and to allow it"):
+with subtest("it is served where that is to expose it"):
     front.succeed(sent_by_a_trusted_user("lenient"))
     assert made(lenient).count("two") == 1, made(lenient)
 

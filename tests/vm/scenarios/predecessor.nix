@@ -1,4 +1,4 @@
-# A machine and a derivation as nix-sandbox-escape-hatch has them.
+# A machine and a derivation that were written for nix-sandbox-escape-hatch.
 {
   machine = {
     imports = [
@@ -9,32 +9,29 @@
     services.nix-sandbox-escape-hatch = {
       enable = true;
       builders.test = {
-        builder = "/etc/hatch-test/bin/test-escape-hatch";
+        builder = "/etc/hatch-test/bin/test";
         extraServiceConfig = {
+          MemoryMax = "1G";
           ProtectHome = true;
-          TimeoutStartSec = 60;
         };
       };
     };
-    nix.settings.extra-system-features = [ "my-special-feature" ];
+    services.hatch.builders.test.limits_optional = true;
 
     environment.etc = {
-      "hatch-test/bin/test-escape-hatch" = {
+      "hatch-test/bin/test" = {
         mode = "0755";
         text = ''
           #!/bin/sh
-          mkdir -p $out
-          touch $out/$1
-          id -u >$out/uid
+          echo "$# $*; $(id -un)" >"$out"
         '';
       };
-      "hatch-test/migrated.nix".text = ''
+      "hatch-test/old.nix".text = ''
         let
-          runMyEscapeHatch = (import /etc/hatch-test/lib.nix { }).makeEscapeHatchRunner "test" {
-            requiredSystemFeatures = [ "my-special-feature" ];
-          };
+          inherit (import /etc/hatch-test/lib.nix { }) makeEscapeHatchRunner;
+          runTest = makeEscapeHatchRunner "test" { requiredSystemFeatures = [ "hatch-test" ]; };
         in
-        runMyEscapeHatch "test-foo" [ "foo" ]
+        runTest "old" [ "first" "second" ]
       '';
     };
   };

@@ -1,13 +1,11 @@
 machine.start()
 machine.wait_for_unit("sockets.target")
 
-with subtest("what the module made of the predecessor's options is right"):
-    machine.succeed("hatchd --check")
+with subtest("a derivation of the predecessor is built, and not as root"):
+    arguments, user = machine.succeed(f"cat {build(machine, 'old')}").strip().split("; ")
+    assert arguments == "2 first second", arguments
+    assert user.startswith("hatchbld"), user
 
-with subtest("a derivation of the predecessor is built"):
-    path = build(machine, "migrated")
-    machine.succeed(f"test -f {path}/foo")
-
-with subtest("its builder is no root any more"):
-    assert machine.succeed(f"cat {path}/uid") != "0\n"
+with subtest("its limits are those of the definition"):
+    assert '"memory":"1G"' in machine.succeed("tr -d ' \\n' </etc/hatch/builders.d/test.json")
     assert_clean(machine)
