@@ -5,11 +5,11 @@
 #include "connect.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,6 +20,7 @@
 
 enum {
 	TRIES_BUSY = 10,   /* pauses of about nine seconds in all */
+	LINE_SEC = 5,      /* for a place in the line before the socket, at each try */
 	TRIES_REFUSED = 6, /* of about one and a half */
 	PAUSE_FIRST_MS = 50,
 	PAUSE_MAX_MS = 2000,
@@ -34,6 +35,7 @@ static int connect_to(const char *path, int *ret_fd, struct error *err)
 {
 	cleanup_fd int fd = -1;
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	const struct timeval patience = { .tv_sec = LINE_SEC }, endless = { 0 };
 	size_t len = strlen(path);
 
 	if (len == 0 || len >= sizeof(address.sun_path))
@@ -41,13 +43,17 @@ static int connect_to(const char *path, int *ret_fd, struct error *err)
 		                 "the socket's path must have 1 to %zu bytes: \"%s\"",
 		                 sizeof(address.sun_path) - 1, path);
 	memcpy(address.sun_path, path, len);
-	/* Not blocking: a full backlog is EAGAIN then, and no wait that a signal cannot end. */
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	/*
+	 * Where others fill the backlog whoever only tries now and then finds it full each time;
+	 * who sleeps in connect(2) is woken when there is room. The limit makes it EAGAIN after a
+	 * while, and EINTR after a signal.
+	 */
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0)
 		return error_errno(err, BLAME_HOST, errno, "cannot make a socket");
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return error_errno(err, BLAME_HOST, errno, "cannot connect to %s", path);
-	if (fcntl(fd, F_SETFL, 0) < 0)
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &endless, sizeof(endless)) < 0)
 		return error_errno(err, BLAME_HOST, errno, "cannot set up the connection");
 	*ret_fd = take_fd(&fd);
 	return 0;
@@ -66,6 +72,9 @@ static int add_hint(int r, struct error *err)
 	if (r == -EACCES)
 		return error_hint(err, "who may see the socket may use it: the administrator "
 		                       "decides by the mode of its directory");
+	if (r == -EAGAIN)
+		return error_hint(err, "others ask faster than the host answers: hatchctl ps, and "
+		                       "systemctl status hatchd.socket, tell who");
 	if (r == -ECONNREFUSED)
 		return error_hint(err, "nobody listens there: systemctl status hatchd.socket");
 	return r;

@@ -190,9 +190,12 @@ static int hear_after(struct exchange *x, const struct error *write_err, struct 
 
 static int on_send(struct exchange *x, struct message *message, struct error *err)
 {
-	int r = inputs_send(&x->inputs, message->output.name, &x->wire, err);
 	struct error write_err;
+	int r;
 
+	progress_transfer_begin(&x->progress, "sending input", message->output.name);
+	r = inputs_send(&x->inputs, message->output.name, &x->wire, &x->progress, err);
+	progress_transfer_end(&x->progress);
 	if (r != -EPIPE && r != -ECONNRESET)
 		return r;
 	write_err = *err;

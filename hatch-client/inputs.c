@@ -89,6 +89,7 @@ const struct input *inputs_missing(const struct inputs *inputs)
 struct sending {
 	const struct input *input;
 	struct wire *wire;
+	struct progress *progress;
 };
 
 static int sink_write(void *context, const void *bytes, size_t len, struct error *err)
@@ -97,14 +98,18 @@ static int sink_write(void *context, const void *bytes, size_t len, struct error
 	struct message piece = { .type = MESSAGE_INPUT,
 		                 .size = (uint32_t)len,
 		                 .output.name = sending->input->name };
+	int r = wire_write(sending->wire, &piece, bytes, err);
 
-	return wire_write(sending->wire, &piece, bytes, err);
+	if (r == 0)
+		progress_transfer_add(sending->progress, len);
+	return r;
 }
 
-int inputs_send(struct inputs *inputs, const char *name, struct wire *wire, struct error *err)
+int inputs_send(struct inputs *inputs, const char *name, struct wire *wire,
+                struct progress *progress, struct error *err)
 {
 	struct input *input = find(inputs, name);
-	struct sending sending = { input, wire };
+	struct sending sending = { input, wire, progress };
 	const struct tree_sink sink = { sink_write, &sending };
 	struct message end = { .type = MESSAGE_INPUT_END };
 	struct tree_totals totals;

@@ -6,6 +6,7 @@
 
 #include "lib/base/error.h"
 #include "lib/wire/message.h"
+#include "progress.h"
 
 struct input {
 	char *name, *path;
@@ -40,11 +41,12 @@ int inputs_add(struct inputs *inputs, const char *name, const char *path, struct
 int inputs_want(struct inputs *inputs, char *const *names, struct error *err);
 
 /*
- * inputs_send - pack one and send it, to its end record
+ * inputs_send - pack one and send it, to its end record; progress hears of its bytes
  *
  * Errors  of tree_pack_as_it_is() and wire_write(); BLAME_PEER -EBADMSG: it is not wanted
  */
-int inputs_send(struct inputs *inputs, const char *name, struct wire *wire, struct error *err);
+int inputs_send(struct inputs *inputs, const char *name, struct wire *wire,
+                struct progress *progress, struct error *err);
 
 /* inputs_missing - the server has begun without this one, which it wanted; NULL: none */
 const struct input *inputs_missing(const struct inputs *inputs);

@@ -234,6 +234,30 @@ def explain_tells_why_not(place):
     assert done.returncode == 77 and "does not exist" in done.stdout, done
 
 
+def explain_shows_what_becomes_of_inputs(place):
+    definition = {"command": [str(place.root / "tool")], "allow": {"users": [4242]}}
+    words = ["--uid", "4242", "--input", "src", "--input", "b=/nix/store/0123456789abcdfghijklmnpqrsvwxyz-b", "x"]
+    place.define("x", definition)
+    done = place.run("explain", "--json", *words)
+    told = json.loads(done.stdout)
+    assert done.returncode == 77 and "takes no inputs" in told["error"] and told["rules"][-1]["key"] == "inputs", told
+    done = place.run("explain", "--json", "--uid", "4242", "x")
+    sandbox = json.loads(done.stdout)["sandbox"]
+    assert sandbox["limits"]["input_bytes"] is None and not [row for row in sandbox["view"] if row["kind"] == "inputs"], sandbox
+    place.define("x", {**definition, "inputs": True, "limits": {"input": "2M", "input_sec": 5}})
+    done = place.run("explain", "--json", *words)
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["rules"][-2]["because"]) == (0, "2"), told
+    limits = {key: value for key, value in told["sandbox"]["limits"].items() if key.startswith("input")}
+    assert limits == {"input_bytes": 2 << 20, "input_entries": 100000, "input_sec": 5}, limits
+    assert [row["at"] for row in told["sandbox"]["view"] if row["kind"] == "inputs"] == ["/build/inputs"], told["sandbox"]["view"]
+    assert {"name": "HATCH_INPUTS", "value": "/build/inputs"} in [
+        {key: item[key] for key in ("name", "value")} for item in told["sandbox"]["environment"]], told["sandbox"]["environment"]
+    for wrong in ("=x", "a="):
+        done = place.run("explain", "--uid", "4242", "--input", wrong, "x")
+        assert done.returncode == 64 and "NAME=PATH" in done.stderr, done
+
+
 def explain_knows_the_features_of_a_derivation(place):
     place.define("x", {"command": ["/bin/sh"], "allow": {"users": [4242], "features": ["hatch-x"]}})
     drv = place.root / "0123456789abcdfghijklmnpqrsvwxyz-top.drv"
@@ -316,7 +340,7 @@ def main(program):
              list_names_who_may_use_a_builder, list_prints_names_alone, list_prints_json,
              nothing_hostile_reaches_the_terminal, a_table_fits_the_terminal, history_reads_what_it_is_told,
              history_refuses_what_it_cannot_read, list_goes_on_after_a_wrong_definition,
-             explain_names_the_rules_that_decide, explain_knows_the_features_of_a_derivation, explain_tells_why_not, explain_speaks_to_people,
+             explain_names_the_rules_that_decide, explain_shows_what_becomes_of_inputs, explain_knows_the_features_of_a_derivation, explain_tells_why_not, explain_speaks_to_people,
              explain_refuses_what_it_cannot_read,
              says_when_the_list_cannot_be_written, knows_its_options]
     os.umask(0o022)

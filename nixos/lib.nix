@@ -18,12 +18,12 @@ let
     ;
   currentSystem = system;
 
-  # What a machine has that can be asked for this builder: services.hatch of the module says so to Nix.
+  # A machine that has the builder says so to Nix, as services.hatch of the module does.
   featureOf = builder: "hatch-${builder}";
 
   withFeature =
-    builder: features:
-    if builtins.elem (featureOf builder) features then features else [ (featureOf builder) ] ++ features;
+    feature: features:
+    if feature == null || builtins.elem feature features then features else [ feature ] ++ features;
 
   # "${...}" makes a path or a derivation an input. Numbers it would refuse.
   text = value: if isInt value then toString value else "${value}";
@@ -85,7 +85,7 @@ rec {
   # Everything else (outputHash, preferLocalBuild, outputChecks, ...) goes to `derivation` as it is.
   runHatch =
     {
-      # As `hatch list` shows it. The derivation requires the system feature "hatch-" with this name.
+      # As `hatch list` shows it.
       builder,
       name,
       # After the builder's own command, as far as "args" of its definition allows.
@@ -101,7 +101,9 @@ rec {
       contentAddressed ? false,
       # Built each time it is asked for (Nix' experimental feature impure-derivations).
       impure ? false,
-      # More that the machine must have.
+      # By which the machine is found that has the builder, as "allow.features" of its definition asks; null: by none.
+      feature ? featureOf builder,
+      # What else the machine must have.
       requiredSystemFeatures ? [ ],
       # For those who read the expression, as of stdenv.mkDerivation.
       meta ? { },
@@ -142,6 +144,7 @@ rec {
         // removeAttrs given [
           "args"
           "env"
+          "feature"
           "inputs"
           "timeout"
           "contentAddressed"
@@ -153,7 +156,7 @@ rec {
           inherit name outputs system;
           builder = "/bin/hatch";
           args = [ "run" ];
-          requiredSystemFeatures = withFeature builder requiredSystemFeatures;
+          requiredSystemFeatures = withFeature feature requiredSystemFeatures;
           # Who asks for what stands in .attrs.json, where lists and quotes survive.
           __structuredAttrs = true;
           hatch = request;
@@ -172,7 +175,7 @@ rec {
     if builtins.isFunction old then
       final: forStdenv builder (old final)
     else
-      old // { requiredSystemFeatures = withFeature builder (old.requiredSystemFeatures or [ ]); };
+      old // { requiredSystemFeatures = withFeature (featureOf builder) (old.requiredSystemFeatures or [ ]); };
 
   # The function of nix-sandbox-escape-hatch: makeEscapeHatchRunner BUILDER { requiredSystemFeatures, system } NAME ARGS.
   makeEscapeHatchRunner =

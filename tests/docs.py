@@ -28,6 +28,13 @@ def test_manual_lists_the_journal_fields():
     check_same("fields", set(re.findall(r"HATCH_\w+", page)), real)
 
 
+def test_manual_lists_the_phases_of_a_request():
+    table = text("hatchd/monitor/monitor.c").split("request_phases[] = {")[1].split("};")[0]
+    real = re.findall(r'\{ "(\w+)"', table)
+    page = text("docs/man/hatchd.8").split(".Ss Life of a request")[1].split(".El")[0]
+    assert re.findall(r"^\.It Cm (\w+)$", page, re.MULTILINE) == ["request", *real], (page, real)
+
+
 def test_hatchctl_knows_which_journal_fields_are_numbers():
     source = text("hatchd/monitor/receipt.c")
     real = set(re.findall(r'"(HATCH_\w+)=%(?:l*u|d)"', source))

@@ -6,8 +6,9 @@
 
 Works on a copy of the sources in DIR (default: .cache/mutations), never on the sources themselves. Each row below names
 what is taken away, and the tests that must go red: "unit:PROGRAM:CASE" of a unit test, "session:FILE:TEST" or
-"machine:FILE:TEST" of tests/vm, "qemu:FILE:TEST" if only an emulated machine has what it needs. All of them must be
-green first. One line for each row: "ok NAME" if every test that is named went red, "FAIL NAME: why" otherwise. Takes a quarter of an hour; needs root, for the machines.
+"nix:FILE:TEST" of tests/nix, "machine:FILE:TEST" of tests/vm, "qemu:FILE:TEST" if only an emulated machine has what it
+needs, "scenario:NAME:SUBTEST" of tests/vm/scenarios. All of them must be green first. One line for each row: "ok NAME" if
+every test that is named went red, "FAIL NAME: why" otherwise. Takes a quarter of an hour; needs root, for the machines.
 --find only looks whether each line is still there to be taken away: a unit test, so that no row is lost.
 """
 
@@ -62,6 +63,12 @@ HOOK = "machine:test_hook.py:"
 INPUTS = "machine:test_inputs.py:"
 INPUT_SESSION = "session:test_inputs.py:"
 LIMITS_QEMU = "qemu:test_limits.py:"
+MODULE = "nixos/module.nix"
+MODULE_CHECKS = "nixos/checks.nix"
+LIBRARY = "nixos/lib.nix"
+NIX = "nix:test_nix.py:"
+DERIVATIONS = "nix:test_derivations.py:"
+WRITTEN = NIX + "module_makes_of_each_machine_what_is_written_down"
 
 # name, [(file, what stands there, what stands there instead)], tests that must fail
 ROWS = [
@@ -613,6 +620,44 @@ ROWS = [
      ["unit:config:takes_values_at_the_limit_and_none_beyond", SECRETS + "no_view_shows_the_credentials_of_services"]),
     ("links_to_credentials_of_services", [("hatchd/sandbox/place.c", '"/run/credentials", ', "")],
      [SECRETS + "no_view_shows_the_credentials_of_services"]),
+    # --- what the NixOS module makes
+    ("optional_mark_of_paths_in_sandboxes", [(MODULE, "${place.path}?", "${place.path}")], [WRITTEN]),
+    ("features_beside_those_of_nix", [(MODULE, "{ extra-system-features =", "{ system-features =")], [WRITTEN]),
+    ("feature_of_a_builder", [(MODULE, 'lib.mkIf (cfg.expose != "none") (lib.mkDefault', "lib.mkIf false (lib.mkDefault")],
+     [NIX + "a_builder_is_for_derivations_with_its_feature_unless_builds_see_nothing",
+      "scenario:exposure:the feature of one builder does not open the other"]),
+    ("sight_of_the_hatch", [(MODULE, '(lib.mkIf (cfg.expose == "always") {', "(lib.mkIf true {")],
+     [WRITTEN, "scenario:exposure:a build that requires no feature of a builder sees nothing"]),
+    ("builds_without_a_derivation", [(MODULE, "missing_derivation = cfg.hook.missingDerivation;", 'missing_derivation = "expose";')],
+     [WRITTEN, "scenario:distributed:a build without its derivation sees nothing where that is to hide it"]),
+    ("features_that_are_not_hatch_s", [(MODULE, "if own == [ ] then wanted else own", "wanted")],
+     [NIX + "builds_are_told_apart_by_the_features_that_are_about_hatch"]),
+    ("requests_over_a_switch", [(MODULE, "restartIfChanged = false;", "")], [WRITTEN]),
+    ("check_before_a_system", [(MODULE, "lib.optional cfg.checkConfig check", "[ ]")],
+     [NIX + "a_wrong_definition_is_no_part_of_any_machine"]),
+    ("members_of_the_group", [(MODULE, "extraGroups = [ cfg.buildUsers.group ];", "")],
+     [WRITTEN, "scenario:basic:what the module wrote is right"]),
+    ("uids_of_nix", [(MODULE_CHECKS, "own.first == null || !meet own other", "true")],
+     [NIX + "module_refuses_what_contradicts_itself"]),
+    ("secrets_in_the_store", [(MODULE_CHECKS, "credential.encrypted ||", "true ||")],
+     [NIX + "module_refuses_what_contradicts_itself"]),
+    ("hook_of_another_module", [(MODULE_CHECKS, "nix.pre-build-hook or null == cfg.hook.command", "true")],
+     [NIX + "module_refuses_what_contradicts_itself"]),
+    ("hardening_of_the_predecessor", [("nixos/compat.nix", "!isTranslated key && !holdsAnyway key", "false")],
+     [NIX + "module_refuses_what_contradicts_itself"]),
+    # --- what derivations ask for
+    ("feature_of_a_request", [(LIBRARY, "requiredSystemFeatures = withFeature feature requiredSystemFeatures;", "")],
+     [DERIVATIONS + "a_derivation_requires_the_feature_of_its_builder"]),
+    ("feature_of_a_phase", [(LIBRARY, "withFeature (featureOf builder) (old", "withFeature null (old")],
+     [DERIVATIONS + "an_ordinary_derivation_gets_the_feature"]),
+    ("what_is_built_before_a_request", [(LIBRARY, 'else "${value}"', 'else builtins.unsafeDiscardStringContext "${value}"')],
+     [DERIVATIONS + "paths_and_derivations_become_inputs"]),
+    ("words_of_a_request", [(LIBRARY, "__structuredAttrs = true;", "")],
+     [DERIVATIONS + "arguments_and_variables_stay_exact"]),
+    ("complaints_before_a_build", [(LIBRARY, "if wrong == [ ] then", "if true then")],
+     [DERIVATIONS + "what_is_wrong_is_said_when_it_is_evaluated"]),
+    ("meta_outside_of_a_derivation", [(LIBRARY, '          "meta"\n', "")],
+     [DERIVATIONS + "what_is_for_readers_is_no_part_of_the_derivation"]),
 ]
 
 
@@ -672,12 +717,24 @@ class Tree:
                "HATCHCTL": self.build / "hatchctl/hatchctl", "SOURCE": self.sources}
         return output([sys.executable, self.sources / "tests/session" / file, *names], 600, env)
 
+    def _nix(self, file, _names):
+        env = {**os.environ, "HATCHD": self.build / "hatchd/hatchd"}
+        return output([sys.executable, self.sources / "tests/nix" / file], 300, env)
+
     def _machine(self, file, names):
         return self._boot("nspawn", file, names)
 
     def _qemu(self, file, names):
         """Where a test needs controllers of cgroup v2 or a loop device."""
         return self._boot("qemu", file, names)
+
+    def _scenario(self, name, _subtests):
+        said = output([self.sources / "tests/vm/run-scenarios", "-b", self.build, "trixie", name], 600, self._environment())
+        return re.sub(rf"^(ok|FAIL) {name}: ", r"\1 ", said, flags=re.M)
+
+    @staticmethod
+    def _environment():
+        return {**os.environ, "HATCH_CACHE": os.environ.get("HATCH_CACHE", TOP / ".cache")}
 
     def _boot(self, kind, file, names):
         """Only the tests that are named, in a file of the same name."""
@@ -689,8 +746,7 @@ class Tree:
             + f"\n\nfor name in [name for name in globals() if name.startswith('test_') and name not in {keep!r}]:\n"
             + "    del globals()[name]\n"
         )
-        env = {**os.environ, "HATCH_CACHE": os.environ.get("HATCH_CACHE", TOP / ".cache")}
-        return output([self.sources / "tests/vm/run-machine", "-b", self.build, "trixie", kind, chosen], 900, env)
+        return output([self.sources / "tests/vm/run-machine", "-b", self.build, "trixie", kind, chosen], 900, self._environment())
 
 
 class Broken(Exception):

@@ -2,7 +2,14 @@
 (import ../../nixos/lib.nix { }).runHatch {
   builder = "fpga";
   name = "blink-bitstream";
-  args = [ "blink.v" ];
+  inputs.rtl = ./rtl;
+  # Where the builder finds its inputs.
+  args = [ "/build/inputs/rtl/blink.v" ];
   env.TOP = "blink";
   env.PART = "xc7a35t";
+  outputs = [
+    "out"
+    "reports"
+  ];
+  timeout = 7200;
 }

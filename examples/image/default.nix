@@ -3,4 +3,5 @@
   builder = "image";
   name = "web-image";
   args = [ "web" ];
+  inputs.site = ./site;
 }

@@ -172,6 +172,7 @@ static enum step finish_input(struct talk *talk, const char *name, const struct 
 	if (chunk_write_end(talk->input_fd, &totals) < 0)
 		return give_up_input(talk);
 	talk->wire.deadline_ms = 0;
+	talk->wire.stop_fd = -1;
 	return talk_tell(talk, NOTE_INPUT, DELIVERY_UNKNOWN, NULL) < 0 ? STEP_END : STEP_GO_ON;
 }
 

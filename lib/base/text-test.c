@@ -198,7 +198,9 @@ static void knows_outputs(void)
 static void knows_inputs(void)
 {
 	static const char *const good[] = { "src", "top.v", "_x", "0", "A-b..c", "a." };
-	static const char *const bad[] = { ".", "..", ".git", "-a", "a/b", "a b", "a\n", "\xc3\xa4" };
+	static const char *const bad[] = {
+		".", "..", ".git", "-a", "a/b", "a b", "a\n", "\xc3\xa4"
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
 		check(text_is_input(good[i], strlen(good[i])));

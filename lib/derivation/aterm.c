@@ -171,7 +171,7 @@ static bool take_variable(struct cursor *cursor, struct found *found)
 
 	if (!take_tuple(cursor, pair, ARRAY_SIZE(pair)))
 		return false;
-	if (is_named(&pair[0], "requiredSystemFeatures"))
+	if (is_named(&pair[0], DERIVATION_FEATURES_KEY))
 		place = &found->words;
 	else if (is_named(&pair[0], "__json"))
 		place = &found->attributes;
@@ -217,6 +217,7 @@ int derivation_parse_aterm(const char *text, size_t len, struct derivation *ret,
 	cleanup_derivation struct derivation derivation = { 0 };
 	struct cursor cursor = { text, text + len };
 	struct found found = { 0 };
+	const struct string *string;
 	bool structured;
 	cleanup_free char *value = NULL;
 	int r;
@@ -229,11 +230,13 @@ int derivation_parse_aterm(const char *text, size_t len, struct derivation *ret,
 		return derivation_refuse(err, "its text is not what Nix writes");
 	/* With structured attributes Nix does not look at the variables. */
 	structured = found.attributes.data;
-	if (!structured && !found.words.data) {
+	string = structured ? &found.attributes : &found.words;
+	if (!string->data ||
+	    (structured && !derivation_mentions_features(string->data, string->len))) {
 		*ret = (struct derivation){ .n_features = 0 };
 		return 0;
 	}
-	value = decode(structured ? &found.attributes : &found.words, &len);
+	value = decode(string, &len);
 	if (!value)
 		return error_set(err, BLAME_HOST, ENOMEM, "no memory for a derivation");
 	r = (structured ? derivation_add_attributes : derivation_add_words)(&derivation, value, len,

@@ -111,8 +111,16 @@ static void takes_variables_as_nix_does(void)
 		{ DERIVE("(\"__json\",\"{\\\"requiredSystemFeatures\\\":[]}\")"), "" },
 		{ DERIVE("(\"__json\",\"{\\\"requiredSystemFeatures\\\":[\\\"a b\\\"]}\")"),
 		  "a b" },
-		{ DERIVE("(\"__json\",\"{\\\"n\\\":123456789012345678901234567890}\")"), "" },
-		{ DERIVE("(\"__json\",\"{\\\"n\\\":\\\"\\\\u0000\\\"}\")"), "" },
+		{ DERIVE("(\"__json\",\"{\\\"n\\\":123456789012345678901234567890,"
+		         "\\\"requiredSystemFeatures\\\":[]}\")"),
+		  "" },
+		{ DERIVE("(\"__json\",\"{\\\"n\\\":\\\"\\\\u0000\\\","
+		         "\\\"requiredSystemFeatures\\\":[]}\")"),
+		  "" },
+		/* What requires nothing is not looked at. */
+		{ DERIVE("(\"__json\",\"{\"),(\"requiredSystemFeatures\",\"a\")"), "" },
+		{ DERIVE("(\"__json\",\"{\\\"\\\\u0072equiredSystemFeatures\\\":[\\\"a\\\"]}\")"),
+		  "" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
@@ -152,10 +160,11 @@ static void refuses_what_nix_does_not_write(void)
 		DERIVE("(\"a\",\"\\"),
 		DERIVE("(\"requiredSystemFeatures\",\"a\"),(\"requiredSystemFeatures\",\"b\")"),
 		DERIVE("(\"__json\",\"{}\"),(\"__json\",\"{}\")"),
-		DERIVE("(\"__json\",\"\")"),
-		DERIVE("(\"__json\",\"[]\")"),
-		DERIVE("(\"__json\",\"{} {}\")"),
-		DERIVE("(\"__json\",\"{\\\"a\\\":1,\\\"a\\\":1}\")"),
+		DERIVE("(\"__json\",\"requiredSystemFeatures\")"),
+		DERIVE("(\"__json\",\"[\\\"requiredSystemFeatures\\\"]\")"),
+		DERIVE("(\"__json\",\"{\\\"requiredSystemFeatures\\\":[]} {}\")"),
+		DERIVE("(\"__json\",\"{\\\"requiredSystemFeatures\\\":[],"
+		       "\\\"requiredSystemFeatures\\\":[]}\")"),
 		DERIVE("(\"__json\",\"{\\\"requiredSystemFeatures\\\":\\\"a\\\"}\")"),
 		DERIVE("(\"__json\",\"{\\\"requiredSystemFeatures\\\":[1]}\")"),
 		DERIVE("(\"__json\",\"{\\\"requiredSystemFeatures\\\":[\\\"\\\"]}\")"),
@@ -192,35 +201,41 @@ static void refuses_every_beginning_of_a_derivation(void)
 	}
 }
 
+/* Members of a derivation as JSON, and the word without which none of them is looked at. */
+#define JSON(members) "{\"word\":\"requiredSystemFeatures\"," members "}"
+
 static void reads_json_of_version_4_alone(void)
 {
 	static const struct {
 		const char *text, *features;
 	} rows[] = {
-		{ "{\"version\":4,\"env\":{}}", "" },
-		{ "{\"version\":4,\"env\":{\"requiredSystemFeatures\":\"a b\"}}", "a|b" },
-		{ "{\"version\":4,\"env\":{\"__json\":\"{\\\"requiredSystemFeatures\\\":[\\\"c\\\"]}"
-		  "\",\"requiredSystemFeatures\":\"a b\"}}",
+		{ JSON("\"version\":4,\"env\":{}"), "" },
+		{ JSON("\"version\":4,\"env\":{\"requiredSystemFeatures\":\"a b\"}"), "a|b" },
+		{ JSON("\"version\":4,\"env\":{\"__json\":\"{\\\"requiredSystemFeatures\\\":[\\\"c\\\"]"
+		       "}\",\"requiredSystemFeatures\":\"a b\"}"),
 		  "c" },
-		{ "{\"version\":4,\"env\":{\"requiredSystemFeatures\":\"a\"},\"structuredAttrs\":"
-		  "null}",
+		{ JSON("\"version\":4,\"env\":{\"requiredSystemFeatures\":\"a\"},\"structuredAttrs\":"
+		       "null"),
 		  "a" },
-		{ "{\"version\":4,\"env\":{\"requiredSystemFeatures\":\"a\"},\"structuredAttrs\":"
-		  "{}}",
+		{ JSON("\"version\":4,\"env\":{\"requiredSystemFeatures\":\"a\"},\"structuredAttrs\":"
+		       "{}"),
 		  "" },
-		{ "{\"version\":4,\"structuredAttrs\":{\"requiredSystemFeatures\":[\"a\"]}}", "a" },
-		{ "{\"version\":3,\"env\":{}}", REFUSED },
-		{ "{\"version\":5,\"env\":{}}", REFUSED },
-		{ "{\"version\":\"4\",\"env\":{}}", REFUSED },
-		{ "{\"env\":{}}", REFUSED },
-		{ "{\"version\":4}", REFUSED },
-		{ "{\"version\":4,\"env\":[]}", REFUSED },
-		{ "{\"version\":4,\"env\":{\"requiredSystemFeatures\":[\"a\"]}}", REFUSED },
-		{ "{\"version\":4,\"env\":{},\"structuredAttrs\":[]}", REFUSED },
-		{ "{\"version\":4,\"env\":{},\"env\":{}}", REFUSED },
-		{ "{\"version\":4,\"env\":{}}}", REFUSED },
-		{ "[]", REFUSED },
-		{ "", REFUSED },
+		{ JSON("\"version\":4,\"structuredAttrs\":{\"requiredSystemFeatures\":[\"a\"]}"),
+		  "a" },
+		{ JSON("\"version\":3,\"env\":{}"), REFUSED },
+		{ JSON("\"version\":5,\"env\":{}"), REFUSED },
+		{ JSON("\"version\":\"4\",\"env\":{}"), REFUSED },
+		{ JSON("\"env\":{}"), REFUSED },
+		{ JSON("\"version\":4"), REFUSED },
+		{ JSON("\"version\":4,\"env\":[]"), REFUSED },
+		{ JSON("\"version\":4,\"env\":{\"requiredSystemFeatures\":[\"a\"]}"), REFUSED },
+		{ JSON("\"version\":4,\"env\":{},\"structuredAttrs\":[]"), REFUSED },
+		{ JSON("\"version\":4,\"env\":{},\"env\":{}"), REFUSED },
+		{ JSON("\"version\":4,\"env\":{}}"), REFUSED },
+		{ "[\"requiredSystemFeatures\"]", REFUSED },
+		{ "requiredSystemFeatures", REFUSED },
+		{ "{", "" },
+		{ "", "" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
@@ -252,16 +267,19 @@ static void check_features(size_t n, size_t len, const char *expected_error)
 /* A derivation with that much JSON. */
 static void check_attributes(size_t len, const char *expected)
 {
+	static const char word[] = "requiredSystemFeatures";
 	struct buffer text = { 0 };
 
-	check(buffer_printf(&text, "Derive([],[],[],\"s\",\"b\",[],[(\"__json\",\"{%*s\")])",
-	                    (int)len - 1, "}") == 0);
+	check(buffer_printf(&text,
+	                    "Derive([],[],[],\"s\",\"b\",[],[(\"__json\",\"{\\\"%s\\\":[]%*s\")])",
+	                    word, (int)(len - strlen("{\"\":[]") - strlen(word)), "}") == 0);
 	check_text(text.data, text.len, expected, of_aterm);
 	buffer_done(&text);
 }
 
 static void holds_its_limits(void)
 {
+	static const char word[] = "requiredSystemFeatures";
 	cleanup_free char *long_text = calloc(1, DERIVATION_BYTES_MAX + 1);
 
 	check_features(DERIVATION_FEATURES_MAX, 1, NULL);
@@ -273,6 +291,7 @@ static void holds_its_limits(void)
 		return;
 	check_text(long_text, DERIVATION_BYTES_MAX, REFUSED, of_aterm);
 	check_text(long_text, DERIVATION_BYTES_MAX + 1, "File too large", of_aterm);
+	memcpy(long_text, word, strlen(word));
 	check_text(long_text, DERIVATION_JSON_MAX, REFUSED, of_json);
 	check_text(long_text, DERIVATION_JSON_MAX + 1, "File too large", of_json);
 	check_attributes(DERIVATION_JSON_MAX, "");

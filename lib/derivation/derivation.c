@@ -16,6 +16,13 @@ int derivation_refuse(struct error *err, const char *what)
 	return error_set(err, BLAME_PEER, EBADMSG, "this is no derivation: %s", what);
 }
 
+/* Most derivations require nothing, and to parse JSON takes fifty times as long as to look for a
+ * word. */
+bool derivation_mentions_features(const char *text, size_t len)
+{
+	return memmem(text, len, DERIVATION_FEATURES_KEY, strlen(DERIVATION_FEATURES_KEY)) != NULL;
+}
+
 int derivation_add_feature(struct derivation *derivation, const char *name, size_t len,
                            struct error *err)
 {

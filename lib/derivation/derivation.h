@@ -41,6 +41,8 @@ void derivation_init(void);
  * Errors  BLAME_PEER -EBADMSG not what Nix writes, -EFBIG longer than DERIVATION_BYTES_MAX, or its
  *         structured attributes than DERIVATION_JSON_MAX, -E2BIG
  *         features that are more or longer than the limits; BLAME_HOST -ENOMEM
+ *         Structured attributes are not looked at unless they have the word
+ *         requiredSystemFeatures; so it is with all JSON
  * Source  the Nix manual, "Derivation ATerm format"
  */
 int derivation_parse_aterm(const char *text, size_t len, struct derivation *ret, struct error *err);
@@ -53,6 +55,12 @@ int derivation_parse_aterm(const char *text, size_t len, struct derivation *ret,
 int derivation_parse_json(const char *text, size_t len, struct derivation *ret, struct error *err);
 
 /* --- for the files of this folder --- */
+
+#define DERIVATION_FEATURES_KEY "requiredSystemFeatures"
+
+/* derivation_mentions_features - does JSON have that word anywhere, also JSON inside of a string?
+ * Nix writes it without escapes; whoever writes it with some requires nothing */
+bool derivation_mentions_features(const char *text, size_t len);
 
 /* derivation_add_feature - append a copy of a name; the limits are as of the parsers */
 int derivation_add_feature(struct derivation *derivation, const char *name, size_t len,

@@ -50,7 +50,7 @@ static int load(const char *text, size_t len, json_t **ret, struct error *err)
 
 static int add_list(struct derivation *derivation, const json_t *attributes, struct error *err)
 {
-	const json_t *list = json_object_get(attributes, "requiredSystemFeatures"), *item;
+	const json_t *list = json_object_get(attributes, DERIVATION_FEATURES_KEY), *item;
 	size_t i;
 	int r = 0;
 
@@ -84,7 +84,7 @@ int derivation_add_attributes(struct derivation *derivation, const char *text, s
 static int add_variables(struct derivation *derivation, const json_t *env, struct error *err)
 {
 	const json_t *attributes = json_object_get(env, "__json"),
-		     *words = json_object_get(env, "requiredSystemFeatures");
+		     *words = json_object_get(env, DERIVATION_FEATURES_KEY);
 	const json_t *value = attributes ? attributes : words;
 
 	if (!json_is_object(env))
@@ -104,6 +104,10 @@ int derivation_parse_json(const char *text, size_t len, struct derivation *ret, 
 	const json_t *attributes;
 	int r;
 
+	if (!derivation_mentions_features(text, len)) {
+		*ret = derivation;
+		return 0;
+	}
 	r = load(text, len, &root, err);
 	if (r < 0)
 		return r;

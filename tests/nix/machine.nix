@@ -42,7 +42,7 @@ let
         unit = own.${name};
         file = "${name}.${kind}";
         kindSection = {
-          service = section "Service" (marks unit // unit.serviceConfig);
+          service = section "Service" (marks unit // unit.serviceConfig or { });
           slice = section "Slice" unit.sliceConfig;
           socket = section "Socket" unit.socketConfig;
         };
@@ -61,13 +61,23 @@ let
 
   userLines =
     name: user:
-    lib.optional (user ? group) (
-      ''u ${name} ${toString (user.uid or "-")}:${user.group} "${user.description or name}"''
-    )
+    [
+      (
+        if user.isNormalUser or false then
+          ''u ${name} - "${name}" /home/${name} /bin/sh''
+        else
+          ''u ${name} ${toString (user.uid or "-")}:${user.group} "${user.description or name}"''
+      )
+    ]
     ++ map (group: "m ${name} ${group}") (user.extraGroups or [ ]);
   sysusers =
     lib.mapAttrsToList (name: group: "g ${name} ${toString (group.gid or "-")}") config.users.groups
     ++ lib.concatLists (lib.mapAttrsToList userLines config.users.users);
+
+  homes = map (name: "d /home/${name} 0700 ${name} ${name} -") (
+    lib.attrNames (lib.filterAttrs (_: user: user.isNormalUser or false) config.users.users)
+  );
+  tmpfiles = config.systemd.tmpfiles.rules ++ homes;
 
   nixLine =
     name: value:
@@ -110,10 +120,10 @@ in
     // lib.optionalAttrs (sysusers != [ ]) {
       "etc/sysusers.d/00-nixos.conf".text = lib.concatLines sysusers;
     }
-    // lib.optionalAttrs (config.systemd.tmpfiles.rules != [ ]) {
-      "etc/tmpfiles.d/00-nixos.conf".text = lib.concatLines config.systemd.tmpfiles.rules;
+    // lib.optionalAttrs (tmpfiles != [ ]) {
+      "etc/tmpfiles.d/00-nixos.conf".text = lib.concatLines tmpfiles;
     }
     // {
-      "etc/nix/nix.conf".text = lib.concatLines (lib.mapAttrsToList nixLine config.nix.settings);
+      "etc/nix/nix.conf".text = lib.concatLines (lib.mapAttrsToList nixLine config.nix.settings) + config.nix.extraOptions;
     };
 }

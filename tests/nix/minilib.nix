@@ -65,6 +65,7 @@ let
     hasPrefix = prefix: text: builtins.substring 0 (builtins.stringLength prefix) text == prefix;
     intersectLists = wanted: filter (item: elem item wanted);
     last = list: elemAt list (length list - 1);
+    makeBinPath = packages: concatStringsSep ":" (map (package: "${package}/bin") packages);
     mapAttrs' = f: set: listToAttrs (map (name: f name set.${name}) (attrNames set));
     mapAttrsToList = f: set: map (name: f name set.${name}) (attrNames set);
     nameValuePair = name: value: { inherit name value; };

@@ -34,7 +34,16 @@ let
     inherit (lib) getExe;
     hatchd = package "hatchd";
     hatch-client = package "hatch-client";
+    coreutils = package "coreutils";
+    git = package "git";
+    gnugrep = package "gnugrep";
+    gnutar = package "gnutar";
     hello = package "hello";
+    openssh = package "openssh";
+    openssl = package "openssl";
+    qemu_kvm = package "qemu";
+    uhubctl = package "uhubctl";
+    busybox = package "busybox";
     passt = package "passt";
     clang-tools = package "clang-tools";
     cppcheck = package "cppcheck";
@@ -138,7 +147,12 @@ rec {
         settings = option (types.attrsOf (
           types.either nixWord (types.listOf nixWord)
         )) { };
+        extraOptions = option types.str "";
+        distributedBuilds = option types.bool false;
+        buildMachines = option (types.listOf anything) [ ];
       };
+      programs.ssh.extraConfig = option types.str "";
+      services.openssh.enable = option types.bool false;
       nixpkgs.overlays = option (types.listOf types.anything) [ ];
       systemd = {
         packages = option (types.listOf types.package) [ ];

@@ -1,18 +1,21 @@
 #!/usr/bin/env python3
-"""A machine with services.hatch, without NixOS: what the module makes of a configuration, evaluated by nix-instantiate.
+"""A machine with services.hatch, without NixOS: what the module makes of a configuration, evaluated by nix-instantiate;
+and derivations, as Nix writes them down.
 
     system.py CONFIG.nix DIR [PACKAGE=DIR...]   write the files it makes below DIR, for a system that has the packages there
-    system.py --write                           write what the tests compare with: machines/*.golden, docs/options.md
+    system.py --write                           write what the tests compare with: *.golden here, docs/options.md
 
 The files are /etc/hatch, nix.conf, what is put over the package's units, accounts (sysusers.d) and tmpfiles.d.
 """
 
+import ast
 import json
 import os
 import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 import textwrap
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -30,15 +33,17 @@ def nix_instantiate(*words):
     return run.stdout
 
 
-def evaluate(expression):
-    return json.loads(nix_instantiate("--eval", "--strict", "--json", "--store", "dummy://", "--expr", expression))
+def evaluate(expression, *options):
+    options = options or ("--store", "dummy://")
+    return json.loads(nix_instantiate("--eval", "--strict", "--json", *options, "--expr", expression))
 
 
-def machine(conf, packages=None):
-    """See machine.nix. conf: the path of a file, or a module in Nix. packages: {name: directory}"""
+def machine(conf, packages=None, options=()):
+    """See machine.nix. conf: the path of a file, or a module in Nix. packages: {name: directory}; options: of
+    nix-instantiate, in place of a store that takes nothing"""
     own = " ".join(f'{name} = {{ type = "derivation"; name = "{name}"; outPath = "{path}"; }};'
                    for name, path in (packages or {}).items())
-    return evaluate(f"import {HERE}/machine.nix {{ conf = {conf}; packages = {{ {own} }}; }}")
+    return evaluate(f"import {HERE}/machine.nix {{ conf = {conf}; packages = {{ {own} }}; }}", *options)
 
 
 def write_files(made, directory):
@@ -51,6 +56,28 @@ def write_files(made, directory):
         else:
             path.write_text(file["text"])
             path.chmod(int(file.get("mode", "644"), 8))
+
+
+# --- derivations ---
+
+def derivation(store, *words):
+    """What nix-instantiate makes in a store of these words. What it is told to build stands in "attributes"."""
+    path = nix_instantiate("--store", store, *words).strip()
+    # ATerm: lists, tuples and strings are written as in Python.
+    text = pathlib.Path(f"{store}{path}").read_text().removeprefix("Derive")
+    outputs, drvs, sources, system, builder, args, env = ast.literal_eval(text)
+    env = dict(env)
+    return {"outputs": outputs, "drvs": drvs, "sources": sources, "system": system, "builder": builder, "args": args,
+            "attributes": json.loads(env["__json"]) if "__json" in env else env}
+
+
+def example_derivations():
+    """Those of examples/: the file that each is compared with, and its text."""
+    with tempfile.TemporaryDirectory(prefix="hatch-nix-") as store:
+        for file in sorted((TOP / "examples").glob("*/default.nix")):
+            made = json.dumps(derivation(store, file), indent=2, ensure_ascii=False) + "\n"
+            this_system = nix_instantiate("--eval", "--expr", "builtins.currentSystem").strip()
+            yield HERE / f"examples/{file.parent.name}.golden", without_hashes(made).replace(this_system, '"SYSTEM"')
 
 
 # --- what is written down ---
@@ -72,11 +99,19 @@ def golden(made):
         parts.append(f"--- built before\n{check}")
     for warning in made["warnings"]:
         parts.append(f"--- warning\n{warning}")
-    return "\n".join(parts).replace(STORE, "/nix/store/HASH-")
+    return without_hashes("\n".join(parts))
+
+
+def without_hashes(text):
+    return re.sub(r"/nix/store/[0-9a-z]{32}-", "/nix/store/HASH-", text)
 
 
 def machines():
-    return sorted((HERE / "machines").glob("*.nix"))
+    """Configurations, those of examples/ too: the file of each, and the one that it is compared with."""
+    for file in sorted((HERE / "machines").glob("*.nix")):
+        yield file, file.with_suffix(".golden")
+    for file in sorted((TOP / "examples").glob("*/nixos.nix")):
+        yield file, HERE / f"machines/example-{file.parent.name}.golden"
 
 
 def options():
@@ -109,8 +144,11 @@ def options_page():
 
 
 def write_down():
-    for file in machines():
-        file.with_suffix(".golden").write_text(golden(machine(file)))
+    for conf, file in machines():
+        file.write_text(golden(machine(conf)))
+    for file, text in example_derivations():
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
     (TOP / "docs/options.md").write_text(options_page())
 
 

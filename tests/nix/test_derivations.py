@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""nixos/lib.nix: what derivations it makes, as Nix writes them down. Nothing is built."""
+"""nixos/lib.nix: what derivations it makes, as Nix writes them down, and those of the examples. Nothing is built."""
 
-import ast
+import fnmatch
 import json
 import pathlib
 import re
@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import runner
+import system
 from runner import WORK, c_table, check, check_equal
 from system import TOP, nix_instantiate
 
@@ -16,19 +17,9 @@ HATCH = f"import {TOP}/nixos/lib.nix {{ }}"
 HASH = "0000000000000000000000000000000000000000000000000000"
 
 
-def read(path):
-    """A .drv file."""
-    # ATerm: lists, tuples and strings are written as in Python.
-    outputs, drvs, sources, system, builder, args, env = ast.literal_eval(pathlib.Path(path).read_text().removeprefix("Derive"))
-    env = dict(env)
-    return {"outputs": outputs, "drvs": drvs, "sources": sources, "system": system, "builder": builder, "args": args,
-            "attributes": json.loads(env["__json"]) if "__json" in env else env}
-
-
 def instantiate(expression, *options):
     """The derivation that an expression of hatch is."""
-    path = nix_instantiate("--store", WORK, *options, "--expr", f"let hatch = {HATCH}; in {expression}").strip()
-    return read(f"{WORK}{path}")
+    return system.derivation(WORK, *options, "--expr", f"let hatch = {HATCH}; in {expression}")
 
 
 def run_hatch(arguments, *options):
@@ -54,7 +45,7 @@ def test_arguments_and_variables_stay_exact():
 
 def test_a_request_says_only_what_is_given():
     check_equal(run_hatch("")["attributes"]["hatch"], {"builder": "b", "args": [], "env": {}}, "what is asked for")
-    made = run_hatch('meta.description = "d"; passthru.x = 1; contentAddressed = false; impure = false;')["attributes"]
+    made = run_hatch('meta.description = "d"; passthru.x = 1; feature = "f"; contentAddressed = false; impure = false;')["attributes"]
     unknown = set(made) - {"builder", "hatch", "name", "outputs", "requiredSystemFeatures", "system"}
     check(not unknown, f"the derivation has {unknown}")
 
@@ -89,7 +80,8 @@ def test_an_input_may_be_a_part_of_a_store_path():
 
 def test_a_derivation_requires_the_feature_of_its_builder():
     for given, features in (("", ["hatch-b"]), ('requiredSystemFeatures = [ "kvm" ];', ["hatch-b", "kvm"]),
-                            ('requiredSystemFeatures = [ "kvm" "hatch-b" ];', ["kvm", "hatch-b"])):
+                            ('requiredSystemFeatures = [ "kvm" "hatch-b" ];', ["kvm", "hatch-b"]),
+                            ('feature = "lab";', ["lab"]), ("feature = null;", [])):
         check_equal(run_hatch(given)["attributes"]["requiredSystemFeatures"], features, f"features with {given!r}")
 
 
@@ -174,6 +166,42 @@ def test_pure_evaluation_is_told_to_name_a_system():
         check("name one: system" in str(error), f"it said {error}")
     for where in ('{ system = "s"; }).runHatch { ', '{ }).runHatch { system = "s"; '):
         value_of(f'(({hidden} {where} builder = "b"; name = "n"; }}).outPath')
+
+
+def test_page_lists_the_arguments():
+    page = (TOP / "docs/nix.md").read_text().split("### runHatch")[1].split("\n### ")[0]
+    documented = {name for line in page.splitlines() if line.startswith("| `") for name in re.findall(r"`(\w+)`", line.split("|")[1])}
+    check_equal(documented, set(value_of("builtins.attrNames (builtins.functionArgs hatch.runHatch)")), "arguments in docs/nix.md")
+    for name, default in re.findall(r"^\| `(\w+)` \| `([^`]*)` \|", page, re.MULTILINE):
+        check(f"{name} ? {default}" in (TOP / "nixos/lib.nix").read_text().replace("featureOf builder", '"hatch-${builder}"'),
+              f"{default} is not the default of {name}")
+
+
+# --- examples ---
+
+def test_derivations_of_the_examples_are_what_is_written_down():
+    made = dict(system.example_derivations())
+    check_equal(sorted((TOP / "tests/nix/examples").iterdir()), sorted(made), "files")
+    for file, text in made.items():
+        check(file.read_text() == text, f"{file.name} is not what Nix makes; look at what tests/nix/system.py --write changes")
+
+
+def test_each_example_asks_for_what_its_definition_allows():
+    for file in sorted((TOP / "examples").glob("*/*.json")):
+        if file.name == "hatchd.json" or file.stem == "hello":
+            continue
+        allowed = json.loads(file.read_text())
+        made = system.derivation(WORK, file.parent / "default.nix")["attributes"]
+        features = made["requiredSystemFeatures"]
+        check_equal(features if isinstance(features, list) else features.split(), allowed["allow"]["features"], f"features of {file}")
+        for pattern in allowed["allow"].get("derivations", ["*"]):
+            check(fnmatch.fnmatchcase(made["name"], pattern), f"{file} does not allow {made['name']}")
+        request = made.get("hatch", {"args": [], "env": {}})
+        check(len(request["args"]) <= allowed.get("args", {}).get("max", 0), f"{file} does not allow {request['args']}")
+        for word in request["args"]:
+            check(any(re.fullmatch(pattern, word) for pattern in allowed["args"]["match"]), f"{file} does not allow {word}")
+        check(set(request["env"]) <= set(allowed.get("environment", {}).get("accept", [])), f"{file} does not allow {request['env']}")
+        check("inputs" not in request or allowed["inputs"], f"{file} takes no inputs")
 
 
 # --- forStdenv, makeEscapeHatchRunner ---

@@ -80,12 +80,11 @@ def test_every_nix_file_parses():
 # --- the module ---
 
 def test_module_makes_of_each_machine_what_is_written_down():
-    for file in system.machines():
-        made = system.machine(file)
-        check_equal(made["failed"], [], f"failed assertions of {file.name}")
-        expected = file.with_suffix(".golden").read_text()
-        check(system.golden(made) == expected,
-              f"{file.stem}.golden is not what the module makes; look at what tests/nix/system.py --write changes")
+    for conf, file in system.machines():
+        made = system.machine(conf)
+        check_equal(made["failed"], [], f"failed assertions of {conf}")
+        check(system.golden(made) == file.read_text(),
+              f"{file.name} is not what the module makes; look at what tests/nix/system.py --write changes")
 
 
 def in_full(value, path=()):
@@ -99,14 +98,41 @@ def in_full(value, path=()):
     return {"default": value, "max": value} if path == ("limits", "time_sec") else value
 
 
-def test_module_takes_definitions_as_they_are():
-    made = system.machine(HERE / "machines/examples.nix")
+def definitions():
+    """Of the examples: name to what the file says."""
     files = [file for file in sorted((TOP / "examples").glob("*/*.json")) if file.name != "hatchd.json"]
-    check(len(files) > 5, f"only {files}")
-    for file in files:
-        expected = json.loads(file.read_text())
-        expected["allow"].setdefault("features", [f"hatch-{file.stem}"])
-        check_equal(in_full(definition(made, file.stem)), in_full(expected), file.name)
+    check(len(files) > 6, f"only {files}")
+    return {file.stem: (file, json.loads(file.read_text())) for file in files}
+
+
+def test_module_takes_definitions_as_they_are():
+    for name, (file, expected) in definitions().items():
+        made = machine(f"""{{ services.hatch = {{ enable = true; checkConfig = false;
+                           builders.{name} = builtins.fromJSON (builtins.readFile {file}); }}; }}""")
+        expected["allow"].setdefault("features", [f"hatch-{name}"])
+        check_equal(in_full(definition(made, name)), in_full(expected), file.name)
+
+
+def test_examples_say_the_same_for_nixos_and_for_other_systems():
+    made = system.machine(HERE / "machines/imported.nix")
+    # Where programs are is another matter.
+    def without_places(builder):
+        for command in (builder["command"], *(builder[hook]["command"] for hook in ("before", "after") if hook in builder)):
+            command[0] = re.sub("^/nix/store/[0-9a-z]{32}-|^.*/", "", command[0])
+        variables = builder.get("environment", {}).get("set", {})
+        variables.pop("PATH", None)
+        return {key: value for key, value in builder.items() if value != {"set": {}}}
+    for name, (file, expected) in definitions().items():
+        if (file.parent / "nixos.nix").exists():
+            check_equal(without_places(definition(made, name)), without_places(in_full(expected)), f"{file.parent}/nixos.nix")
+    config = json.loads(text_of(made, "etc/hatch/hatchd.json"))
+    for file in (TOP / "examples").glob("*/hatchd.json"):
+        for key, value in json.loads(file.read_text()).items():
+            check(config[key] == value or value.items() <= config[key].items(), f"{file} has another {key}")
+    secrets = text_of(made, "etc/systemd/system/hatchd@.service.d/overrides.conf")
+    for file in (TOP / "examples").glob("*/*.conf"):
+        [line] = re.findall("^LoadCredential=.*$", file.read_text(), re.MULTILINE)
+        check(line in secrets.splitlines(), f"{file} is not in {secrets}")
 
 
 def test_page_of_options_is_what_the_options_say():
@@ -376,10 +402,10 @@ def run_check(made):
 
 
 def test_each_machine_passes_what_is_built_before():
-    for file in system.machines():
-        run = run_check(system.machine(file))
-        check(run.returncode == 0, f"{file.name}: {run.stdout}{run.stderr}")
-        check(", errors: 0" in run.stdout, f"{file.name}: hatchd said {run.stdout!r}")
+    for conf, _ in system.machines():
+        run = run_check(system.machine(conf))
+        check(run.returncode == 0, f"{conf}: {run.stdout}{run.stderr}")
+        check(", errors: 0" in run.stdout, f"{conf}: hatchd said {run.stdout!r}")
 
 
 def test_a_wrong_definition_is_no_part_of_any_machine():

@@ -903,6 +903,16 @@ def bytes_that_come_are_an_activity_of_nix():
 
 
 @test
+def bytes_that_go_are_an_activity_of_nix_too():
+    with Directory() as place, FakeServer(takes("src")) as server:
+        make_inputs(place)
+        result = run(server, "run", "--no-outputs", "-isrc=" + place.path + "/tree", "hello", env=nix_env(out=place.out))
+        expect(result.status == 0, repr(result))
+        [(text, told)] = nixlog.transfers(nixlog.of_build(result.err))
+        expect(text == "sending input src of hatch hello" and told[-1] == len(server.inputs["src"][0]), (text, told))
+
+
+@test
 def small_transfers_and_those_outside_of_nix_are_not_told():
     with Directory() as place, FakeServer(says(*success())) as server:
         result = run(server, "run", "hello", env=nix_env(out=place.out))

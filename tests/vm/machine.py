@@ -491,6 +491,19 @@ class Machine:
     def _expression(expression):
         return [expression] if isinstance(expression, pathlib.PurePath) else ["--expr", expression]
 
+    def write_nix_conf(self, text, change=str):
+        """Add lines to nix.conf, after change(what is there). Undone after the test."""
+        path = pathlib.Path("/etc/nix/nix.conf")
+        before = path.read_text()
+        self._undo.append(lambda: (path.write_text(before), self._restart_nix()))
+        path.write_text(change(before) + text)
+        self._restart_nix()
+
+    def _restart_nix(self):
+        # More often than systemd takes for an accident.
+        self.run(["systemctl", "reset-failed", "nix-daemon.service", "nix-daemon.socket"])
+        self.run(["systemctl", "restart", "nix-daemon"]).ok()
+
     def derivation(self, name, builder="/bin/sh", args=(), outputs=("out",), **attributes):
         """The text of a derivation. Each call of the same test file gives a new one: nothing is built already."""
         attributes.setdefault("unique", f"{time.time_ns()}")

@@ -248,11 +248,11 @@ def ask_without_its_file(m):
     away = drv.with_name(drv.name + ".away")
     cursor = m.journal_cursor()
     building = m.start(["nix-store", "--realise", drv], user="alice")
-    m.wait_until(m.build_processes, "the builder runs", seconds=30)
+    m.wait_until(m.build_processes, "the builder runs")
     drv.rename(away)
     gates[0].write_text("")
     try:
-        line = m.journal_wait(cursor, HATCH_BUILDER="a", seconds=30)[0]
+        line = m.journal_wait(cursor, HATCH_BUILDER="a")[0]
     finally:
         away.rename(drv)
         gates[1].write_text("")

@@ -8,12 +8,14 @@ let
     name:
     pkgs.testers.runNixOSTest {
       name = "hatch-${name}";
+      # The machines build.
+      defaults.virtualisation.writableStore = true;
       nodes = import (scenarios + "/${name}.nix");
       testScript = read "common" + "\n\n" + read name;
     };
-  isScenario = file: builtins.match "(.*)\\.py" file != null && file != "common.py";
-  names = map (file: builtins.head (builtins.match "(.*)\\.py" file)) (
-    builtins.filter isScenario (builtins.attrNames (builtins.readDir scenarios))
+  nameOf = builtins.match "(.*)\\.py";
+  names = builtins.concatMap nameOf (
+    builtins.filter (file: nameOf file != null && file != "common.py") (builtins.attrNames (builtins.readDir scenarios))
   );
 in
 builtins.listToAttrs (

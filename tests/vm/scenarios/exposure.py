@@ -2,11 +2,11 @@ machine.start()
 machine.wait_for_unit("sockets.target")
 
 with subtest("a build that requires no feature of a builder sees nothing"):
-    assert machine.succeed(f"cat {build(machine, 'plain')}") == "\n"
+    assert machine.succeed(f"cat {build(machine, 'blind')}") == "\n"
 
 with subtest("an ordinary user cannot show the hatch to a build"):
     options = "--option extra-sandbox-paths '/bin/hatch /run/hatch=/run/hatch/s' --check"
-    assert machine.succeed(f"cat {build(machine, 'plain', options)}") == "\n"
+    assert machine.succeed(f"cat {build(machine, 'blind', options)}") == "\n"
 
 with subtest("a build that requires the feature sees client and socket"):
     assert machine.succeed(f"cat {build(machine, 'asking')}") == "client socket\n"

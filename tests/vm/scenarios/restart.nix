@@ -17,13 +17,9 @@
         name = "twice";
         system = builtins.currentSystem;
         builder = "/bin/sh";
-        args = [
-          "-c"
-          "mkdir $out && /bin/hatch run -o out=$out/first meet first && /bin/hatch run -o out=$out/second meet second"
-        ];
+        outputs = [ "first" "second" ];
+        args = [ "-c" "/bin/hatch run -o out=$first meet first && /bin/hatch run -o out=$second meet second" ];
         requiredSystemFeatures = [ "hatch-meet" ];
-        # Of the shell of Nix' sandbox.
-        PATH = "/bin";
       }
     '';
   };
