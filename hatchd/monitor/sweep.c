@@ -4,8 +4,9 @@
  * cleared then stays recorded for the next.
  *
  * The builder of the request may run before it is done. So it first takes hold of all that is left,
- * which takes rights: slots, cgroups, and for each scratch a cleaner that is the build user. Then
- * it gives them up, and only then does what takes long.
+ * which takes rights: slots, cgroups, whose processes it kills, and for each scratch a cleaner that
+ * is the build user; the two never live at once. Then it gives its rights up, and only then does
+ * what takes long.
  */
 #include "job.h"
 
@@ -26,9 +27,10 @@
 #include "lib/base/log.h"
 
 enum {
-	SWEEP_AGAIN_MS = 1000,           /* after one that failed */
-	SWEEP_EXPECT_SEC = 60,           /* asked for anew, half-way, at the end of a request */
-	LEFTOVER_KILL_TIMEOUT_MS = 2000, /* each request tries again */
+	SWEEP_AGAIN_MS = 1000, /* after one that failed */
+	SWEEP_EXPECT_SEC = 60, /* asked for anew, half-way, at the end of a request */
+	DEATH_LIMIT_MS = 500,  /* of all leftovers together: the monitor waits; each request tries
+	                          again */
 };
 
 /* What one killed instance left, taken hold of. */
@@ -37,7 +39,7 @@ struct leftover {
 	struct slot slot;
 	struct slot_record record;
 	struct cgroup cgroup, hooks_cgroup;
-	struct helper cleaner; /* waits to become useful once the processes are dead */
+	struct helper cleaner; /* waits for its turn */
 };
 
 #define LEFTOVER_NONE                                                                          \
@@ -97,7 +99,16 @@ static int start_cleaner(const struct job *job, struct leftover *left, struct er
 	return r < 0 ? r : cleaner_start(&scratch, cleaner, &left->cleaner, err);
 }
 
-/* 1, 0 there is nothing of this user's, or a negative errno. */
+static int kill_processes(const struct leftover *left, int timeout_ms, struct error *err)
+{
+	int r = left->cgroup.dir_fd < 0 ? 0 : cgroup_kill(&left->cgroup, timeout_ms, err);
+
+	if (r < 0 || left->hooks_cgroup.dir_fd < 0)
+		return r;
+	return cgroup_kill(&left->hooks_cgroup, timeout_ms, err);
+}
+
+/* Its processes begin to die. 1, 0 there is nothing of this user's, or a negative errno. */
 static int take_leftover(const struct job *job, const struct build_user *user, struct leftover *ret,
                          struct error *err)
 {
@@ -109,8 +120,8 @@ static int take_leftover(const struct job *job, const struct build_user *user, s
 	left.user = user;
 	r = open_cgroups(&left, err);
 	if (r == 0)
-		r = start_cleaner(job, &left, err);
-	if (r < 0) {
+		r = kill_processes(&left, 0, err);
+	if (r < 0 && r != -ETIMEDOUT) {
 		leftover_done(&left);
 		return r;
 	}
@@ -118,18 +129,38 @@ static int take_leftover(const struct job *job, const struct build_user *user, s
 	return 1;
 }
 
-/* The first error counts; the others are tried all the same. */
+/* Only when they are dead anything else may be the build user. */
+static int man_leftover(const struct job *job, int64_t deadline_ms, struct leftover *left,
+                        struct error *err)
+{
+	int64_t left_ms = deadline_ms - clock_now_ms();
+	int r = kill_processes(left, left_ms > 0 ? (int)left_ms : 0, err);
+
+	return r < 0 ? r : start_cleaner(job, left, err);
+}
+
+/* The first error counts; the others are tried all the same. All are killed before one is waited
+ * for. */
 static int take_leftovers(const struct job *job, struct leftover *ret, size_t *ret_n,
                           struct error *err)
 {
-	int first = 0;
+	int64_t deadline_ms = clock_now_ms() + DEATH_LIMIT_MS;
+	struct error later;
+	size_t n = 0;
+	int first = 0, r;
 
 	for (size_t i = 0; i < job->pool.n_users; i++) {
-		struct error later;
-		int r = take_leftover(job, &job->pool.users[i], &ret[*ret_n],
-		                      first == 0 ? err : &later);
-
-		*ret_n += r > 0;
+		r = take_leftover(job, &job->pool.users[i], &ret[n], first == 0 ? err : &later);
+		n += r > 0;
+		if (first == 0 && r < 0)
+			first = r;
+	}
+	for (size_t i = 0; i < n; i++) {
+		r = man_leftover(job, deadline_ms, &ret[i], first == 0 ? err : &later);
+		if (r == 0)
+			ret[(*ret_n)++] = ret[i];
+		else
+			leftover_done(&ret[i]);
 		if (first == 0 && r < 0)
 			first = r;
 	}
@@ -155,23 +186,18 @@ static int confine(const struct job *job, const struct leftover *lefts, size_t n
 
 /* --- afterwards --- */
 
-static int clear_cgroup(struct cgroup *cgroup, struct error *err)
+static int remove_cgroup(struct cgroup *cgroup, struct error *err)
 {
-	int r;
-
-	if (cgroup->dir_fd < 0)
-		return 0;
-	r = cgroup_kill(cgroup, LEFTOVER_KILL_TIMEOUT_MS, err);
-	return r < 0 ? r : cgroup_remove(cgroup, err);
+	return cgroup->dir_fd < 0 ? 0 : cgroup_remove(cgroup, err);
 }
 
-/* Its processes, then its files, and only then what is recorded of it. */
+/* Its processes are dead. Its files, and only then what is recorded of it. */
 static int clear_leftover(const struct job *job, struct leftover *left, struct error *err)
 {
-	int r = clear_cgroup(&left->cgroup, err);
+	int r = remove_cgroup(&left->cgroup, err);
 
 	if (r == 0)
-		r = clear_cgroup(&left->hooks_cgroup, err);
+		r = remove_cgroup(&left->hooks_cgroup, err);
 	if (r == 0 && left->cleaner.pid > 0) {
 		struct error unclean;
 

@@ -18,6 +18,8 @@ class Hooks:
     def __init__(self, m):
         self.m = m
         self.place = m.temporary_directory(mode=0o777)
+        # "after" may run, and write there, when the client has its answer.
+        m.after_test(lambda: m.wait_until(lambda: not m.instances(), "the end"))
         self.log = self.place / "log"
         for path in (self.log, self.place / "log.cgroup"):
             path.touch()
