@@ -19,8 +19,8 @@ for name in os.environ["outputs"].split():
 
 def set_up(m, script, interpreter="/bin/sh", **definition):
     m.write_builder("make", script, interpreter, **definition)
-    m.write_nix_conf("extra-system-features = hatch-make\n"
-                     "extra-experimental-features = ca-derivations impure-derivations nix-command\n")
+    m.write_nix_conf("extra-system-features = hatch-make",
+                     "extra-experimental-features = ca-derivations impure-derivations nix-command")
 
 
 def run_hatch(text, name="made"):
