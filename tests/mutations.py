@@ -653,8 +653,6 @@ ROWS = [
      [DERIVATIONS + "arguments_and_variables_stay_exact"]),
     ("complaints_before_a_build", [(LIBRARY, "if wrong == [ ] then", "if true then")],
      [DERIVATIONS + "what_is_wrong_is_said_when_it_is_evaluated"]),
-    ("meta_outside_of_a_derivation", [(LIBRARY, '          "meta"\n', "")],
-     [DERIVATIONS + "what_is_for_readers_is_no_part_of_the_derivation"]),
 ]
 
 
