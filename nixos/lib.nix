@@ -28,11 +28,22 @@ let
   # "${...}" makes a path or a derivation an input. Numbers it would refuse.
   text = value: if isInt value then toString value else "${value}";
 
+  withoutNull = set: removeAttrs set (filter (name: set.${name} == null) (attrNames set));
+
   # What the client or the server would refuse, told while it costs nothing yet.
   complaints =
     request:
     let
-      others = pattern: names: filter (name: match pattern name == null) names;
+      others = pattern: filter (name: match pattern name == null);
+      seconds =
+        name: max:
+        let
+          value = request.${name};
+        in
+        if value == null || isInt value && 0 < value && value <= max then
+          [ ]
+        else
+          [ "${name} is a whole number of seconds from 1 to ${toString max}, or null" ];
       kinds = filter (kind: request.${kind}) [
         "fixed"
         "contentAddressed"
@@ -48,12 +59,8 @@ let
     ++ map (name: "\"${name}\" is no name of an input") (
       others "[A-Za-z0-9_][A-Za-z0-9._-]{0,63}" (attrNames request.inputs)
     )
-    ++ (
-      if request.timeout == null || isInt request.timeout && request.timeout > 0 then
-        [ ]
-      else
-        [ "the timeout is a number of seconds from 1 on, or null" ]
-    )
+    ++ seconds "timeout" 31536000
+    ++ seconds "heartbeat" 3600
     ++ (
       if builtins.length kinds < 2 then
         [ ]
@@ -82,7 +89,6 @@ rec {
   #
   # Arguments and variables arrive exactly as they stand here, with spaces, quotes and newlines. A path or a derivation
   # among them, or among the inputs, becomes its store path, and so something that is built before.
-  # Everything else (outputHash, preferLocalBuild, outputChecks, ...) goes to `derivation` as it is.
   runHatch =
     {
       # As `hatch list` shows it.
@@ -97,20 +103,30 @@ rec {
       outputs ? [ "out" ],
       # Seconds; can only shorten the builder's own limit. null: the builder's default.
       timeout ? null,
-      # Where the outputs lie depends on what is in them (Nix' experimental feature ca-derivations).
-      contentAddressed ? false,
-      # Built each time it is asked for (Nix' experimental feature impure-derivations).
-      impure ? false,
+      # Seconds between signs of life, so that Nix' max-silent-time does not end the build. null: none.
+      heartbeat ? null,
       # By which the machine is found that has the builder, as "allow.features" of its definition asks; null: by none.
       feature ? featureOf builder,
       # What else the machine must have.
       requiredSystemFeatures ? [ ],
+      # Of a fixed-output derivation, as in Nix' manual.
+      outputHash ? null,
+      outputHashAlgo ? null,
+      outputHashMode ? null,
+      # Where the outputs lie depends on what is in them (Nix' experimental feature ca-derivations).
+      contentAddressed ? false,
+      # Built each time it is asked for (Nix' experimental feature impure-derivations).
+      impure ? false,
+      outputChecks ? null,
+      preferLocalBuild ? null,
+      allowSubstitutes ? null,
+      # Other attributes of the derivation.
+      derivationArgs ? { },
       # For those who read the expression, as of stdenv.mkDerivation.
       meta ? { },
       passthru ? { },
       system ? currentSystem,
-      ...
-    }@given:
+    }:
     let
       wrong = complaints {
         inherit
@@ -118,40 +134,27 @@ rec {
           env
           inputs
           timeout
+          heartbeat
           contentAddressed
           impure
           ;
-        fixed = given ? outputHash;
+        fixed = outputHash != null;
       };
-      request = {
-        inherit builder;
-        args = map text args;
-        env = mapAttrs (_: text) env;
-      }
-      // (if inputs == { } then { } else { inputs = mapAttrs (_: text) inputs; })
-      // (if timeout == null then { } else { inherit timeout; });
-      found =
-        if contentAddressed || impure then
-          {
-            ${if impure then "__impure" else "__contentAddressed"} = true;
-            outputHashMode = "recursive";
-            outputHashAlgo = "sha256";
-          }
-        else
-          { };
+      found = contentAddressed || impure;
       drv = derivation (
-        found
-        // removeAttrs given [
-          "args"
-          "env"
-          "feature"
-          "inputs"
-          "timeout"
-          "contentAddressed"
-          "impure"
-          "meta"
-          "passthru"
-        ]
+        derivationArgs
+        // withoutNull {
+          inherit
+            outputHash
+            outputChecks
+            preferLocalBuild
+            allowSubstitutes
+            ;
+          outputHashAlgo = if found then "sha256" else outputHashAlgo;
+          outputHashMode = if found then "recursive" else outputHashMode;
+          __contentAddressed = if contentAddressed then true else null;
+          __impure = if impure then true else null;
+        }
         // {
           inherit name outputs system;
           builder = "/bin/hatch";
@@ -159,7 +162,12 @@ rec {
           requiredSystemFeatures = withFeature feature requiredSystemFeatures;
           # Who asks for what stands in .attrs.json, where lists and quotes survive.
           __structuredAttrs = true;
-          hatch = request;
+          hatch = withoutNull {
+            inherit builder timeout heartbeat;
+            args = map text args;
+            env = mapAttrs (_: text) env;
+            inputs = if inputs == { } then null else mapAttrs (_: text) inputs;
+          };
         }
       );
     in

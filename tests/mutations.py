@@ -60,6 +60,7 @@ SECRETS = "machine:test_secrets.py:"
 LIMITS = "machine:test_limits.py:"
 FEATURES = "hatchd/request/features.c"
 HOOK = "machine:test_hook.py:"
+HOSTILE = "machine:test_hostile_derivation.py:"
 INPUTS = "machine:test_inputs.py:"
 INPUT_SESSION = "session:test_inputs.py:"
 LIMITS_QEMU = "qemu:test_limits.py:"
@@ -324,6 +325,14 @@ ROWS = [
      ["unit:unpack:refuses_each_stream_that_leads_elsewhere"]),
     ("digest_of_an_output", [("hatch-client/exchange.c", "strcmp(end->output.sha256, totals->sha256) == 0", "true")],
      ["session:test_client.py:refuses_an_output_that_is_not_what_its_record_says"]),
+    ("place_in_the_line", [("hatch-client/connect.c", ".tv_sec = LINE_SEC", ".tv_usec = 1")],
+     [HOSTILE + "400_connections_of_a_build_keep_nobody_else_from_being_served"]),
+    # --- which derivation asks
+    ("parent_of_a_build_s_namespace", [("hatchd/request/peer.c", "if (!is_same_file(&own, &parent) || ioctl", "if (ioctl")],
+     [HOSTILE + "a_build_of_uid_0_that_nests_namespaces_is_not_the_derivation_that_it_claims"]),
+    ("root_of_a_build", [("hatchd/request/peer.c", "claimed.inode != root.inode ||", "false && (claimed.inode != root.inode ||"),
+                         ("hatchd/request/peer.c", "claimed.device_minor != root.device_minor)", "claimed.device_minor != root.device_minor))")],
+     [HOSTILE + "a_build_that_is_root_of_its_sandbox_is_not_the_derivation_that_it_claims"]),
     # --- what a client sends along
     ("key_of_inputs", [("hatchd/request/policy.c", "if (!builder->inputs)\n\t\treturn refuse_inputs(builder, rulings, err);", "")],
      ["unit:policy:only_a_builder_that_takes_inputs_gets_any"]),
@@ -656,8 +665,6 @@ ROWS = [
      [DERIVATIONS + "arguments_and_variables_stay_exact"]),
     ("complaints_before_a_build", [(LIBRARY, "if wrong == [ ] then", "if true then")],
      [DERIVATIONS + "what_is_wrong_is_said_when_it_is_evaluated"]),
-    ("meta_outside_of_a_derivation", [(LIBRARY, '          "meta"\n', "")],
-     [DERIVATIONS + "what_is_for_readers_is_no_part_of_the_derivation"]),
 ]
 
 

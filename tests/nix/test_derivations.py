@@ -51,7 +51,7 @@ def test_a_request_says_only_what_is_given():
 
 
 def test_a_request_says_only_what_the_client_reads():
-    made = run_hatch('args = [ "a" ]; env.A = "b"; timeout = 1;')
+    made = run_hatch('args = [ "a" ]; env.A = "b"; inputs.a = "b"; timeout = 1; heartbeat = 1;')
     unread = set(made["attributes"]["hatch"]) - c_table("lib/wire/message.c", "hatch_members")
     check(not unread, f"the client knows no {unread}")
 
@@ -90,8 +90,14 @@ def test_a_derivation_has_the_outputs_asked_for():
     check_equal([o[0] for o in made["outputs"]], ["out", "reports"], "outputs")
 
 
-def test_other_attributes_are_passed_on():
-    made = run_hatch('system = "s"; preferLocalBuild = true; outputChecks.out.allowedReferences = [ ];')
+def test_other_attributes_are_passed_on_where_it_is_meant():
+    made = run_hatch('system = "s"; preferLocalBuild = true; outputChecks.out.allowedReferences = [ ]; derivationArgs.more = 1; '
+                     'derivationArgs.hatch = { };')
+    check_equal((made["attributes"]["more"], made["attributes"]["hatch"]["builder"]), (1, "b"), "derivationArgs")
+    try:
+        check(False, f"an unknown argument was taken: {value_of(request('arg = [ ];'))}")
+    except RuntimeError as error:
+        check("unexpected argument 'arg'" in str(error), f"it said {error}")
     check_equal(made["system"], "s", "system")
     check_equal(made["attributes"]["preferLocalBuild"], True, "preferLocalBuild")
     check_equal(made["attributes"]["outputChecks"], {"out": {"allowedReferences": []}}, "outputChecks")
@@ -124,13 +130,15 @@ REFUSED = [
     *((f'builder = "{name}";', f'"{name}" is no name of a builder') for name in ("Upper", ".hidden", "a/b", "x" * 65, "")),
     *((f'env."{name}" = "";', f'"{name}" is no name of a variable') for name in ("1A", "A-B", "A=", "", "x" * 129)),
     *((f'inputs."{name}" = "";', f'"{name}" is no name of an input') for name in (".", "-a", "a/b", "", "x" * 65)),
-    *((f"timeout = {value};", "the timeout is a number of seconds from 1 on, or null") for value in ("0", "(-1)", "1.5", '"60"')),
+    *((f"timeout = {value};", "timeout is a whole number of seconds from 1 to 31536000, or null")
+      for value in ("0", "(-1)", "1.5", '"60"', "31536001")),
+    *((f"heartbeat = {value};", "heartbeat is a whole number of seconds from 1 to 3600, or null") for value in ("0", "3601")),
     *((f"{kinds}", "only one of outputHash, contentAddressed and impure can be given")
       for kinds in ("contentAddressed = true; impure = true;", f'impure = true; outputHash = "{HASH}";')),
 ]
 TAKEN = [
     f'builder = "{"x" * 64}";', 'builder = "0a._-";', f'env."{"x" * 128}" = "";', f'inputs."{"x" * 64}" = "";', 'inputs."_a.b-c" = "";',
-    "timeout = 1;", "timeout = null;",
+    "timeout = 1;", "timeout = 31536000;", "timeout = null;", "heartbeat = 3600;",
 ]
 
 
@@ -172,9 +180,9 @@ def test_page_lists_the_arguments():
     page = (TOP / "docs/nix.md").read_text().split("### runHatch")[1].split("\n### ")[0]
     documented = {name for line in page.splitlines() if line.startswith("| `") for name in re.findall(r"`(\w+)`", line.split("|")[1])}
     check_equal(documented, set(value_of("builtins.attrNames (builtins.functionArgs hatch.runHatch)")), "arguments in docs/nix.md")
+    library = (TOP / "nixos/lib.nix").read_text().replace("featureOf builder", '"hatch-${builder}"')
     for name, default in re.findall(r"^\| `(\w+)` \| `([^`]*)` \|", page, re.MULTILINE):
-        check(f"{name} ? {default}" in (TOP / "nixos/lib.nix").read_text().replace("featureOf builder", '"hatch-${builder}"'),
-              f"{default} is not the default of {name}")
+        check(f"{name} ? {default}" in library, f"{default} is not the default of {name}")
 
 
 # --- examples ---

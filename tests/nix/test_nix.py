@@ -167,6 +167,21 @@ def test_module_puts_other_names_of_programs_where_packages_are():
     check_equal(hook["paths"][1], {"at": "/bin/hatch", "path": "/opt/client/bin/hatch"}, "client")
 
 
+def test_another_state_directory_is_made_like_that_of_the_package():
+    made = system.machine(HERE / "machines/everything.nix")
+    rules = [" ".join(line.split()) for line in (TOP / "units/tmpfiles.conf").read_text().splitlines() if "/var/lib/hatch" in line]
+    check_equal(sorted(text_of(made, "etc/tmpfiles.d/00-nixos.conf").replace("/srv/hatch", "/var/lib/hatch").splitlines()), sorted(rules),
+                "rules")
+
+
+def test_options_of_the_socket_say_what_the_unit_has():
+    unit = (TOP / "units/hatchd.socket").read_text()
+    said = {o["name"].removeprefix("services.hatch.socket."): o["description"] for o in system.options()}
+    for option, key in (("maxConnections", "MaxConnections"), ("maxConnectionsPerSource", "MaxConnectionsPerSource"), ("backlog", "Backlog")):
+        number = re.search(rf"^{key}=(\d+)$", unit, re.MULTILINE)[1]
+        check(f"; {number} if null" in said[option], f"{option} says {said[option]!r}, the unit has {number}")
+
+
 def test_files_are_written_below_a_directory():
     with tempfile.TemporaryDirectory(dir=WORK) as directory:
         for _ in range(2):

@@ -46,6 +46,7 @@ ONLY_KIND = os.environ.get("HATCH_MACHINE_ONLY_KIND") == "yes"
 PATIENCE = pace.PATIENCE * SLOW
 
 CONFIG = pathlib.Path("/etc/hatch")
+NIX_CONF = pathlib.Path("/etc/nix/nix.conf")
 STATE = pathlib.Path("/var/lib/hatch")
 SOCKET = "/run/hatch/s/hatch.sock"
 BIN = pathlib.Path("/opt/hatch-test/bin")
@@ -487,22 +488,22 @@ class Machine:
         """The path of the .drv."""
         return self.run(["nix-instantiate", *self._expression(expression)], user=user).ok().lines()[-1]
 
-    @staticmethod
-    def _expression(expression):
-        return [expression] if isinstance(expression, pathlib.PurePath) else ["--expr", expression]
-
-    def write_nix_conf(self, text, change=str):
-        """Add lines to nix.conf, after change(what is there). Undone after the test."""
-        path = pathlib.Path("/etc/nix/nix.conf")
-        before = path.read_text()
-        self._undo.append(lambda: (path.write_text(before), self._restart_nix()))
-        path.write_text(change(before) + text)
+    def write_nix_conf(self, *lines, without=()):
+        """Add lines to nix.conf, in place of those that set one of the names in without. Undone after the test."""
+        before = NIX_CONF.read_text()
+        kept = [line for line in before.splitlines() if line.split(" = ")[0] not in without]
+        self._undo.append(lambda: (NIX_CONF.write_text(before), self._restart_nix()))
+        NIX_CONF.write_text("\n".join([*kept, *lines, ""]))
         self._restart_nix()
 
     def _restart_nix(self):
         # More often than systemd takes for an accident.
         self.run(["systemctl", "reset-failed", "nix-daemon.service", "nix-daemon.socket"])
         self.run(["systemctl", "restart", "nix-daemon"]).ok()
+
+    @staticmethod
+    def _expression(expression):
+        return [expression] if isinstance(expression, pathlib.PurePath) else ["--expr", expression]
 
     def derivation(self, name, builder="/bin/sh", args=(), outputs=("out",), **attributes):
         """The text of a derivation. Each call of the same test file gives a new one: nothing is built already."""

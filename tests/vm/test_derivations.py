@@ -19,13 +19,13 @@ for name in os.environ["outputs"].split():
 
 def set_up(m, script, interpreter="/bin/sh", **definition):
     m.write_builder("make", script, interpreter, **definition)
-    m.write_nix_conf("extra-system-features = hatch-make\n"
-                     "extra-experimental-features = ca-derivations impure-derivations nix-command\n")
+    m.write_nix_conf("extra-system-features = hatch-make",
+                     "extra-experimental-features = ca-derivations impure-derivations nix-command")
 
 
 def run_hatch(text, name="made"):
     """An expression that was not built before."""
-    return f'(import {LIB} {{ }}).runHatch {{ builder = "make"; name = "{name}"; unique = "{time.time_ns()}"; {text} }}'
+    return f'(import {LIB} {{ }}).runHatch {{ builder = "make"; name = "{name}"; derivationArgs.unique = "{time.time_ns()}"; {text} }}'
 
 
 def build(m, expression):
@@ -107,6 +107,6 @@ def test_an_output_that_is_known_before_is_what_was_expected_or_fails(m):
 def test_the_predecessors_function_builds_and_warns(m):
     set_up(m, 'mkdir "$out"; touch "$out/$1"')
     built = m.nix_build(f'(import {LIB} {{ }}).makeEscapeHatchRunner "make" {{ requiredSystemFeatures = [ "hatch-make" ]; '
-                        f'unique = "{time.time_ns()}"; }} "test-foo" [ "foo" ]').ok()
+                        f'derivationArgs.unique = "{time.time_ns()}"; }} "test-foo" [ "foo" ]').ok()
     check((pathlib.Path(built.lines()[-1]) / "foo").exists(), "there is no foo")
     check_in("makeEscapeHatchRunner is runHatch now", built.stderr, "warning")

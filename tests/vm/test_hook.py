@@ -5,7 +5,6 @@ import pathlib
 
 from machine import BIN, CONFIG, Skip, check, check_equal, check_in
 
-NIX_CONF = pathlib.Path("/etc/nix/nix.conf")
 HOOK = "/usr/sbin/hatch-pre-build-hook"
 SEEN = "echo $(test -e /bin/hatch && echo client) $(test -S /run/hatch/hatch.sock && echo socket) >$out"
 BOTH, NONE = "client socket\n", "\n"
@@ -13,20 +12,11 @@ BOTH, NONE = "client socket\n", "\n"
 
 def set_up(m, *lines, text=None, **members):
     """Have Nix run the hook instead of showing the hatch to all; members or text are its configuration."""
-    before = NIX_CONF.read_text()
-    kept = [line for line in before.splitlines() if not line.startswith("extra-sandbox-paths")]
-    NIX_CONF.write_text("\n".join([*kept, "extra-sandbox-paths = /bin/sh=/usr/bin/busybox", f"pre-build-hook = {HOOK}",
-                                   "extra-system-features = hatch-a hatch-b hatch-other",
-                                   "extra-experimental-features = ca-derivations impure-derivations nix-command", *lines, ""]))
-    m.after_test(lambda: (NIX_CONF.write_text(before), restart_nix(m)))
-    restart_nix(m)
+    m.write_nix_conf("extra-sandbox-paths = /bin/sh=/usr/bin/busybox", f"pre-build-hook = {HOOK}",
+                     "extra-system-features = hatch-a hatch-b hatch-other",
+                     "extra-experimental-features = ca-derivations impure-derivations nix-command", *lines,
+                     without=["extra-sandbox-paths"])
     configure(m, text, **members)
-
-
-def restart_nix(m):
-    """More often than systemd takes for an accident."""
-    m.run(["systemctl", "reset-failed", "nix-daemon.service", "nix-daemon.socket"])
-    m.run(["systemctl", "restart", "nix-daemon"]).ok()
 
 
 def configure(m, text=None, **members):

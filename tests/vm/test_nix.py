@@ -7,6 +7,7 @@ import pathlib
 import signal
 import stat
 
+import attack
 import hatchwire
 from machine import check, check_equal, check_in
 
@@ -369,29 +370,14 @@ def test_a_caller_outside_of_nix_is_no_derivation(m):
         check_in("which one asks is not known", refusal(m, cursor), "reason")
 
 
-# Makes a root directory that is named like that of a build, enters it as a sandbox of Nix would, and calls from there.
-FORGE = """
-set -e
-name=$1 place=$2
-new=$place/nix/store/$name.chroot/root
-mkdir -p "$new/bin" "$new/old" "$new/proc"
-cp /usr/bin/hatch "$new/bin/hatch"
-mount --bind "$new" "$new"
-mount --rbind /proc "$new/proc"
-cd "$new"
-pivot_root . old
-exec /bin/hatch run --no-outputs --socket /proc/self/fd/9/hatch.sock sign
-"""
-
-
 def forge(m, drv, user):
     """Call as the derivation of that name from a user namespace of user's own; the client's result."""
     place = m.temporary_directory(0o777)
     script = place / "forge"
-    script.write_text(FORGE)
+    script.write_text(attack.FORGE)
     # Who builds in a sandbox has the socket; the forger gets it as an open directory.
     command = ["setpriv", "--reuid=alice", "--regid=1000", "--clear-groups", "--"] if user else []
-    inner = ["unshare", "--user", "--map-root-user", "--mount", "--", "sh", str(script), drv, str(place)]
+    inner = ["unshare", "--user", "--map-root-user", "--mount", "--", "sh", str(script), drv, str(place), "sign"]
     return m.run(["sh", "-c", 'exec 9</run/hatch/s; exec "$@"', "sh", *command, *inner])
 
 
@@ -435,21 +421,10 @@ def test_a_derivation_is_not_taken_for_another_s(m):
 
 # --- the configuration of another machine -----------------------------------------------------------------------------
 
-NIX_CONF = pathlib.Path("/etc/nix/nix.conf")
-
-
-def restart_nix(m):
-    """More often than systemd takes for an accident."""
-    m.run(["systemctl", "reset-failed", "nix-daemon.service", "nix-daemon.socket"])
-    m.run(["systemctl", "restart", "nix-daemon"]).ok()
-
 
 def show_programs(m):
     """Builds see hatchd and what it is linked with."""
-    before = NIX_CONF.read_text()
-    m.after_test(lambda: (NIX_CONF.write_text(before), restart_nix(m)))
-    NIX_CONF.write_text(before + "extra-sandbox-paths = /bin/sh=/usr/bin/busybox /usr /lib /lib64?\n")
-    restart_nix(m)
+    m.write_nix_conf("extra-sandbox-paths = /bin/sh=/usr/bin/busybox /usr /lib /lib64?")
 
 
 def check_built(m, name, **members):
