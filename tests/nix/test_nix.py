@@ -135,6 +135,16 @@ def test_examples_say_the_same_for_nixos_and_for_other_systems():
         check(line in secrets.splitlines(), f"{file} is not in {secrets}")
 
 
+def test_module_takes_what_the_documents_show():
+    blocks = [(file, block) for file in ("README.md", "docs/nix.md")
+              for block in re.findall(r"```nix\n(services\.hatch = .*?)```", (TOP / file).read_text(), re.DOTALL)]
+    check({file for file, _ in blocks} == {"README.md", "docs/nix.md"}, f"found {blocks}")
+    for file, block in blocks:
+        # A file beside the configuration would be copied to the store, which is none here.
+        made = machine(f"{{ {re.sub(r'(?<=[ ])[.]/', '/etc/', block)} }}")
+        check_equal((made["failed"], made["warnings"]), ([], []), f"what is said of {file}")
+
+
 def test_page_of_options_is_what_the_options_say():
     made, kept = system.options_page(), (TOP / "docs/options.md").read_text()
     if not evaluate(f"(import {HERE}/lib.nix).isOurs or false"):
