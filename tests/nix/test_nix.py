@@ -141,7 +141,7 @@ def test_module_takes_what_the_documents_show():
     check({file for file, _ in blocks} == {"README.md", "docs/nix.md"}, f"found {blocks}")
     for file, block in blocks:
         # A file beside the configuration would be copied to the store, which is none here.
-        made = machine(f"{{ {re.sub(r'(?<=[ ])[.]/', '/etc/', block)} }}")
+        made = machine("{ " + re.sub(r" [.](/[a-z]+)", r' "\1"', block) + " }")
         check_equal((made["failed"], made["warnings"]), ([], []), f"what is said of {file}")
 
 
