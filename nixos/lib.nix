@@ -68,6 +68,9 @@ let
         [ "only one of outputHash, contentAddressed and impure can be given" ]
     );
 
+  # Nix 2.23 and newer can be told to stop at a warning.
+  warn = builtins.warn or (message: builtins.trace "evaluation warning: ${message}");
+
   # A derivation with other attributes, on each of its outputs too. They are no part of what is built.
   extend =
     drv: attributes:
@@ -188,7 +191,7 @@ rec {
   # The function of nix-sandbox-escape-hatch: makeEscapeHatchRunner BUILDER { requiredSystemFeatures, system } NAME ARGS.
   makeEscapeHatchRunner =
     builder: attributes: name: args:
-    builtins.trace "evaluation warning: makeEscapeHatchRunner is runHatch now; say runHatch { builder = \"${builder}\"; name = \"${name}\"; args = [ ... ]; }" (
-      runHatch (attributes // { inherit builder name args; })
-    );
+    warn
+      "makeEscapeHatchRunner is runHatch now; say runHatch { builder = \"${builder}\"; name = \"${name}\"; args = [ ... ]; }"
+      (runHatch (attributes // { inherit builder name args; }));
 }

@@ -185,6 +185,18 @@ def test_page_lists_the_arguments():
         check(f"{name} ? {default}" in library, f"{default} is not the default of {name}")
 
 
+def test_derivations_that_the_documents_show_are_right():
+    for file in ("README.md", "docs/nix.md"):
+        text = (TOP / file).read_text()
+        [block] = re.findall(r"^ *hatch\.runHatch \{\n.*?^ *\}\n", text, re.DOTALL | re.MULTILINE)
+        made = instantiate(block.replace("./rtl", str(TOP / "examples/fpga/rtl")))
+        check_equal(made["attributes"]["hatch"]["inputs"], {"rtl": made["sources"][0]}, f"inputs in {file}")
+        # What the function is called of.
+        check("hatch = import ./nixos/lib.nix { };" in text, f"{file} does not say where it comes from")
+    [block] = re.findall(r"^stdenv\.mkDerivation \((hatch\.forStdenv .*?^\})\)", text, re.DOTALL | re.MULTILINE)
+    check_equal(value_of(block)["requiredSystemFeatures"], ["hatch-sign"], "feature of a phase")
+
+
 # --- examples ---
 
 def test_derivations_of_the_examples_are_what_is_written_down():
