@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """What the documents repeat of the code: journal fields, options, the map of the tree, links between files."""
 
+import errno
 import importlib.util
+import json
+import os
 import pathlib
 import re
 import shutil
@@ -111,6 +114,53 @@ def test_verdicts_are_the_same_everywhere():
     for shell in ("_hatchctl", "hatchctl.bash", "hatchctl.fish"):
         words = re.search(r"done failed [a-z -]+", text(f"hatchctl/completions/{shell}"))[0].split()
         check_same(f"verdicts in {shell}", set(words), real)
+
+
+def table_cells(section, column):
+    """The texts in backticks of one column of the tables in a section of docs/nix.md."""
+    rows = [re.split(r"(?<!\\)\|", line) for line in section.splitlines() if line.startswith("|")]
+    cells = [row[column] for row in rows if not row[column].strip().startswith("---")]
+    return [a or b for cell in cells for a, b in re.findall(r"`` ?(.*?) ?``|`([^`]+)`", cell)]
+
+
+def test_messages_in_the_nix_document_are_those_of_the_code():
+    files = [*ROOT.glob("hatchd/**/*.c"), *ROOT.glob("hatch-client/*.c"), *ROOT.glob("lib/**/*.c")]
+    # Literals that stand beside each other are one; a conversion stands for any text.
+    code = " ".join(re.sub(r'"\s*\n\s*"', "", file.read_text()) for file in files).replace('\\"', '"')
+    code = re.sub(r"%[-.*0-9]*(?:zu|[a-z])", "\0", code)
+    page = text("docs/nix.md")
+    messages = page.split("## Messages")[1].split("What Nix says")[0]
+    shown = table_cells(messages, 1)
+    told = [cell for cell in table_cells(page.split("## A hostile derivation")[1].split("\n## ")[0], 3)]
+    told = [cell for cell in told if cell not in {os.strerror(number) for number in errno.errorcode}]
+    told += re.findall(r"`(the caller's [^`]+)`", page)
+    assert len(shown) > 10 and told, "the tables are not found"
+    for message in shown + told:
+        for part in message.split("…"):
+            assert part.strip() in code, f"nothing says {part.strip()!r}"
+
+
+def test_migration_names_what_the_compatibility_module_does():
+    module, page = text("nixos/compat.nix"), text("docs/migration.md")
+    table = module.split("translated = {")[1].split("\n  };")[0]
+    translated, held = page.split("## extraServiceConfig")[1].split("\n## ")[0].split("hold anyway")
+    check_same("what is translated", set(table_cells(translated, 1)) - {"extraServiceConfig"},
+               set(re.findall(r"^    (\w+) = value:", table, re.MULTILINE)))
+    real = module.split("holdsAnyway =")[1].split("isTranslated")[0]
+    groups = re.search(r'"\(([\w|]+)\)\.\*"', real)[1].split("|")
+    check_same("what holds anyway", set(re.findall(r"`(\w+)`", held)), {*groups, *re.findall(r'^ +"(\w+)"$', real, re.MULTILINE)})
+    options = re.findall(r"^            (\w+) = mkOption", module, re.MULTILINE)
+    check_same("options", {cell for cell in table_cells(page.split("## Options")[1].split("\n## ")[0], 1) if cell.isalpha() and cell != "NAME"},
+               set(options))
+
+
+def test_json_of_documents_is_json():
+    for file in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
+        for block in re.findall(r"^```json\n(.*?)^```", file.read_text(), re.MULTILINE | re.DOTALL):
+            try:
+                json.loads(block)
+            except ValueError as error:
+                raise AssertionError(f"{file.name}: {error}: {block[:80]}") from None
 
 
 def test_tables_of_documents_are_whole():
