@@ -34,3 +34,33 @@ def wait_for_guests(node, *names):
     """Until builders of these names have come to /var/lib/meeting."""
     for name in names:
         node.wait_for_file(f"/var/lib/meeting/{name}", timeout=60)
+
+
+def let_send(front, *hosts):
+    """Let root of front log in there, and have the hosts believe each other's outputs."""
+    for node in [front, *hosts]:
+        node.wait_for_unit("sockets.target")
+    front.succeed("mkdir -p -m 700 /root/.ssh && ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519")
+    login = front.succeed("cat /root/.ssh/id_ed25519.pub").strip()
+    public = front.succeed("cd /root && nix-store --generate-binary-cache-key hosts secret public && cat public").strip()
+    secret = front.succeed("cat /root/secret").strip()
+    for node in hosts:
+        for user in ["sender", "trusted"]:
+            node.succeed(
+                f"install -d -m 700 -o {user} /home/{user}/.ssh",
+                f"echo '{login}' >/home/{user}/.ssh/authorized_keys",
+            )
+        node.succeed(
+            "install -d -m 700 /etc/hatch-keys",
+            f"echo '{secret}' >/etc/hatch-keys/secret",
+            "echo 'secret-key-files = /etc/hatch-keys/secret' >/etc/hatch-keys/nix.conf",
+            f"echo 'trusted-public-keys = {public}' >>/etc/hatch-keys/nix.conf",
+            "systemctl restart nix-daemon",
+        )
+        node.wait_for_open_port(22)
+
+
+def requests_made(node):
+    """Names of the derivations whose requests a host has served."""
+    said = node.succeed("journalctl --quiet HATCH_BUILDER=synth HATCH_DELIVERED=yes --output=cat")
+    return [line.split(".drv")[0].split("-")[-1] for line in said.splitlines()]
