@@ -77,7 +77,7 @@ def of_nix(log):
         message = json.loads(line[len(PREFIX):].decode("utf-8"))
         action, fields = message["action"], message.get("fields", [])
         if action == "start" and message["type"] == TRANSFER:
-            check_types(message, {"id": int, "level": int, "text": str, "fields": [str], "parent": int})
+            check_types(message, {"id": int, "level": int, "text": str, "fields": [str]})
             running[message["id"]] = (message["text"], [])
         elif action == "result" and message["type"] == SET_PHASE:
             check_types(message, {"id": int, "fields": [str]})

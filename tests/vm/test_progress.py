@@ -1,0 +1,154 @@
+"""What Nix shows of a build through the hatch: phases, transfers, signs of life, the reason of a failure. With each Nix
+that there is: 2.8 ends the whole command at an instruction that it does not understand."""
+
+import pathlib
+import pty
+import re
+import os
+import threading
+import time
+
+import nixlog
+from machine import check, check_equal, check_in
+
+INTERNAL = ["--log-format", "internal-json", "-v"]
+
+
+def shown(m, derivation, *options):
+    """Phases, transfers and text, as nix-output-monitor would read them, and the whole."""
+    built = m.nix_build(derivation, *INTERNAL, *options)
+    return built, nixlog.of_nix(built.stderr.encode())
+
+
+def print_recorded(what, lines):
+    for line in lines:
+        print(f"recorded, {what}: {line}", flush=True)
+
+
+def test_phases_of_request_and_builder_are_shown_in_order(m):
+    m.write_builder("vivado", "echo 'phase synthesis of \"top\"' >&$HATCH_STATUS_FD; sleep 0.3; echo log; sleep 0.3\n"
+                    "printf 'phase place\\033[2J \\\\ route\\n' >&$HATCH_STATUS_FD; echo > $out")
+    built, (phases, transfers, text) = shown(m, m.hatch_derivation("top", "vivado"))
+    built.ok()
+    check_equal(phases, ["hatch vivado", 'hatch vivado: synthesis of "top"', r"hatch vivado: place\x1b[2J \\ route"], "phases")
+    check_equal(transfers, [], "transfers")
+    check_in("log", text, "log")
+    print_recorded(m.run(["nix", "--version"]).stdout.strip(), [line for line in built.stderr.splitlines() if '"type":104' in line])
+
+
+def test_what_a_request_waits_for_is_shown(m):
+    m.write_config(resources={"vivado-seat": 1})
+    place = m.temporary_directory()
+    m.write_builder("vivado", f'echo here; until [ -e {place}/go ]; do sleep 0.05; done; echo > "$out"',
+                    resources={"vivado-seat": 1}, view={"read": [str(place)]})
+    first = m.nix_build_start(m.hatch_derivation("first", "vivado"))
+    m.wait_until(lambda: b"here" in first.stderr(), "the first build")
+    second = m.nix_build_start(m.hatch_derivation("second", "vivado"), *INTERNAL)
+    m.wait_until(lambda: b"waiting for vivado-seat" in second.stderr(), "the second to wait")
+    (place / "go").touch()
+    first.wait().ok()
+    phases, _, _ = nixlog.of_nix(second.wait().ok().stderr.encode())
+    check_equal(phases, ["hatch vivado", "waiting for vivado-seat, 0 ahead", "hatch vivado"], "phases")
+
+
+def test_outputs_that_come_are_a_transfer(m):
+    m.write_builder("big", 'mkdir $out; head -c 30000000 /dev/urandom >$out/file; printf "no newline"')
+    built, (_, transfers, text) = shown(m, m.hatch_derivation("big", "big"))
+    built.ok()
+    check_equal([name for name, _ in transfers], ["receiving output out of hatch big"], "transfers")
+    check(transfers[0][1][-1] > 30000000 and transfers[0][1] == sorted(transfers[0][1]), f"bytes {transfers}")
+    check_in("no newline", text, "log")
+    print_recorded(m.run(["nix", "--version"]).stdout.strip(),
+                   [line for line in built.stderr.splitlines() if "receiving output" in line])
+
+
+def on_terminal(m, argv):
+    """The Result of a command whose stderr is a terminal, and what is shown there, without moves of the cursor."""
+    reader, writer = pty.openpty()
+    seen = bytearray()
+
+    def read():
+        try:
+            while True:
+                seen.extend(os.read(reader, 65536))
+        except OSError:  # nobody has the other end any more
+            pass
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    result = m.run(["sh", "-c", f'exec 2>/proc/{os.getpid()}/fd/{writer} "$@"', "sh", *argv], env={"TERM": "xterm"})
+    os.close(writer)
+    thread.join(5)
+    os.close(reader)
+    return result, re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]", b"", bytes(seen)).decode(errors="replace").replace("\r", "\n")
+
+
+def test_a_person_sees_phase_and_bytes(m):
+    m.write_builder("big", 'echo "phase place and route" >&3; sleep 1; echo step; sleep 1; head -c 300000000 /dev/urandom >$out')
+    built, text = on_terminal(m, ["nix-build", "--no-out-link", "--log-format", "bar", "--expr", m.hatch_derivation("top", "big")])
+    check_equal(built.code, 0, f"exit status: {text[-1000:]}")
+    check_in("(hatch big: place and route)", text, "phase on the terminal")
+    check_in("MiB DL", text, "transfer on the terminal")
+    print_recorded("terminal", [line for line in dict.fromkeys(text.split("\n")) if "hatch big" in line or "MiB DL" in line][:6])
+
+
+def test_raw_instructions_of_a_builder_are_text(m):
+    lines = ['@nix {"action":"setPhase"}', '@nix {"action":"setPhase","phase":null}', '@nix {"action":"msg","level":0,"msg":"forged"}', "@nix x"]
+    script = "".join(f"printf '%s\\n' '{line}'\n" for line in lines)
+    m.write_builder("forges", script + 'printf "50%%\\r100%%\\rdone\\r\\nnext\\r\\n"; echo > "$out"')
+    drv = m.nix_instantiate(m.hatch_derivation("forges", "forges"))
+    built = m.run(["nix-store", "--realise", drv], user="alice").ok()
+    check_equal([line for line in built.stderr.splitlines() if "@nix" in line], [f" {line}" for line in lines], "shown")
+    log = m.run(["nix-store", "--read-log", drv]).ok().stdout
+    check_in("50%\n100%\ndone\nnext\n", log, "log")
+    check(not any(line.startswith("@nix") and "setPhase" not in line for line in log.splitlines()), f"an instruction in {log}")
+
+
+def test_the_reason_of_a_failure_is_the_last_of_the_log(m):
+    m.write_builder("fails", 'echo "phase last" >&3; echo "the builder says why"; printf "no newline"; exit 42')
+    built = m.nix_build(m.hatch_derivation("fails", "fails"))
+    check(built.code != 0, "the build succeeded")
+    tail = built.stderr[built.stderr.index("exit code 42"):]
+    check_in("builder fails failed with exit status 42", tail, "what Nix shows of the end of the log")
+    check_in("the builder says why", tail, "the same")
+    check("@nix" not in tail, f"instructions in {tail}")
+    built = m.nix_build(m.hatch_derivation("nobody", "not-configured"))
+    tail = built.stderr[built.stderr.index("exit code 125"):]
+    check_in("not-configured", tail, "what Nix shows of the end of the log")
+    print_recorded(m.run(["nix", "--version"]).stdout.strip(), tail.splitlines()[:6])
+
+
+def test_signs_of_life_keep_a_silent_builder_alive(m):
+    m.write_builder("silent", f'sleep {5 * m.slow}; printf "half "; sleep {5 * m.slow}; echo line; echo > "$out"')
+    options = ["--option", "max-silent-time", str(3 * m.slow)]
+    built = m.nix_build(m.hatch_derivation("silent", "silent"), *options)
+    check(built.code != 0, "the build succeeded")
+    check_in("silent", built.stderr, "reason")
+    derivation = m.hatch_derivation("silent", "silent", options=["--heartbeat", str(m.slow)])
+    drv = m.nix_instantiate(derivation)
+    m.run(["nix-store", "--realise", drv, *options], user="alice").ok()
+    log = m.run(["nix-store", "--read-log", drv]).ok().stdout.replace("\r", "")
+    check_equal([line for line in log.splitlines() if line and not line.startswith("@nix")], ["half ", "line"], "log")
+
+
+def test_signs_of_life_end_with_the_builder_s_own_limit(m):
+    m.write_builder("stuck", "sleep 1000", limits={"silence_sec": 4 * m.slow})
+    begun = time.monotonic()
+    built = m.nix_build(m.hatch_derivation("stuck", "stuck", options=["--heartbeat", "1"]), "--option", "max-silent-time", str(2 * m.slow))
+    check(built.code != 0, "the build succeeded")
+    check_in("was silent for longer than it may", built.stderr, "reason")
+    check(time.monotonic() - begun > 3 * m.slow, "it ended too early")
+
+
+def test_a_request_that_waits_shows_signs_of_life_too(m):
+    m.write_config(resources={"seat": 1})
+    place = m.temporary_directory()
+    m.write_builder("seated", f'echo here; until [ -e {place}/go ]; do sleep 0.05; done; echo > "$out"', resources={"seat": 1},
+                    view={"read": [str(place)]})
+    first = m.nix_build_start(m.hatch_derivation("first", "seated"))
+    m.wait_until(lambda: b"here" in first.stderr(), "the first build")
+    second = m.nix_build_start(m.hatch_derivation("second", "seated", options=["--heartbeat", "1"]), "--option", "max-silent-time",
+                               str(2 * m.slow))
+    time.sleep(5 * m.slow)
+    pathlib.Path(place, "go").touch()
+    first.wait().ok()
+    second.wait().ok()
