@@ -17,6 +17,7 @@
 #include "nix.h"
 #include "outputs.h"
 #include "progress.h"
+#include "references.h"
 #include "relay.h"
 #include "request.h"
 
@@ -37,6 +38,7 @@ struct exchange {
 	struct outputs outputs;
 	struct relay relay;
 	struct progress progress;
+	struct references references;
 	enum phase phase;
 	char id[WIRE_ID_LEN + 1]; /* of the request; empty before it is accepted */
 	bool queued;
@@ -53,6 +55,7 @@ static void exchange_done(struct exchange *x)
 	fd_closep(&x->fd); /* before the removal: the server stops while we clean up */
 	outputs_done(&x->outputs);
 	inputs_done(&x->inputs);
+	references_done(&x->references);
 	message_done(&x->request);
 	message_done(&x->end);
 	message_done(&x->stream_end);
@@ -160,11 +163,48 @@ static int out_of_order(const struct message *message, struct error *err)
 
 /* ---- one message ---- */
 
+/* What this build may refer to. Outside of a build there is nothing to compare with. */
+static int learn_references(struct exchange *x, enum wire_references policy, struct error *err)
+{
+	bool asked = x->request.request.references == REFERENCES_FAIL;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < x->outputs.n_own; i++)
+		r = references_know(&x->references, x->outputs.own[i], err);
+	for (size_t i = 0; r == 0 && i < x->outputs.n; i++)
+		r = references_know(&x->references, x->outputs.items[i].path, err);
+	if (r == 0 && nix_is_build())
+		r = references_learn(&x->references, err);
+	if (r == 1)
+		x->references.policy = policy;
+	if (r != 0 || policy != REFERENCES_FAIL || !(asked || nix_is_build()))
+		return r < 0 ? r : 0;
+	(void)error_set(err, BLAME_HOST, ENOTSUP,
+	                "undeclared references are to be an error, but which store paths this "
+	                "build has as inputs is not known");
+	return error_hint(err, "only a Nix build in a sandbox (sandbox = true) knows; else take "
+	                       "\"warn\" for \"fail\"");
+}
+
+/* The stricter of what the server says and what is asked for here. */
+static int settle_references(struct exchange *x, enum wire_references said, struct error *err)
+{
+	enum wire_references asked = x->request.request.references;
+	enum wire_references policy = asked > said ? asked : said;
+
+	if (policy < REFERENCES_WARN || x->outputs.n == 0)
+		return 0;
+	return learn_references(x, policy, err);
+}
+
 static int on_accepted(struct exchange *x, struct message *message, struct error *err)
 {
+	int r;
+
 	(void)snprintf(x->id, sizeof(x->id), "%s", message->accepted.id);
 	x->phase = PHASE_ACCEPTED;
-	return inputs_want(&x->inputs, message->accepted.send, err);
+	r = settle_references(x, message->accepted.references, err);
+	return r < 0 ? r : inputs_want(&x->inputs, message->accepted.send, err);
 }
 
 static int on_queued(struct exchange *x, struct message *message, struct error *err)
@@ -307,6 +347,7 @@ static int on_output(struct exchange *x, struct message *message, struct error *
 {
 	const struct output *output = outputs_next(&x->outputs);
 	const struct tree_source source = { .read = read_stream, .context = x };
+	struct tree_watcher watcher;
 	struct tree_totals totals;
 	int r;
 
@@ -317,7 +358,10 @@ static int on_output(struct exchange *x, struct message *message, struct error *
 	x->phase = PHASE_RETURNING;
 	x->stream_ended = false;
 	progress_transfer_begin(&x->progress, "receiving output", output->name);
-	r = outputs_unpack(&x->outputs, &source, &totals, err);
+	watcher = references_watch(&x->references, output->name);
+	r = outputs_unpack(&x->outputs, &source,
+	                   x->references.policy == REFERENCES_UNSAID ? NULL : &watcher, &totals,
+	                   err);
 	progress_transfer_end(&x->progress);
 	if (r < 0 && x->end.type == MESSAGE_ERROR) {
 		x->phase = PHASE_ENDED;
@@ -391,6 +435,7 @@ static int finish(struct exchange *x, struct error *err)
 {
 	const struct output *missing = outputs_next(&x->outputs);
 	const struct message received = { .type = MESSAGE_RECEIVED };
+	int r;
 
 	if (x->end.type == MESSAGE_ERROR)
 		return refused(x, err);
@@ -401,6 +446,9 @@ static int finish(struct exchange *x, struct error *err)
 	if (missing)
 		return error_set(err, BLAME_PEER, EBADMSG,
 		                 "the builder's end came without output %s", missing->name);
+	r = references_judge(&x->references, &x->relay, x->options->quiet, err);
+	if (r < 0)
+		return r;
 	if (interrupt_signal())
 		return -EINTR;
 	/* Everything is in place; that the server may not hear of it changes only its record. */

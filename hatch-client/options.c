@@ -14,6 +14,7 @@ enum {
 	OPT_NO_OUTPUTS = 256,
 	OPT_REQUEST_ID,
 	OPT_HEARTBEAT,
+	OPT_REFERENCES,
 	OPT_RAW,
 };
 
@@ -24,6 +25,7 @@ static const struct option long_options[] = {
 	{ "env", required_argument, NULL, 'e' },
 	{ "timeout", required_argument, NULL, 't' },
 	{ "heartbeat", required_argument, NULL, OPT_HEARTBEAT },
+	{ "undeclared-references", required_argument, NULL, OPT_REFERENCES },
 	{ "request-id", required_argument, NULL, OPT_REQUEST_ID },
 	{ "socket", required_argument, NULL, 's' },
 	{ "quiet", no_argument, NULL, 'q' },
@@ -61,6 +63,9 @@ const char *options_help(void)
 	       "  -t, --timeout SECONDS     shorten the builder's time limit\n"
 	       "      --heartbeat SECONDS   in a Nix build, keep max-silent-time away while the\n"
 	       "                            request lives\n"
+	       "      --undeclared-references WORD\n"
+	       "                            what comes of store paths in outputs that are no\n"
+	       "                            inputs of the build: ignore, warn, fail\n"
 	       "      --request-id ID       a mark of your own, repeated in the server's log\n"
 	       "  -s, --socket PATH         the socket; else $HATCH_SOCKET, /run/hatch/hatch.sock,\n"
 	       "                            /run/hatch/s/hatch.sock\n"
@@ -120,6 +125,11 @@ static int take_option(int option, char *const *argv, struct options *options, s
 	case OPT_HEARTBEAT:
 		return take_seconds("heartbeat", WIRE_HEARTBEAT_SEC_MAX, &options->heartbeat_sec,
 		                    err);
+	case OPT_REFERENCES:
+		options->references = message_references(optarg);
+		if (options->references == REFERENCES_UNSAID)
+			return usage(err, "--undeclared-references takes ignore, warn or fail");
+		return 0;
 	case OPT_REQUEST_ID:
 		options->request_id = optarg;
 		return 0;
@@ -188,8 +198,8 @@ static void take_builder(int argc, char **argv, struct options *options)
 static bool is_for_run(const struct options *options)
 {
 	return options->n_env || options->n_outputs || options->no_outputs || options->n_inputs ||
-	       options->timeout_sec || options->heartbeat_sec || options->request_id ||
-	       options->quiet || options->raw;
+	       options->timeout_sec || options->heartbeat_sec || options->references ||
+	       options->request_id || options->quiet || options->raw;
 }
 
 int options_parse(int argc, char **argv, struct options *ret, struct error *err)

@@ -33,6 +33,7 @@ struct options {
 	uint64_t timeout_sec;   /* 0: not given */
 	uint64_t heartbeat_sec; /* the same */
 	const char *request_id;
+	enum wire_references references;
 	bool quiet, raw;
 };
 

@@ -25,6 +25,8 @@ void outputs_done(struct outputs *outputs)
 {
 	for (size_t i = 0; i < outputs->n; i++)
 		output_done(&outputs->items[i]);
+	for (size_t i = 0; i < outputs->n_own; i++)
+		free(outputs->own[i]);
 	*outputs = (struct outputs){ 0 };
 }
 
@@ -96,11 +98,20 @@ int outputs_add(struct outputs *outputs, const char *name, const char *path, str
 	return fill(&outputs->items[outputs->n++], name, path, err);
 }
 
+int outputs_add_own(struct outputs *outputs, const char *path, struct error *err)
+{
+	outputs->own[outputs->n_own] = strdup(path);
+	if (!outputs->own[outputs->n_own++])
+		return error_set(err, BLAME_HOST, ENOMEM, "no memory for outputs");
+	return 0;
+}
+
 int outputs_unpack(struct outputs *outputs, const struct tree_source *source,
-                   struct tree_totals *ret, struct error *err)
+                   const struct tree_watcher *watcher, struct tree_totals *ret, struct error *err)
 {
 	struct output *output = &outputs->items[outputs->n_made];
-	int r = tree_unpack(output->parent_fd, output->leaf, NULL, NULL, source, ret, err);
+	int r = tree_unpack_watched(output->parent_fd, output->leaf, NULL, NULL, source, watcher,
+	                            ret, err);
 
 	if (r < 0)
 		return r;

@@ -20,6 +20,8 @@ struct outputs {
 	struct output items[WIRE_OUTPUTS_MAX];
 	size_t n;
 	size_t n_made;
+	char *own[WIRE_OUTPUTS_MAX]; /* paths of all outputs of the derivation, asked for or not */
+	size_t n_own;
 };
 
 /* outputs_done - removes what was made, unless outputs_keep() was called */
@@ -33,9 +35,13 @@ void outputs_done(struct outputs *outputs);
  */
 int outputs_add(struct outputs *outputs, const char *name, const char *path, struct error *err);
 
-/* outputs_unpack - create the next one from its stream; errors as of tree_unpack() */
+/* outputs_add_own - a path of the derivation; -ENOMEM */
+int outputs_add_own(struct outputs *outputs, const char *path, struct error *err);
+
+/* outputs_unpack - create the next one from its stream; watcher may be NULL; errors as of
+ * tree_unpack() */
 int outputs_unpack(struct outputs *outputs, const struct tree_source *source,
-                   struct tree_totals *ret, struct error *err);
+                   const struct tree_watcher *watcher, struct tree_totals *ret, struct error *err);
 
 /* outputs_next - the one that must come now; NULL: all are there */
 const struct output *outputs_next(const struct outputs *outputs);

@@ -24,7 +24,7 @@ static const char nix_prefix[] = "@nix ";
 
 enum {
 	NIX_PREFIX_LEN = sizeof(nix_prefix) - 1,
-	NOTE_MAX = 256,
+	LINE_MAX_LEN = 2048,
 };
 
 static bool same_file(const struct stat *a, const struct stat *b)
@@ -447,20 +447,37 @@ bool relay_in_line(const struct relay *relay, int fd)
 	return false;
 }
 
-void relay_note(struct relay *relay, const char *fmt, ...)
+static void write_line(struct relay *relay, const char *fmt, va_list ap)
 {
-	const struct relay_lane *lane = &relay->lanes[RELAY_STDERR];
-	char raw[NOTE_MAX], clean[NOTE_MAX], line[NOTE_MAX + 16];
-	va_list ap;
+	char raw[LINE_MAX_LEN], clean[LINE_MAX_LEN], line[LINE_MAX_LEN + 16];
 	int n;
 
-	if (!isatty(lane->fd))
-		return;
-	va_start(ap, fmt);
 	(void)vsnprintf(raw, sizeof(raw), fmt, ap);
-	va_end(ap);
-	text_escape(raw, strlen(raw), clean, sizeof(clean));
+	if (text_is_plain(raw, strlen(raw)))
+		(void)snprintf(clean, sizeof(clean), "%s", raw);
+	else
+		text_escape(raw, strlen(raw), clean, sizeof(clean));
 	n = snprintf(line, sizeof(line), "hatch: %s\n", clean);
 	relay_break_line(relay);
-	(void)write_all(lane->fd, line, (size_t)n, NULL);
+	(void)write_all(relay->lanes[RELAY_STDERR].fd, line, (size_t)n, NULL);
+}
+
+void relay_line(struct relay *relay, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	write_line(relay, fmt, ap);
+	va_end(ap);
+}
+
+void relay_note(struct relay *relay, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!isatty(relay->lanes[RELAY_STDERR].fd))
+		return;
+	va_start(ap, fmt);
+	write_line(relay, fmt, ap);
+	va_end(ap);
 }

@@ -72,5 +72,8 @@ void relay_break_line(struct relay *relay);
 /* relay_in_line - has the log left an unfinished line where fd leads to? */
 bool relay_in_line(const struct relay *relay, int fd);
 
+/* relay_line - a line of our own, prefixed "hatch: ", whoever reads stderr */
+void relay_line(struct relay *relay, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
 /* relay_note - a line of our own, prefixed "hatch: ", where stderr is a terminal */
 void relay_note(struct relay *relay, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

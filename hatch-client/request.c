@@ -96,6 +96,8 @@ static int take_marks(const struct options *options, struct message *request, st
 {
 	if (options->timeout_sec > 0)
 		request->request.timeout_sec = options->timeout_sec;
+	if (options->references != REFERENCES_UNSAID)
+		request->request.references = options->references;
 	if (options->heartbeat_sec > 0)
 		request->request.heartbeat_sec = options->heartbeat_sec;
 	if (!options->request_id)
@@ -291,6 +293,13 @@ static int add_option(const char *option, const struct message *derivation, stru
 static int find_places(const struct options *options, const struct message *derivation,
                        struct outputs *outputs, struct error *err)
 {
+	for (size_t i = 0; i < derivation->request.n_outputs; i++) {
+		const char *path = derivation->request.outputs[i].path;
+		int r = path ? outputs_add_own(outputs, path, err) : 0;
+
+		if (r < 0)
+			return r;
+	}
 	for (size_t i = 0; i < options->n_outputs; i++) {
 		int r = add_option(options->outputs[i], derivation, outputs, err);
 

@@ -222,6 +222,12 @@ in
     '';
     credentials_scan = key types.bool false "Look for them in log and outputs? Yes if null.";
 
+    undeclared_references = key (types.enum [
+      "ignore"
+      "warn"
+      "fail"
+    ]) "fail" "What becomes of store paths in outputs that are no inputs of the build; a warning if null.";
+
     root = {
       tree = key types.path "/srv/vendor/2019.2" "A directory tree that is the builder's `/`, instead of the system's programs.";
       image = key types.path "/srv/vendor/2019.2.squashfs" "A squashfs, erofs or ext4 image that is the builder's `/`.";

@@ -16,7 +16,7 @@ MAY_INCLUDE = {
     "lib/wire": {"lib/wire", "lib/base"},
     "lib/tree": {"lib/tree", "lib/base"},
     "hatchd": {"hatchd", "lib/base", "lib/derivation", "lib/scan", "lib/wire", "lib/tree"},
-    "hatch-client": {"hatch-client", "lib/base", "lib/wire", "lib/tree"},
+    "hatch-client": {"hatch-client", "lib/base", "lib/scan", "lib/wire", "lib/tree"},
     "hatch-pre-build-hook": {"hatch-pre-build-hook", "lib/base", "lib/derivation"},
     "hatchctl": {"hatchctl", "lib/base"},
 }

@@ -79,6 +79,7 @@ static const struct member builder_members[] = {
 	{ "resources", read_resources_taken },
 	{ "before", read_hook, FIELD(before) },
 	{ "after", read_hook, FIELD(after) },
+	{ "undeclared_references", read_undeclared_references },
 	{ "limits", read_limits },
 	{ "scratch_on", read_scratch_on },
 	{ "limits_optional", read_truth, FIELD(limits_optional) },
@@ -97,6 +98,7 @@ static int set_defaults(const struct config *config, const char *name, struct bu
 	builder->limits = default_limits;
 	builder->root.size = ROOT_SIZE_DEFAULT;
 	builder->credentials_scan = true;
+	builder->undeclared_references = UNDECLARED_WARN;
 	builder->name = strdup(name);
 	builder->description = strdup("");
 	builder->group_names = calloc(1, sizeof(char *));

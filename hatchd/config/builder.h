@@ -81,6 +81,10 @@ int read_scratch_on(struct reading *in, const struct value *value, const struct 
 int read_named_rlimit(struct reading *in, const struct value *name, const struct value *value,
                       struct builder *builder);
 
+/* words.c */
+int read_undeclared_references(struct reading *in, const struct value *value,
+                               const struct member *row, void *object);
+
 /* keep.c */
 int read_keep_failed(struct reading *in, const struct value *value, const struct member *row,
                      void *object);

@@ -82,6 +82,7 @@ static void a_definition_may_say_everything(void)
 		"    \"overlay\": [{\"at\": \"/sys-root\", \"lower\": [\"/b\", \"/a\"],\n"
 		"      \"top\": \"tmpfs\", \"size\": \"2M\"}]},\n"
 		"  \"credentials\": [\"key\", \"other key\"], \"credentials_scan\": false,\n"
+		"  \"undeclared_references\": \"fail\",\n"
 		"  \"limits\": {\"time_sec\": {\"default\": 60, \"max\": 7200}, \"silence_sec\": 30,\n"
 		"    \"grace_sec\": 1, \"log\": \"2M\", \"output\": 1234, \"output_entries\": 7}\n"
 		"}\n";
@@ -126,6 +127,7 @@ static void a_definition_may_say_everything(void)
 	check(b.view.places[5].size == 1 << 20);
 	check(b.n_credentials == 2 && strcmp(b.credentials[1], "other key") == 0);
 	check(!b.credentials[2] && !b.credentials_scan);
+	check(b.undeclared_references == UNDECLARED_FAIL);
 	check(b.limits.time_default_sec == 60 && b.limits.time_max_sec == 7200);
 	check(b.limits.silence_sec == 30 && b.limits.grace_sec == 1);
 	check(b.limits.log_bytes == 2 << 20 && b.limits.output_bytes == 1234);
@@ -147,6 +149,7 @@ static void what_is_absent_has_the_most_restrictive_value(void)
 	check(b.network.kind == NETWORK_NONE);
 	check(b.view.base == BASE_MINIMAL && b.view.n_places == 0);
 	check(b.n_credentials == 0 && b.credentials_scan);
+	check(b.undeclared_references == UNDECLARED_WARN);
 	check(!b.keep_failed && b.n_keep_failed == 0);
 	check(b.limits.time_default_sec == 600 && b.limits.time_max_sec == 600);
 	check(b.limits.silence_sec == 0 && b.limits.grace_sec == 5);
@@ -742,6 +745,8 @@ static const struct value_row other_rows[] = {
 	{ "\"credentials\": [\"@\"]", "\"credentials\": [\"\"]" },
 	{ "\"credentials\": [\"u\"]", "\"credentials\": [\"ü\"]" },
 	{ "\"credentials_scan\": true", "\"credentials_scan\": 1" },
+	{ "\"undeclared_references\": \"ignore\"", "\"undeclared_references\": \"error\"" },
+	{ "\"undeclared_references\": \"warn\"", "\"undeclared_references\": true" },
 	{ "\"groups\": [\"tty\"]", "\"groups\": [\"root\"]" },
 	{ "\"groups\": []", "\"groups\": [\"nogroup\"]" },
 	{ "\"groups\": []", "\"groups\": [5]" },

@@ -215,6 +215,13 @@ enum root_top {
 };
 
 /* builders.d/NAME.json */
+/* What becomes of store paths in outputs that the build has not as inputs; the client's work. */
+enum undeclared_references {
+	UNDECLARED_IGNORE,
+	UNDECLARED_WARN,
+	UNDECLARED_FAIL,
+};
+
 struct builder {
 	char *name, *file, *description;
 	struct source *source; /* of it, for builder_position() */
@@ -280,6 +287,7 @@ struct builder {
 	size_t n_resources;
 	struct hook before, after; /* while they are held */
 	struct limits limits;
+	enum undeclared_references undeclared_references;
 	bool scratch_on_tmpfs;
 	bool limits_optional; /* a limit that the host cannot hold is left out instead of refused */
 	char **keep_failed;   /* NULL: nothing is kept of a request that failed; else globs, without

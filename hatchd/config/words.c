@@ -278,3 +278,21 @@ int check_command(struct reading *in, struct builder *builder)
 		return 0;
 	return reading_fail(in, root, EINVAL, "the key \"command\" is missing; expected it here");
 }
+
+int read_undeclared_references(struct reading *in, const struct value *value,
+                               const struct member *row, void *object)
+{
+	static const char *const words[] = {
+		[UNDECLARED_IGNORE] = "ignore",
+		[UNDECLARED_WARN] = "warn",
+		[UNDECLARED_FAIL] = "fail",
+	};
+	struct builder *builder = object;
+	size_t chosen = 0;
+	int r = read_word(in, value, words, ARRAY_SIZE(words), "\"ignore\", \"warn\" or \"fail\"",
+	                  &chosen);
+
+	if (r == 0)
+		builder->undeclared_references = (enum undeclared_references)chosen;
+	return r;
+}

@@ -88,6 +88,7 @@ static void tell_accepted(struct job *job)
 {
 	struct order order = job_make_order(job, ORDER_ACCEPTED);
 
+	order.undeclared_references = job->builder.undeclared_references;
 	for (size_t i = 0; i < job->inputs.n; i++)
 		if (inputs_is_sent(&job->inputs, i))
 			order.send |= UINT32_C(1) << i;

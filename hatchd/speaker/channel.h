@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "hatchd/config/config.h"
 #include "hatchd/slot/usage.h"
 #include "lib/base/error.h"
 
@@ -42,6 +43,7 @@ struct order {
 	char text[ERROR_TEXT_MAX];            /* message; description */
 	char hint[ERROR_HINT_MAX];
 	uint64_t ahead;
+	enum undeclared_references undeclared_references; /* accepted */
 	uint32_t send; /* accepted: bit i is set if input i of the request is to be sent */
 	uint64_t time_limit_sec, silence_sec, log_bytes;
 	uint32_t exit_code, exit_signal;

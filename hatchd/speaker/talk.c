@@ -443,6 +443,11 @@ static enum step add_item(struct talk *talk, const struct order *order)
 
 static int say_accepted(struct talk *talk, const struct order *order)
 {
+	static const enum wire_references references[] = {
+		[UNDECLARED_IGNORE] = REFERENCES_IGNORE,
+		[UNDECLARED_WARN] = REFERENCES_WARN,
+		[UNDECLARED_FAIL] = REFERENCES_FAIL,
+	};
 	struct message m = { .type = MESSAGE_ACCEPTED };
 	char *send[WIRE_INPUTS_MAX + 1] = { 0 };
 	size_t n_send = 0;
@@ -452,6 +457,7 @@ static int say_accepted(struct talk *talk, const struct order *order)
 			send[n_send++] = (char *)talk->inputs[i];
 	talk->accepted = true;
 	talk->last_beat_ms = clock_now_ms();
+	m.accepted.references = references[order->undeclared_references];
 	m.accepted.send = talk->n_inputs > 0 ? send : NULL;
 	m.accepted.id = (char *)order->id;
 	m.accepted.builder = (char *)order->name;

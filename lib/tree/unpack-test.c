@@ -650,6 +650,49 @@ static void passes_on_what_the_source_says(void)
 	}
 }
 
+/* What was shown, as "PATH:bytes+left;" */
+static char seen[1 << 16];
+
+static void note(void *context, const char *path, const void *bytes, size_t len, uint64_t left)
+{
+	size_t at = strlen(seen);
+
+	(void)context;
+	(void)snprintf(seen + at, sizeof(seen) - at, "%s:%.*s+%llu;", path, (int)len,
+	               (const char *)bytes, (unsigned long long)left);
+}
+
+static void shows_files_and_targets_to_a_watcher(void)
+{
+	static struct memory_source source;
+	const struct tree_source reader = { .read = read_memory, .context = &source };
+	const struct tree_watcher watcher = { .see = note };
+	cleanup_(buffer_done) struct buffer stream = { 0 };
+	struct error err = { 0 };
+	struct tree_totals totals;
+	char body[701], want[2048];
+
+	memset(body, 'b', sizeof(body) - 1);
+	body[sizeof(body) - 1] = '\0';
+	put_header(&stream, &(struct header){ .name = "output/", .type = '5' });
+	put_header(&stream, &(struct header){ .name = "output/a", .body = "small" });
+	put_header(&stream, &(struct header){ .name = "output/b", .body = "" });
+	put_header(&stream, &(struct header){ .name = "output/d/", .type = '5' });
+	put_header(&stream, &(struct header){ .name = "output/d/c", .body = body });
+	put_header(&stream, &(struct header){ .name = "output/d/l", .type = '2', .link = "to" });
+	put_end(&stream);
+	source = (struct memory_source){
+		.bytes = stream.data, .left = stream.len, .chunk = 512, .fail_after = -1
+	};
+	seen[0] = '\0';
+	check(tree_unpack_watched(scratch_fd, "out", NULL, NULL, &reader, &watcher, &totals,
+	                          &err) == 0);
+	(void)snprintf(want, sizeof(want), "a:small+0;d/c:%.512s+188;d/c:%.188s+0;d/l:to+0;", body,
+	               body);
+	check(strcmp(seen, want) == 0);
+	check(tree_remove(scratch_fd, "out", &err) == 0);
+}
+
 static void fails_to_write(void)
 {
 	const struct rlimit small = { 1000, 1000 };
@@ -707,6 +750,7 @@ static const struct unit_case cases[] = {
 	CASE(leaves_holes_where_there_are_zeros),
 	CASE(writes_data_beside_holes_exactly),
 	CASE(passes_on_what_the_source_says),
+	CASE(shows_files_and_targets_to_a_watcher),
 	CASE(removes_everything_if_the_disk_is_full),
 	CASE(keeps_no_descriptor),
 };

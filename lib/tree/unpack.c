@@ -44,6 +44,8 @@ struct level {
 struct unpacker {
 	const struct tree_limits *limits;
 	const struct tree_source *source;
+	const struct tree_watcher *watcher;
+	const char *entry_path; /* of the present entry, below the root */
 	struct archive *archive;
 	struct digest digest;
 	struct tree_totals totals;
@@ -112,6 +114,12 @@ static ssize_t pull(struct unpacker *u, const void **ret)
 	u->totals.bytes += (uint64_t)n;
 	r = tar_guard_feed(&u->guard, *ret, (size_t)n, u->err);
 	return r < 0 ? r : n;
+}
+
+static void show(struct unpacker *u, const void *bytes, size_t len, uint64_t left)
+{
+	if (u->watcher && len > 0)
+		u->watcher->see(u->watcher->context, u->entry_path, bytes, len, left);
 }
 
 /* libarchive's input. */
@@ -336,6 +344,7 @@ static int write_body(struct unpacker *u, int fd, uint64_t size, const char *nam
 		}
 		if (r < 0)
 			return r;
+		show(u, block, len, size - ((uint64_t)offset + len));
 	}
 	if (r != ARCHIVE_EOF)
 		return reader_failed(u);
@@ -372,6 +381,7 @@ static int make_symlink(struct unpacker *u, const struct place *place, struct ar
 	if (symlinkat(target, u->levels[place->level].fd, place->disk_name) < 0)
 		return disk_failed(u, "create the symlink", place->disk_name);
 	u->root_made = true;
+	show(u, target, strlen(target), 0);
 	return 0;
 }
 
@@ -456,6 +466,7 @@ static int take_entry(struct unpacker *u, struct archive_entry *entry)
 		return malformed(u, "a name that is empty or too long", name ? name : "");
 	memcpy(path, name, len);
 	path[len] = '\0';
+	u->entry_path = strchr(name, '/') ? strchr(name, '/') + 1 : "";
 
 	r = count_entry(u);
 	if (r == 0)
@@ -494,6 +505,14 @@ int tree_unpack(int dir_fd, const char *name, const struct tree_limits *limits,
                 struct tree_used *used, const struct tree_source *source, struct tree_totals *ret,
                 struct error *err)
 {
+	return tree_unpack_watched(dir_fd, name, limits, used, source, NULL, ret, err);
+}
+
+int tree_unpack_watched(int dir_fd, const char *name, const struct tree_limits *limits,
+                        struct tree_used *used, const struct tree_source *source,
+                        const struct tree_watcher *watcher, struct tree_totals *ret,
+                        struct error *err)
+{
 	struct tree_used own = { 0 };
 	cleanup_(unpacker_free) struct unpacker *u = calloc(1, sizeof(*u));
 	int r;
@@ -503,6 +522,7 @@ int tree_unpack(int dir_fd, const char *name, const struct tree_limits *limits,
 	u->limits = limits;
 	u->used = used ?: &own;
 	u->source = source;
+	u->watcher = watcher;
 	u->err = err;
 	u->root_name = name;
 

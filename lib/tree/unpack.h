@@ -14,6 +14,20 @@ struct tree_source {
 	void *context;
 };
 
+/* Who looks at what is unpacked, while it is in memory. */
+struct tree_watcher {
+	/*
+	 * The next bytes of a file, or the whole target of a symlink. What is empty is not shown,
+	 * nor are further names of a file.
+	 *
+	 * path  of the entry below the root, whose own is ""; it and bytes are valid during the
+	 *       call
+	 * left  bytes of the same file that are still to come
+	 */
+	void (*see)(void *context, const char *path, const void *bytes, size_t len, uint64_t left);
+	void *context;
+};
+
 /*
  * tree_unpack - create dir_fd/name from one tar stream
  *
@@ -35,3 +49,9 @@ struct tree_source {
 int tree_unpack(int dir_fd, const char *name, const struct tree_limits *limits,
                 struct tree_used *used, const struct tree_source *source, struct tree_totals *ret,
                 struct error *err);
+
+/* tree_unpack_watched - the same, before somebody's eyes */
+int tree_unpack_watched(int dir_fd, const char *name, const struct tree_limits *limits,
+                        struct tree_used *used, const struct tree_source *source,
+                        const struct tree_watcher *watcher, struct tree_totals *ret,
+                        struct error *err);

@@ -159,6 +159,9 @@ static const struct {
 	  "\"send\" must hold names" },
 	{ "{\"type\":\"accepted\",\"id\":\"0123456789abcdef\",\"builder\":\"a\",\"send\":[\"/\"]}",
 	  "\"send\" must hold names" },
+	{ "{\"type\":\"accepted\",\"id\":\"0123456789abcdef\",\"builder\":\"a\","
+	  "\"undeclared_references\":\"no\"}",
+	  "\"undeclared_references\" must" },
 	{ "{\"type\":\"send\"}", "\"name\" is missing" },
 	{ "{\"type\":\"send\",\"name\":\"..\"}", "\"name\" must match" },
 	{ "{\"type\":\"send\",\"name\":\"src\",\"size\":1}", "no attachment" },
@@ -394,6 +397,8 @@ static const char *const canonical[] = {
 	"{\"type\":\"pong\",\"server\":\"hatchd\"}",
 	"{\"type\":\"list\",\"version\":1}",
 	"{\"type\":\"ping\",\"version\":1}",
+	"{\"type\":\"accepted\",\"id\":\"0123456789abcdef\",\"builder\":\"a\","
+	"\"undeclared_references\":\"fail\"}",
 	"{\"type\":\"received\"}",
 	"{\"type\":\"phase\",\"text\":\"H\xc3\xa4user \\\"a\\\" \\\\\"}",
 	"{\"type\":\"alive\"}",
@@ -562,12 +567,12 @@ static int parse_attrs(const char *text, struct message *ret, struct error *err)
 
 static void finds_outputs_and_request_in_structured_attributes(void)
 {
-	static const char text
-		[] = "{\"name\":\"x\",\"weight\":1.5,\"deep\":[[[[[[[[[[[[1]]]]]]]]]]]],"
-		     "\"outputs\":{\"out\":\"/nix/store/a-x\",\"dev\":\"/nix/store/b-x-dev\"},"
-		     "\"hatch\":{\"builder\":\"hello\",\"args\":[\"a b\"],\"env\":{\"TOP\":\"x\"},"
-		     "\"inputs\":{\"src\":\"/nix/store/c-rtl\",\"b.c\":\"x\"},"
-		     "\"timeout\":60,\"heartbeat\":30,\"request_id\":\"r1\"}}";
+	static const char text[] =
+		"{\"name\":\"x\",\"weight\":1.5,\"deep\":[[[[[[[[[[[[1]]]]]]]]]]]],"
+		"\"outputs\":{\"out\":\"/nix/store/a-x\",\"dev\":\"/nix/store/b-x-dev\"},"
+		"\"hatch\":{\"builder\":\"hello\",\"args\":[\"a b\"],\"env\":{\"TOP\":\"x\"},"
+		"\"inputs\":{\"src\":\"/nix/store/c-rtl\",\"b.c\":\"x\"},"
+		"\"timeout\":60,\"heartbeat\":30,\"undeclared_references\":\"fail\",\"request_id\":\"r1\"}}";
 	cleanup_message struct message message = { 0 };
 
 	check(parse_attrs(text, &message, NULL) == 0);
@@ -580,6 +585,7 @@ static void finds_outputs_and_request_in_structured_attributes(void)
 	check(same_string(message.request.inputs[0].name, "src"));
 	check(same_string(message.request.inputs[0].path, "/nix/store/c-rtl"));
 	check(message.request.heartbeat_sec == 30);
+	check(message.request.references == REFERENCES_FAIL);
 	check(same_string(message.request.request_id, "r1"));
 }
 

@@ -717,6 +717,45 @@ static int print_reply(const struct member *member, const void *base, json_t **r
 
 static const struct kind reply_kind = { .read = read_reply, .print = print_reply };
 
+/* ---- undeclared references ---- */
+
+static const char *const references_words[] = {
+	[REFERENCES_IGNORE] = "ignore",
+	[REFERENCES_WARN] = "warn",
+	[REFERENCES_FAIL] = "fail",
+};
+
+enum wire_references message_references(const char *word)
+{
+	for (size_t i = REFERENCES_IGNORE; i < ARRAY_SIZE(references_words); i++)
+		if (strcmp(references_words[i], word) == 0)
+			return (enum wire_references)i;
+	return REFERENCES_UNSAID;
+}
+
+static int read_references(const struct member *member, json_t *json, void *base, struct error *err)
+{
+	const char *word = json_is_string(json) ? json_string_value(json) : "";
+	enum wire_references value = message_references(word);
+
+	if (value == REFERENCES_UNSAID)
+		return bad_member(member, err, "must be \"ignore\", \"warn\" or \"fail\"");
+	*(enum wire_references *)member_at(member, base) = value;
+	return 0;
+}
+
+static int print_references(const struct member *member, const void *base, json_t **ret)
+{
+	enum wire_references value = *(const enum wire_references *)member_at(member, base);
+
+	*ret = NULL;
+	return value == REFERENCES_UNSAID
+	               ? 0
+	               : print_text(references_words[value], strlen(references_words[value]), ret);
+}
+
+static const struct kind references_kind = { .read = read_references, .print = print_references };
+
 /* ---- receipt ---- */
 
 #define ANY_NUMBER .max = INT64_MAX, .must = true
@@ -849,6 +888,7 @@ static const struct member accepted_members[] = {
 	{ "builder", &string_kind, AT(accepted.builder), .must = true, IS_NAME },
 	{ "derivation", &string_kind, AT(accepted.derivation) },
 	{ "send", &names_kind, AT(accepted.send), .max = WIRE_INPUTS_MAX, IS_INPUT },
+	{ "undeclared_references", &references_kind, AT(accepted.references) },
 };
 
 static const struct member queued_members[] = {
@@ -1203,6 +1243,7 @@ static const struct member hatch_members[] = {
 	{ "env", &env_kind },
 	{ "inputs", &trees_kind, AT(request.inputs), .max = WIRE_INPUTS_MAX, IS_INPUT },
 	{ "timeout", &u64_kind, AT(request.timeout_sec), .min = 1, .max = WIRE_TIMEOUT_SEC_MAX },
+	{ "undeclared_references", &references_kind, AT(request.references) },
 	{ "heartbeat", &u64_kind, AT(request.heartbeat_sec), .min = 1,
 	  .max = WIRE_HEARTBEAT_SEC_MAX },
 	{ "request_id", &string_kind, AT(request.request_id), IS_REQUEST_ID },
@@ -1225,7 +1266,7 @@ static int refuse_unknown(json_t *hatch, struct error *err)
 		text_escape(key, strlen(key), text, sizeof(text));
 		return error_set(err, BLAME_PEER, EBADMSG,
 		                 "\"hatch\" has no member \"%s\"; there are builder, args, env, "
-		                 "inputs, timeout, heartbeat, request_id",
+		                 "inputs, timeout, heartbeat, undeclared_references, request_id",
 		                 text);
 	}
 	return 0;

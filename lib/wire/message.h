@@ -32,6 +32,14 @@ enum {
 	WIRE_ID_LEN = 16, /* of the server's request id */
 };
 
+/* What becomes of store paths in outputs that are no inputs of the build; the stricter is more. */
+enum wire_references {
+	REFERENCES_UNSAID, /* absent */
+	REFERENCES_IGNORE,
+	REFERENCES_WARN,
+	REFERENCES_FAIL,
+};
+
 /* Bytes without NUL, followed by one that does not count. */
 struct text {
 	char *data;
@@ -103,6 +111,7 @@ struct message {
 		struct {
 			char *id, *builder, *derivation;
 			char **send; /* names of inputs, NULL-terminated; NULL: not said */
+			enum wire_references references;
 		} accepted;
 		struct {
 			char *resource;
@@ -152,8 +161,9 @@ struct message {
 			size_t n_outputs;
 			struct wire_tree *inputs;
 			size_t n_inputs;
-			uint64_t timeout_sec;   /* 0: not given */
-			uint64_t heartbeat_sec; /* the same */
+			uint64_t timeout_sec;            /* 0: not given */
+			uint64_t heartbeat_sec;          /* the same */
+			enum wire_references references; /* not sent: the client's own */
 			char *request_id;
 			bool inline_reply;
 		} request;
@@ -199,6 +209,9 @@ int message_parse_attrs(const char *text, size_t len, struct message *ret, struc
  *          there is NULL or holds a NUL, -ERANGE a number outside its range; -ENOMEM
  */
 int message_print(const struct message *message, struct buffer *buf, struct error *err);
+
+/* message_references - one of "ignore", "warn" and "fail"; REFERENCES_UNSAID: none of them */
+enum wire_references message_references(const char *word);
 
 /* message_type_name - the word on the wire */
 const char *message_type_name(enum message_type type);

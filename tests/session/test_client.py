@@ -820,6 +820,26 @@ def tells_what_a_request_waits_for():
         expect(without_phases(result.err) == b"x", repr(result))
 
 
+@test
+def undeclared_references_are_looked_for_in_sandboxes_alone():
+    tree = tar(tar_directory("output"), tar_file("output/a", STORE.encode())), 2
+    messages = success(body=tree)
+    strict = [hello(), line(type="accepted", id="0" * 16, builder="hello", undeclared_references="fail")]
+    for begin, env, args, status in ((strict, plain_env(), [], 0), (strict, nix_env(), [], 125),
+                                     (messages[:2], plain_env(), ["--undeclared-references=fail"], 125),
+                                     (messages[:2], plain_env(), ["--undeclared-references", "warn"], 0)):
+        with Directory() as place, FakeServer(says(*begin, *messages[2:])) as server:
+            result = run(server, "run", *args, place.option, "hello", env=env)
+            expect(result.status == status and place.is_empty() == (status != 0), repr(result))
+            expect(status == 0 or b"is not known" in result.err, repr(result))
+            expect(server.received == (status == 0), "received")
+            expect("undeclared_references" not in server.requests[0], server.requests)
+    with FakeServer(says(*success(()))) as server:
+        expect(run(server, "run", "--no-outputs", "--undeclared-references=fail", "hello").status == 0, "without outputs")
+        result = run(server, "run", "--undeclared-references=no", "hello")
+        expect(result.status == 125 and b"takes ignore, warn or fail" in result.err, repr(result))
+
+
 def phase(text):
     return line(type="phase", text=text)
 

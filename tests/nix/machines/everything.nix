@@ -103,6 +103,7 @@
           "pin"
         ];
         credentials_scan = false;
+        undeclared_references = "fail";
         root = {
           tree = "/srv/vendor/2019.2";
           readonly = false;

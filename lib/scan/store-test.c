@@ -1,0 +1,181 @@
+#include "store.h"
+
+#include <string.h>
+
+#include "lib/base/cleanup.h"
+#include "tests/unit.h"
+
+#define HASH "0123456789abcdfghijklmnpqrsvwxyz"
+
+static char found[4096]; /* paths, each ended by a newline */
+
+static void take(void *context, const char *path, size_t len)
+{
+	size_t at = strlen(found);
+
+	(void)context;
+	if (at + len + 2 > sizeof(found))
+		return;
+	memcpy(found + at, path, len);
+	strcpy(found + at + len, "\n");
+}
+
+static bool finds_in(const char *text, size_t len, const char *want)
+{
+	struct store_scan scan = { .found = take };
+
+	found[0] = '\0';
+	store_scan_add(&scan, text, len, true);
+	if (strcmp(found, want) == 0)
+		return true;
+	printf("in '%.*s': '%s', not '%s'\n", (int)(len < 200 ? len : 200), text, found, want);
+	return false;
+}
+
+static bool finds(const char *text, const char *want)
+{
+	return finds_in(text, strlen(text), want);
+}
+
+static void finds_paths_in_full(void)
+{
+	check(finds(STORE_DIR HASH "-a", STORE_DIR HASH "-a\n"));
+	check(finds("x" STORE_DIR HASH "-a-1.2+b?c=_D/bin", STORE_DIR HASH "-a-1.2+b?c=_D\n"));
+	check(finds(STORE_DIR HASH "-a:" STORE_DIR "a" HASH, STORE_DIR HASH "-a\n"));
+	check(finds(STORE_DIR HASH "-", STORE_DIR HASH "-\n"));
+	check(finds(STORE_DIR STORE_DIR HASH "-x\"", STORE_DIR HASH "-x\n"));
+	check(finds(STORE_DIR HASH "-x" STORE_DIR HASH "-y\n",
+	            STORE_DIR HASH "-x\n" STORE_DIR HASH "-y\n"));
+	check(finds_in("\0" STORE_DIR HASH "-x\0y", 49 - 1, STORE_DIR HASH "-x\n"));
+}
+
+static void passes_over_what_is_no_path(void)
+{
+	static const char *const texts[] = {
+		"",
+		"/nix/store",
+		STORE_DIR HASH,
+		STORE_DIR HASH "x-a",
+		STORE_DIR HASH "/a",
+		"/nix/store" HASH "-a",
+		"/nix/stor/" HASH "-a",
+		"nix/store/" HASH "-a",
+		HASH "-a",
+		STORE_DIR "123456789abcdfghijklmnpqrsvwxyz-a",
+		STORE_DIR "e123456789abcdfghijklmnpqrsvwxyz-a",
+		STORE_DIR "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee-bash",
+		STORE_DIR "0123456789ABCDFGHIJKLMNPQRSVWXYZ-a",
+		STORE_DIR ".links/" HASH "-a",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		check(finds(texts[i], ""));
+}
+
+static void finds_a_path_wherever_it_stands(void)
+{
+	char text[512];
+
+	for (size_t at = 0; at < sizeof(text) - 60; at++)
+		for (int fill = 0; fill < 3; fill++) {
+			static const char fills[] = { '\0', 'a', '/' };
+
+			memset(text, fills[fill], sizeof(text));
+			memcpy(text + at, STORE_DIR HASH "-n!", 11 + 32 + 3);
+			check(finds_in(text, sizeof(text), STORE_DIR HASH "-n\n"));
+		}
+}
+
+/* In two and in three pieces, cut anywhere, and byte by byte. */
+static void finds_a_path_in_any_pieces(void)
+{
+	static const char text[] = "begin " STORE_DIR HASH "-name-1.0/bin " HASH " and " STORE_DIR
+				   "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz-second";
+	static const char want[] = STORE_DIR HASH "-name-1.0\n" STORE_DIR
+						  "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz-second\n";
+	enum { LEN = sizeof(text) - 1 };
+	struct store_scan scan = { .found = take };
+
+	for (size_t a = 0; a <= LEN; a++)
+		for (size_t b = a; b <= LEN; b++) {
+			found[0] = '\0';
+			store_scan_add(&scan, text, a, false);
+			store_scan_add(&scan, text + a, b - a, false);
+			store_scan_add(&scan, text + b, LEN - b, true);
+			check(strcmp(found, want) == 0);
+		}
+	found[0] = '\0';
+	for (size_t i = 0; i < LEN; i++)
+		store_scan_add(&scan, text + i, 1, i == LEN - 1);
+	check(strcmp(found, want) == 0);
+}
+
+/* Pieces that are longer than what is kept, with a path over each border. */
+static void finds_a_path_over_the_borders_of_long_pieces(void)
+{
+	enum { PIECE = 4096, LEN = 3 * PIECE };
+	cleanup_free char *text = malloc(LEN);
+	static const char path[] = STORE_DIR HASH "-over-the-border";
+	struct store_scan scan = { .found = take };
+
+	for (size_t before = 0; before < sizeof(path); before++) {
+		memset(text, 'x', LEN);
+		text[PIECE - before - 1] = text[2 * PIECE - before - 1] = ' ';
+		memcpy(text + PIECE - before, path, sizeof(path));
+		memcpy(text + 2 * PIECE - before, path, sizeof(path));
+		found[0] = '\0';
+		for (size_t i = 0; i < 3; i++)
+			store_scan_add(&scan, text + i * PIECE, PIECE, i == 2);
+		check(strcmp(found, STORE_DIR HASH "-over-the-border\n" STORE_DIR HASH
+		                                   "-over-the-border\n") == 0);
+	}
+}
+
+static void one_stream_does_not_go_on_in_the_next(void)
+{
+	struct store_scan scan = { .found = take };
+
+	found[0] = '\0';
+	store_scan_add(&scan, STORE_DIR HASH, 43, true);
+	store_scan_add(&scan, "-name", 5, true);
+	store_scan_add(&scan, STORE_DIR, 11, false);
+	store_scan_add(&scan, "", 0, true);
+	store_scan_add(&scan, HASH "-name", 37, true);
+	check(found[0] == '\0');
+}
+
+static void a_long_name_is_cut(void)
+{
+	char text[STORE_PATH_MAX + 101], want[STORE_PATH_MAX + 2];
+
+	memset(text, 'x', sizeof(text));
+	memcpy(text, STORE_DIR HASH "-", STORE_DIR_LEN + STORE_HASH_LEN + 1);
+	text[sizeof(text) - 1] = '\0';
+	memcpy(want, text, STORE_PATH_MAX);
+	strcpy(want + STORE_PATH_MAX, "\n");
+	check(finds(text, want));
+}
+
+static void knows_the_hash_of_a_path(void)
+{
+	check(store_hash(STORE_DIR HASH "-a") != NULL);
+	check(strncmp(store_hash(STORE_DIR HASH "-a"), HASH, STORE_HASH_LEN) == 0);
+	check(store_hash(HASH "-a") != NULL && store_hash(HASH) == NULL);
+	check(!store_hash("") && !store_hash(".links") && !store_hash(STORE_DIR "x-a"));
+}
+
+int main(void)
+{
+	static const struct unit_case cases[] = {
+		CASE(finds_paths_in_full),
+		CASE(passes_over_what_is_no_path),
+		CASE(finds_a_path_wherever_it_stands),
+		CASE(finds_a_path_in_any_pieces),
+		CASE(finds_a_path_over_the_borders_of_long_pieces),
+		CASE(one_stream_does_not_go_on_in_the_next),
+		CASE(a_long_name_is_cut),
+		CASE(knows_the_hash_of_a_path),
+	};
+
+	return unit_run(cases, ARRAY_SIZE(cases));
+}
