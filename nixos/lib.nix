@@ -62,6 +62,19 @@ let
     ++ seconds "timeout" 31536000
     ++ seconds "heartbeat" 3600
     ++ (
+      if
+        builtins.elem request.undeclaredReferences [
+          null
+          "ignore"
+          "warn"
+          "fail"
+        ]
+      then
+        [ ]
+      else
+        [ "undeclaredReferences is \"ignore\", \"warn\" or \"fail\", or null" ]
+    )
+    ++ (
       if builtins.length kinds < 2 then
         [ ]
       else
@@ -108,6 +121,9 @@ rec {
       timeout ? null,
       # Seconds between signs of life, so that Nix' max-silent-time does not end the build. null: none.
       heartbeat ? null,
+      # What becomes of outputs that hold store paths which are no inputs, and so not kept by Nix: "ignore", "warn" or
+      # "fail", if that is stricter than what the builder's definition says.
+      undeclaredReferences ? null,
       # By which the machine is found that has the builder, as "allow.features" of its definition asks; null: by none.
       feature ? featureOf builder,
       # What else the machine must have.
@@ -138,6 +154,7 @@ rec {
           inputs
           timeout
           heartbeat
+          undeclaredReferences
           contentAddressed
           impure
           ;
@@ -167,6 +184,7 @@ rec {
           __structuredAttrs = true;
           hatch = withoutNull {
             inherit builder timeout heartbeat;
+            undeclared_references = undeclaredReferences;
             args = map text args;
             env = mapAttrs (_: text) env;
             inputs = if inputs == { } then null else mapAttrs (_: text) inputs;

@@ -50,10 +50,11 @@ def test_a_request_says_only_what_is_given():
     check(not unknown, f"the derivation has {unknown}")
 
 
-def test_a_request_says_only_what_the_client_reads():
-    made = run_hatch('args = [ "a" ]; env.A = "b"; inputs.a = "b"; timeout = 1; heartbeat = 1;')
-    unread = set(made["attributes"]["hatch"]) - c_table("lib/wire/message.c", "hatch_members")
-    check(not unread, f"the client knows no {unread}")
+def test_a_request_says_all_that_the_client_reads():
+    made = run_hatch('args = [ "a" ]; env.A = "b"; inputs.a = "b"; timeout = 1; heartbeat = 1; undeclaredReferences = "warn";')
+    # A derivation that is to be the same each time has no use for a mark of its own.
+    known = c_table("lib/wire/message.c", "hatch_members") - {"request_id"}
+    check_equal(set(made["attributes"]["hatch"]), known, "what is asked for")
 
 
 def test_paths_and_derivations_become_inputs():
@@ -133,12 +134,14 @@ REFUSED = [
     *((f"timeout = {value};", "timeout is a whole number of seconds from 1 to 31536000, or null")
       for value in ("0", "(-1)", "1.5", '"60"', "31536001")),
     *((f"heartbeat = {value};", "heartbeat is a whole number of seconds from 1 to 3600, or null") for value in ("0", "3601")),
+    ('undeclaredReferences = "refuse";', 'undeclaredReferences is "ignore", "warn" or "fail", or null'),
     *((f"{kinds}", "only one of outputHash, contentAddressed and impure can be given")
       for kinds in ("contentAddressed = true; impure = true;", f'impure = true; outputHash = "{HASH}";')),
 ]
 TAKEN = [
     f'builder = "{"x" * 64}";', 'builder = "0a._-";', f'env."{"x" * 128}" = "";', f'inputs."{"x" * 64}" = "";', 'inputs."_a.b-c" = "";',
     "timeout = 1;", "timeout = 31536000;", "timeout = null;", "heartbeat = 3600;",
+    *(f'undeclaredReferences = "{word}";' for word in ("ignore", "warn", "fail")),
 ]
 
 
