@@ -109,14 +109,16 @@ machine_scenarios() {
 machine_oldest() {
         tests/vm/run-machine -b "$release" -l "$logs/machine_oldest.journal" bookworm nspawn \
                 tests/vm/test_readme_example.py tests/vm/test_unit_effects.py tests/vm/test_hook.py \
-                tests/vm/test_inputs.py tests/vm/test_derivations.py tests/vm/test_examples.py &&
+                tests/vm/test_inputs.py tests/vm/test_derivations.py tests/vm/test_examples.py \
+                tests/vm/test_hostile_derivation.py &&
                 tests/vm/run-scenarios -b "$release" -l "$logs/machine_oldest" bookworm
 }
 
 machine_newest() {
         tests/vm/run-machine -b "$release" -l "$logs/machine_newest.journal" sid nspawn \
                 tests/vm/test_readme_example.py tests/vm/test_unit_effects.py tests/vm/test_hook.py \
-                tests/vm/test_inputs.py tests/vm/test_derivations.py tests/vm/test_examples.py &&
+                tests/vm/test_inputs.py tests/vm/test_derivations.py tests/vm/test_examples.py \
+                tests/vm/test_hostile_derivation.py &&
                 tests/vm/run-scenarios -b "$release" -l "$logs/machine_newest" sid
 }
 
