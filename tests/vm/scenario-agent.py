@@ -5,6 +5,7 @@ Each connection to the socket beside it is one command: a line of JSON in, one o
 
 import json
 import os
+import signal
 import socketserver
 import subprocess
 import sys
@@ -21,13 +22,17 @@ class Command(socketserver.StreamRequestHandler):
             return
         # As the driver of NixOS' tests has it.
         command = ["bash", "-c", "set -euo pipefail; " + asked["command"]]
-        try:
-            run = subprocess.run(command, cwd="/tmp", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                 timeout=asked["timeout"], start_new_session=True)
-            answer = {"status": run.returncode, "stdout": run.stdout.decode(errors="replace"),
-                      "stderr": run.stderr.decode(errors="replace")}
-        except subprocess.TimeoutExpired:
-            answer = {"status": 124, "stdout": "", "stderr": f"still running after {asked['timeout']} s"}
+        with subprocess.Popen(command, cwd="/tmp", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              start_new_session=True) as process:
+            try:
+                stdout, stderr = process.communicate(timeout=asked["timeout"])
+                status = process.returncode
+            except subprocess.TimeoutExpired:
+                # With all that it has started: that holds the pipes open.
+                os.killpg(process.pid, signal.SIGKILL)
+                stdout, stderr = process.communicate()
+                status = 124
+        answer = {"status": status, "stdout": stdout.decode(errors="replace"), "stderr": stderr.decode(errors="replace")}
         self.wfile.write(json.dumps(answer).encode() + b"\n")
 
 

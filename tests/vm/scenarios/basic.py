@@ -3,7 +3,7 @@ machine.wait_for_unit("sockets.target")
 
 with subtest("what the module wrote is right"):
     machine.succeed("hatchd --check")
-    machine.succeed("systemd-analyze verify --man=no hatchd.socket hatchd@x.service hatch.slice 2>&1 | tee /dev/stderr | (! grep hatch)")
+    machine.succeed("systemd-analyze verify --man=no hatchd.socket hatchd@x.service hatch.slice 2>&1 | (! grep hatch)")
 
 with subtest("a sandboxed build gets its tree through the hatch"):
     path = build(machine, "greeting")

@@ -11,6 +11,9 @@ with subtest("systemd's score of the service is not worse than its comment says"
     said = machine.succeed("systemd-analyze security --no-pager hatchd@.service | grep 'exposure level'")
     assert float(said.split(":")[1].split()[0]) <= 6.5, said
 
+with subtest("systemd finds no fault in what the module adds"):
+    machine.succeed("systemd-analyze verify --man=no hatchd.socket hatchd@x.service hatch.slice 2>&1 | (! grep hatch)")
+
 with subtest("what the module adds takes nothing from the units of the package"):
     service = properties("hatchd@x.service")
     assert service["NoNewPrivileges"] == "yes", service["NoNewPrivileges"]
