@@ -115,7 +115,7 @@ def test_a_derivation_without_the_feature_finds_no_way_to_the_hatch(m):
     m.write_builder("long", "echo begun; sleep 1000", allow={**EVERYBODY, "features": ["hatch-a"]})
     # Beside one that has it.
     other = m.nix_build_start(m.hatch_derivation("shown", "long", requiredSystemFeatures=["hatch-a"]))
-    m.wait_until(lambda: b"begun" in other.stderr(), "the other build", 30)
+    m.wait_until(lambda: b"begun" in other.stderr(), "the other build")
     log = run(m, "looking", SEARCH)
     ways = re.findall(r"way: (\S+) (.*)", log)
     check_equal([why for _, why in ways], ["No such file or directory"] * 4, f"what it gets at {ways}")
@@ -195,7 +195,7 @@ class Victim:
         self.path = m.nix_instantiate(m.derivation("board-firmware", args=["-c", script], requiredSystemFeatures=["hatch-b"]))
         self.name = pathlib.Path(self.path).name
         self.building = m.start(["nix-store", "--realise", self.path], user="alice")
-        m.wait_until(lambda: b"begun" in self.building.stderr(), "the build", 30)
+        m.wait_until(lambda: b"begun" in self.building.stderr(), "the build")
         check(attack.STORE.joinpath(f"{self.name}.chroot").exists(), "the build has no directory of that name")
 
     def end(self):
@@ -294,7 +294,7 @@ def smuggle(m):
     built = m.nix_build(hostile(m, "smuggled", SMUGGLE, features=["hatch-a"])).ok()
     out = pathlib.Path(built.lines()[-1])
     before = (out.lstat().st_ino, out.lstat().st_mtime)
-    m.wait_until(lambda: not m.build_processes(), "the end of the accomplice with the build", 5)
+    m.wait_until(lambda: not m.build_processes(), "the end of the accomplice with the build")
     check_equal(out.read_text(), "good\n", "the store path")
     check_equal((out.lstat().st_ino, out.lstat().st_mtime, out.lstat().st_uid), (*before, 0), "inode, time and owner")
     m.run(["nix-store", "--verify-path", out]).ok()
@@ -340,7 +340,7 @@ def test_400_connections_of_a_build_keep_nobody_else_from_being_served(m):
     m.write_builder("quick", "echo done")
     cursor = m.journal_cursor()
     storm = m.nix_build_start(hostile(m, "storm", STORM, features=["hatch-a"]))
-    m.wait_until(lambda: b"storm:" in storm.stderr(), "the first 400", 30)
+    m.wait_until(lambda: b"storm:" in storm.stderr(), "the first 400")
     took = []
     for number in range(3):
         begun = time.monotonic()
@@ -357,7 +357,7 @@ def test_400_connections_of_a_build_keep_nobody_else_from_being_served(m):
     check_in("Result=success", shown, "state of hatchd.socket")
     said = {re.sub(r"\d+", "N", line["MESSAGE"]) for line in m.journal(cursor, _PID="1") if "hatchd.socket" in line["MESSAGE"]}
     print("systemd says:", said, flush=True)
-    m.wait_until(lambda: not m.instances(), "the end of all instances", 30)
+    m.wait_until(lambda: not m.instances(), "the end of all instances")
     check_equal(m.run(["hatch", "run", "quick"]).ok().stdout, "done\n", "what root gets afterwards")
 
 
@@ -448,7 +448,7 @@ done()
 def reach(m, builder):
     """A fixed-output build and a builder try to reach each other: what comes (out of the builder, into the builder)."""
     log = run(m, f"reaching-{builder}", REACH, builder, features=["hatch-a"], **fixed(f"{builder} {time.time_ns()}\n"))
-    m.wait_until(lambda: not m.build_processes(), "the builder's end", 5)
+    m.wait_until(lambda: not m.build_processes(), "the builder's end")
     return re.findall(r"^out: (.*)", log, re.MULTILINE), re.findall(r"^in: \S+ (.*)", log, re.MULTILINE)
 
 
