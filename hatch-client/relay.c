@@ -447,7 +447,8 @@ bool relay_in_line(const struct relay *relay, int fd)
 	return false;
 }
 
-static void write_line(struct relay *relay, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void write_line(struct relay *relay, const char *fmt,
+                                                             va_list ap)
 {
 	char raw[LINE_MAX_LEN], clean[LINE_MAX_LEN], line[LINE_MAX_LEN + 16];
 	int n;

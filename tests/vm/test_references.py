@@ -91,19 +91,21 @@ def test_an_output_that_was_not_asked_for_is_known_too(m):
 
 
 def test_a_reference_over_any_border_is_found(m):
-    paths = [build_one(m, f"foreign-{i}") for i in range(5)]
+    # The bytes come in pieces that begin at multiples of 64 KiB of the stream, which has one header before the file.
     m.write_builder(
         "borders",
-        "import os, sys\n"
-        "out = bytearray(b'\\0' * (3 << 20))\n"
-        "for i, path in enumerate(sys.argv[1:]):\n"
-        "    at = (i + 1) * 512 * 1024 - 11 * i - 5\n"
-        "    out[at:at + len(path)] = path.encode()\n"
+        "import os\n"
+        "digits = '0123456789abcdfghijklmnpqrsvwxyz'\n"
+        "out = bytearray(b'\\0' * (4 << 20))\n"
+        "for i in range(60):\n"
+        "    path = b'/nix/store/' + (digits[i // 32] + digits[i % 32]).encode() * 16 + b'-x'\n"
+        "    at = (i + 1) * 65536 - 512 - 1 - i % 44\n"
+        "    out[at:at + len(path)] = path\n"
         "open(os.environ['out'], 'wb').write(out)\n",
         PYTHON,
     )
-    built = m.nix_build(m.hatch_derivation("borders", "borders", paths)).ok()
-    check_equal(sorted(told(built)), sorted(f"output out refers to {path}, {NEEDLE}" for path in paths), "warnings")
+    built = m.nix_build(m.hatch_derivation("borders", "borders")).ok()
+    check_equal(len(set(told(built))), 60, "warnings")
 
 
 def test_many_references_are_not_all_told(m):
