@@ -144,6 +144,58 @@ static void one_stream_does_not_go_on_in_the_next(void)
 	check(found[0] == '\0');
 }
 
+/* The same, looked for at each byte. */
+static void find_simply(const char *text, size_t len)
+{
+	for (size_t at = 0; at + STORE_DIR_LEN + STORE_HASH_LEN < len; at++) {
+		char path[STORE_PATH_MAX + 1] = "";
+		size_t n = len - at < STORE_PATH_MAX ? len - at : STORE_PATH_MAX;
+		size_t end = STORE_DIR_LEN + STORE_HASH_LEN + 1;
+
+		memcpy(path, text + at, n);
+		if (strncmp(path, STORE_DIR, STORE_DIR_LEN) != 0 || !store_hash(path))
+			continue;
+		end += strspn(path + end, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+		                          "0123456789+-._?=");
+		take(NULL, path, end);
+	}
+}
+
+static void agrees_with_a_simple_search_in_any_pieces(void)
+{
+	static const char *const parts[] = {
+		STORE_DIR,           HASH, "-", "/", "a", "name", "e", " ", "0123456789abcdfg",
+		STORE_DIR HASH "-x", "\n"
+	};
+	unsigned seed = 7;
+
+	for (int round = 0; round < 3000; round++) {
+		struct store_scan scan = { .found = take };
+		char text[1200] = "", want[sizeof(found)];
+		size_t len, at = 0;
+
+		for (len = 0; len < 1000;) {
+			seed = seed * 1103515245 + 12345;
+			strcpy(text + len, parts[(seed >> 16) % ARRAY_SIZE(parts)]);
+			len += strlen(text + len);
+		}
+		found[0] = '\0';
+		find_simply(text, len);
+		memcpy(want, found, sizeof(want));
+		found[0] = '\0';
+		while (at < len) {
+			size_t n;
+
+			seed = seed * 1103515245 + 12345;
+			n = 1 + (seed >> 16) % 700;
+			n = n < len - at ? n : len - at;
+			store_scan_add(&scan, text + at, n, at + n == len);
+			at += n;
+		}
+		check(strcmp(found, want) == 0);
+	}
+}
+
 static void a_long_name_is_cut(void)
 {
 	char text[STORE_PATH_MAX + 101], want[STORE_PATH_MAX + 2];
@@ -173,6 +225,7 @@ int main(void)
 		CASE(finds_a_path_in_any_pieces),
 		CASE(finds_a_path_over_the_borders_of_long_pieces),
 		CASE(one_stream_does_not_go_on_in_the_next),
+		CASE(agrees_with_a_simple_search_in_any_pieces),
 		CASE(a_long_name_is_cut),
 		CASE(knows_the_hash_of_a_path),
 	};
