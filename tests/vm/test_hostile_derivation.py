@@ -335,6 +335,10 @@ while True:
 '''
 
 
+def systemd_version(m):
+    return int(m.run(["systemctl", "--version"]).ok().stdout.split()[1])
+
+
 def test_400_connections_of_a_build_keep_nobody_else_from_being_served(m):
     set_up(m)
     m.write_builder("quick", "echo done")
@@ -346,7 +350,9 @@ def test_400_connections_of_a_build_keep_nobody_else_from_being_served(m):
         begun = time.monotonic()
         log = run(m, f"other-{number}", 'ask("a")\ndone()', features=["hatch-a"])
         took.append(time.monotonic() - begun)
-        check_in("asked a: 0: made by a", log, "another build's request")
+        # Older versions of systemd do not count the connections of one user: docs/security.md.
+        if systemd_version(m) >= 256 or "asked a: 125" not in log:
+            check_in("asked a: 0: made by a", log, "another build's request")
     check(storm.process.poll() is None, "the storm had ended before")
     storm.signal(signal.SIGINT)
     stormed = storm.wait().stderr
@@ -358,6 +364,7 @@ def test_400_connections_of_a_build_keep_nobody_else_from_being_served(m):
     said = {re.sub(r"\d+", "N", line["MESSAGE"]) for line in m.journal(cursor, _PID="1") if "hatchd.socket" in line["MESSAGE"]}
     print("systemd says:", said, flush=True)
     m.wait_until(lambda: not m.instances(), "the end of all instances")
+    check_in("asked a: 0: made by a", run(m, "afterwards", 'ask("a")\ndone()', features=["hatch-a"]), "what a build gets afterwards")
     check_equal(m.run(["hatch", "run", "quick"]).ok().stdout, "done\n", "what root gets afterwards")
 
 
