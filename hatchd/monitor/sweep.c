@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "hatchd/clock.h"
+#include "hatchd/slot/stray.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/fd.h"
 #include "lib/base/log.h"
@@ -129,6 +130,20 @@ static int take_leftover(const struct job *job, const struct build_user *user, s
 	return 1;
 }
 
+/* Its helpers are in no group of its own: they die with their monitor, each when it is its turn. */
+static int await_helpers(const struct job *job, int64_t deadline_ms, const struct leftover *left,
+                         struct error *err)
+{
+	pid_t pid = 0;
+
+	while (job->pool.refuse_strays && stray_find(left->user->uid, &pid) > 0)
+		if (clock_now_ms() >= deadline_ms)
+			return error_set(err, BLAME_HOST, EBUSY,
+			                 "process %d still runs under %s, whose request was killed",
+			                 pid, left->user->name);
+	return 0;
+}
+
 /* Only when they are dead anything else may be the build user. */
 static int man_leftover(const struct job *job, int64_t deadline_ms, struct leftover *left,
                         struct error *err)
@@ -136,6 +151,8 @@ static int man_leftover(const struct job *job, int64_t deadline_ms, struct lefto
 	int64_t left_ms = deadline_ms - clock_now_ms();
 	int r = kill_processes(left, left_ms > 0 ? (int)left_ms : 0, err);
 
+	if (r == 0)
+		r = await_helpers(job, deadline_ms, left, err);
 	return r < 0 ? r : start_cleaner(job, left, err);
 }
 
