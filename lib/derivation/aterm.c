@@ -208,6 +208,8 @@ static char *decode(const struct string *string, size_t *ret_len)
 			text[len++] = string->data[i];
 		else
 			(void)unescape(string->data[++i], &text[len++]);
+	if (text)
+		text[len] = '\0'; /* also for those who look for an end beyond *ret_len */
 	*ret_len = len;
 	return text;
 }
