@@ -208,8 +208,12 @@ static void drain_log(struct job *job)
 		} else if (r != 1 || job_receive_note(job, &note) == 0 ||
 		           note.type == NOTE_HANGUP || note.type == NOTE_BAD_REQUEST)
 			job_give_up_client(job);
-		else if (note.type == NOTE_LOG_FULL && job->watch.ending == ENDING_EXITED)
+		else if (note.type == NOTE_LOG_FULL && job->watch.ending == ENDING_EXITED) {
+			/* The rest is nobody's, and need not have an end. */
+			well = false;
 			job->watch.ending = ENDING_LOG;
+			deadline_ms = clock_now_ms() + DRAIN_LIMIT_MS;
+		}
 	}
 	/* Only an end that would have been good is spoilt by a client that is gone. */
 	if (!job->gone || job->watch.ending != ENDING_EXITED)

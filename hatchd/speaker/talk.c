@@ -19,6 +19,7 @@
 enum {
 	REQUEST_DEADLINE_MS = 5000,   /* greeting to whole request, in all */
 	RECEIVED_DEADLINE_MS = 10000, /* exit to "received" */
+	DRAIN_QUIET_MS = 10000, /* a pipe of a dead builder without an end and without a byte */
 };
 
 static const char server_name[] = "hatchd " VERSION;
@@ -314,13 +315,6 @@ static void read_status(struct talk *talk)
 	talk->last_log_ms = clock_now_ms();
 }
 
-static enum step drain_status(struct talk *talk)
-{
-	while (talk->status_fd >= 0)
-		read_status(talk);
-	return say_phase(talk);
-}
-
 static enum step say_alive(struct talk *talk)
 {
 	const struct message m = { .type = MESSAGE_ALIVE };
@@ -329,16 +323,32 @@ static enum step say_alive(struct talk *talk)
 	return talk_say(talk, &m, NULL) < 0 ? talk_end_hangup(talk) : STEP_GO_ON;
 }
 
-/* The builder is gone, so both streams end: nothing of the log comes after the outputs, and whether
- * it kept its limit is known before anybody calls it a success. */
-static enum step drain_logs(struct talk *talk)
+/* All that the builder wrote is on its way: what does not come for so long does not come. */
+static int64_t drain_due_ms(const struct talk *talk)
 {
-	if (drain_status(talk) == STEP_END)
+	return talk->draining ? talk->last_log_ms + DRAIN_QUIET_MS : INT64_MAX;
+}
+
+/*
+ * The builder is gone, so its streams end: nothing of the log comes after the outputs, and whether
+ * it kept its limit is known before anybody calls it a success. An end that it has given to
+ * somebody outside may live on: who has it holds up nobody.
+ */
+static bool is_drained(const struct talk *talk)
+{
+	bool open = talk->streams[0].fd >= 0 || talk->streams[1].fd >= 0 || talk->status_fd >= 0;
+
+	return !open || clock_now_ms() >= drain_due_ms(talk);
+}
+
+static enum step end_drain(struct talk *talk)
+{
+	talk->draining = false;
+	fd_closep(&talk->streams[0].fd);
+	fd_closep(&talk->streams[1].fd);
+	fd_closep(&talk->status_fd);
+	if (say_phase(talk) == STEP_END)
 		return STEP_END;
-	for (size_t i = 0; i < ARRAY_SIZE(talk->streams); i++)
-		while (talk->streams[i].fd >= 0)
-			if (read_log(talk, &talk->streams[i]) == STEP_END)
-				return STEP_END;
 	return talk_tell(talk, NOTE_DRAINED, DELIVERY_UNKNOWN, NULL) < 0 ? STEP_END : STEP_GO_ON;
 }
 
@@ -517,8 +527,9 @@ static enum step obey(struct talk *talk, const struct order *order)
 	case ORDER_PONG:
 		return end_finished(talk, say_pong(talk));
 	case ORDER_DRAIN:
-		talk->ended = true;
-		return drain_logs(talk);
+		talk->ended = talk->draining = true;
+		talk->last_log_ms = clock_now_ms();
+		return STEP_GO_ON;
 	case ORDER_OUTPUT:
 		return talk_relay_output(talk, order->name);
 	case ORDER_EXIT:
@@ -564,7 +575,7 @@ static enum step hear_client(struct talk *talk, short events)
 /* When each thing that only time brings is due; INT64_MAX: never. */
 static int64_t silence_due_ms(const struct talk *talk)
 {
-	bool heeded = talk->started && talk->silence_ms > 0 && !talk->silent;
+	bool heeded = talk->started && !talk->draining && talk->silence_ms > 0 && !talk->silent;
 
 	return heeded ? talk->last_log_ms + talk->silence_ms : INT64_MAX;
 }
@@ -584,7 +595,8 @@ static int64_t beat_due_ms(const struct talk *talk)
 
 static int poll_timeout_ms(const struct talk *talk)
 {
-	const int64_t due[] = { silence_due_ms(talk), phase_due_ms(talk), beat_due_ms(talk) };
+	const int64_t due[] = { silence_due_ms(talk), phase_due_ms(talk), beat_due_ms(talk),
+		                drain_due_ms(talk) };
 	int64_t now = clock_now_ms(), first = INT64_MAX;
 
 	for (size_t i = 0; i < ARRAY_SIZE(due); i++)
@@ -624,7 +636,9 @@ static enum step talk_once(struct talk *talk)
 		{ .fd = talk->status_fd, .events = POLLIN },
 	};
 
-	if (!talk->started) /* nothing is read before the log limit is known */
+	if (talk->draining && is_drained(talk))
+		return end_drain(talk);
+	if (!talk->started && !talk->draining) /* nothing is read before the log limit is known */
 		p[1].fd = p[2].fd = p[5].fd = -1;
 	if (poll(p, ARRAY_SIZE(p), poll_timeout_ms(talk)) < 0)
 		return errno == EINTR ? STEP_GO_ON : STEP_END;

@@ -38,6 +38,7 @@ struct talk {
 	bool started;          /* the builder runs, or has run */
 	bool ended;            /* it is gone */
 	bool log_full, silent; /* told once */
+	bool draining;         /* the builder is gone; what is left of its log is relayed */
 	uint64_t log_max;
 	struct phases phases;
 	bool accepted;

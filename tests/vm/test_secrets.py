@@ -122,6 +122,23 @@ def test_credentials_are_gone_with_the_request(m):
               "the host sees the builder's mount")
 
 
+def test_a_client_that_pauses_over_the_end_of_a_builder_still_gets_its_log(m):
+    """What looks through the log is one process: who reads one stream to its end first may wait for it, and it for him. It
+    takes a builder that ends while everything on the way to the client is full."""
+    give(m, key=KEY)
+    for stream in ("stdout", "stderr"):
+        for size in range(320 << 10, 544 << 10, 32 << 10):
+            write(m, "tells", f"sys.{stream}.write('x' * {size})")
+            with m.client() as client:
+                client.request("tells")
+                client.receive_until("started")
+                time.sleep(0.5)
+                messages = client.receive_until("exit", "error")
+                client.send({"type": "received"})
+            told = b"".join(message["attachment"] for message in messages if message["type"] == stream)
+            check_equal((messages[-1].get("code"), len(told)), (0, size), f"exit status and bytes of {stream}")
+
+
 def test_a_credential_that_systemd_encrypted_arrives(m):
     PLACE.mkdir(mode=0o700, exist_ok=True)
     m.after_test(lambda: (*[path.unlink() for path in PLACE.iterdir()], PLACE.rmdir()))
