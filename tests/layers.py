@@ -32,12 +32,15 @@ HOOK_HEADERS_OF_HATCHD = {"hatchd/config/exposure.h", "hatchd/request/features.h
 # header prefix -> the only files that may include it
 HOMES = {
     "nettle/": {"lib/base/digest.h", "lib/base/digest.c", "lib/base/encoding.c"},
-    "jansson.h": {"lib/wire/message.c", "lib/derivation/json.c", "hatchd/config/document.c"},
+    "jansson.h": {"lib/wire/json.h", "lib/derivation/json.c", "hatchd/config/document.c"},
     "archive": {"lib/tree/pack.c", "lib/tree/unpack.c"},
     "systemd/": {"hatchd/main.c", "hatchd/monitor/receipt.c", "hatchd/check.c", "hatchd/unit.c", "hatchctl/journal.c"},
     "seccomp.h": {"hatchd/sandbox/filter.c", "hatchd/sandbox/filter-builder.c"},
     "cjson/": {"hatchctl/json.c"},
 }
+
+# Headers that only their own folder may include: they show an outside library's types.
+PRIVATE = {"lib/wire/json.h", "lib/wire/member.h"}
 
 # Headers that the build makes.
 MADE = {"build-config.h", "hatchd/filter-programs.h"}
@@ -72,6 +75,8 @@ def check_own(path, name):
     if target is None:
         return None if name in MADE else f'includes "{name}", which is not there'
     source_folder, target_folder = folder_of(path), folder_of(target)
+    if str(target.relative_to(ROOT)) in PRIVATE and source_folder != target_folder:
+        return f"includes {target.relative_to(ROOT)}, which is {target_folder}'s own"
     if target_folder in MAY_INCLUDE[source_folder]:
         return None
     if source_folder == "hatchctl" and target_folder == "hatchd" and target.parent.name + "/" in HATCHCTL_OF_HATCHD:

@@ -53,7 +53,7 @@ def test_a_request_says_only_what_is_given():
 def test_a_request_says_all_that_the_client_reads():
     made = run_hatch('args = [ "a" ]; env.A = "b"; inputs.a = "b"; timeout = 1; heartbeat = 1; undeclaredReferences = "warn";')
     # A derivation that is to be the same each time has no use for a mark of its own.
-    known = c_table("lib/wire/message.c", "hatch_members") - {"request_id"}
+    known = c_table("lib/wire/attrs.c", "hatch_members") - {"request_id"}
     check_equal(set(made["attributes"]["hatch"]), known, "what is asked for")
 
 

@@ -1,0 +1,126 @@
+/* The way from a text to jansson's values and back, for the files of this folder. */
+#include "json.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+
+#include "lib/base/digest.h"
+#include "lib/base/text.h"
+#include "message.h"
+
+int wire_no_memory(struct error *err)
+{
+	return error_set(err, BLAME_HOST, ENOMEM, "no memory for a message");
+}
+
+void message_init(void)
+{
+	const void *random = (const void *)getauxval(AT_RANDOM);
+	struct digest digest;
+	char hex[DIGEST_HEX_LEN + 1];
+
+	if (!random)
+		return; /* jansson looks for a seed itself then */
+	/* Sixteen random bytes that the kernel gave this process: no open(), no system call. They
+	 * are also the stack protector's, so what is used here is a digest. */
+	digest_init(&digest);
+	digest_add(&digest, random, 16);
+	digest_final(&digest, hex);
+	hex[8] = '\0';
+	json_object_seed(strtoul(hex, NULL, 16) | 1);
+}
+
+/* Counted before parsing: jansson recurses, and its own limit is 2048. */
+static bool nesting_fits(const char *line, size_t len)
+{
+	unsigned int depth = 0;
+	bool in_string = false;
+
+	for (size_t i = 0; i < len; i++) {
+		char c = line[i];
+
+		if (in_string && c == '\\')
+			i++;
+		else if (c == '"')
+			in_string = !in_string;
+		else if (!in_string && (c == '{' || c == '['))
+			depth++;
+		else if (!in_string && (c == '}' || c == ']') && depth > 0)
+			depth--;
+		if (depth > WIRE_DEPTH_MAX)
+			return false;
+	}
+	return true;
+}
+
+/* Also in members that are ignored. Recursion ends at WIRE_DEPTH_MAX. */
+static bool has_fraction(json_t *json)
+{
+	const char *key;
+	json_t *item;
+	size_t i;
+
+	if (json_is_array(json)) {
+		json_array_foreach(json, i, item) if (has_fraction(item)) return true;
+		return false;
+	}
+	json_object_foreach(json, key, item) if (has_fraction(item)) return true;
+	return json_is_real(json);
+}
+
+/* jansson's complaint repeats the peer's bytes: escaped, it is fit for a log and for an answer. */
+static int bad_json(const json_error_t *why, struct error *err)
+{
+	char text[COMPLAINT_MAX];
+
+	text_escape(why->text, strlen(why->text), text, sizeof(text));
+	return error_set(err, BLAME_PEER, EBADMSG, "not JSON: %s (byte %d)", text, why->position);
+}
+
+int wire_load_object(const char *text, size_t len, json_t **ret, struct error *err)
+{
+	cleanup_json json_t *json = NULL;
+	json_error_t why;
+
+	json = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
+	if (!json && json_error_code(&why) == json_error_out_of_memory)
+		return wire_no_memory(err);
+	if (!json)
+		return bad_json(&why, err);
+	if (!json_is_object(json))
+		return error_set(err, BLAME_PEER, EBADMSG, "the text must be a JSON object");
+	*ret = take_ptr(&json);
+	return 0;
+}
+
+int wire_load_line(const char *line, size_t len, json_t **ret, struct error *err)
+{
+	cleanup_json json_t *object = NULL;
+	int r;
+
+	if (!nesting_fits(line, len))
+		return error_set(err, BLAME_PEER, EBADMSG, "JSON is nested deeper than %d levels",
+		                 WIRE_DEPTH_MAX);
+	r = wire_load_object(line, len, &object, err);
+	if (r < 0)
+		return r;
+	if (has_fraction(object))
+		return error_set(err, BLAME_PEER, EBADMSG,
+		                 "a number has a fraction or an exponent");
+	*ret = take_ptr(&object);
+	return 0;
+}
+
+static int dump_to_buffer(const char *bytes, size_t len, void *buf)
+{
+	return buffer_add(buf, bytes, len);
+}
+
+int wire_dump_object(const json_t *object, struct buffer *buf, struct error *err)
+{
+	return json_dump_callback(object, dump_to_buffer, buf, JSON_COMPACT) < 0
+	               ? wire_no_memory(err)
+	               : 0;
+}
