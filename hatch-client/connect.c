@@ -62,10 +62,13 @@ static int connect_to(const char *path, int *ret_fd, struct error *err)
 /* The errors of connect(2), as far as somebody can do something about them. */
 static int add_hint(int r, struct error *err)
 {
-	if (r == -ENOENT && nix_is_build())
-		return error_hint(err, "on the machine that builds: nix.conf needs "
-		                       "extra-sandbox-paths = /run/hatch=/run/hatch/s?, and "
-		                       "hatchd.socket must be started");
+	if (r == -ENOENT && nix_may_read())
+		return error_hint(err,
+		                  "Nix shows it to derivations that require the feature of "
+		                  "their builder, requiredSystemFeatures = [ \"hatch-NAME\" ], "
+		                  "if the machine that builds has hatch-pre-build-hook as its "
+		                  "pre-build-hook and hatchd.socket is started; there, as "
+		                  "root, hatch-pre-build-hook DERIVATION prints what is shown");
 	if (r == -ENOENT)
 		return error_hint(err, "systemctl start hatchd.socket starts it on the host; "
 		                       "--socket or $HATCH_SOCKET names another one");

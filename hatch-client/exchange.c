@@ -163,25 +163,33 @@ static int out_of_order(const struct message *message, struct error *err)
 
 /* ---- one message ---- */
 
-/* What this build may refer to. Outside of a build there is nothing to compare with. */
-static int learn_references(struct exchange *x, enum wire_references policy, struct error *err)
+/* What this build may refer to. Outside of a sandbox there is nothing to compare with. Returns as
+ * references_learn(). */
+static int learn_references(struct exchange *x, struct error *err)
 {
-	bool asked = x->request.request.references == REFERENCES_FAIL;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < x->outputs.n_own; i++)
 		r = references_know(&x->references, x->outputs.own[i], err);
 	for (size_t i = 0; r == 0 && i < x->outputs.n; i++)
 		r = references_know(&x->references, x->outputs.items[i].path, err);
-	if (r == 0 && nix_is_build())
-		r = references_learn(&x->references, err);
-	if (r == 1)
-		x->references.policy = policy;
-	if (r != 0 || policy != REFERENCES_FAIL || !(asked || nix_is_build()))
-		return r < 0 ? r : 0;
-	(void)error_set(err, BLAME_HOST, ENOTSUP,
-	                "undeclared references are to be an error, but which store paths this "
-	                "build has as inputs is not known");
+	return r == 0 ? references_learn(&x->references, err) : r;
+}
+
+/* A warning that cannot be given is no reason to fail; a check that cannot be made is. */
+static int go_without_references(struct exchange *x, enum wire_references policy, int r,
+                                 struct error *err)
+{
+	if (policy != REFERENCES_FAIL) {
+		if (r < 0 && !x->options->quiet)
+			relay_line(&x->relay, "undeclared references are not looked for: %s",
+			           err->text);
+		return 0;
+	}
+	if (r == 0)
+		(void)error_set(err, BLAME_HOST, ENOTSUP,
+		                "undeclared references are to be an error, but which store paths "
+		                "this build has as inputs is not known");
 	return error_hint(err, "only a Nix build in a sandbox (sandbox = true) knows; else take "
 	                       "\"warn\" for \"fail\"");
 }
@@ -192,9 +200,15 @@ static int settle_references(struct exchange *x, enum wire_references said, stru
 	enum wire_references asked = x->request.request.references;
 	enum wire_references policy = asked > said ? asked : said;
 
+	int r;
+
 	if (policy < REFERENCES_WARN || x->outputs.n == 0)
 		return 0;
-	return learn_references(x, policy, err);
+	r = learn_references(x, err);
+	if (r != 1)
+		return go_without_references(x, policy, r, err);
+	x->references.policy = policy;
+	return 0;
 }
 
 static int on_accepted(struct exchange *x, struct message *message, struct error *err)
@@ -216,13 +230,15 @@ static int on_queued(struct exchange *x, struct message *message, struct error *
 
 static int step(struct exchange *x, struct error *err);
 
-/* A server that refuses in the middle closes on us, and what it said is still there to be read: a
- * failed write is told only if nothing else is. */
+/* A server that refuses in the middle closes on us, and what it said is still there to be read, to
+ * its last word: a failed write is told only if that says nothing of the end. */
 static int hear_after(struct exchange *x, const struct error *write_err, struct error *err)
 {
-	int r = step(x, err);
+	int r = 0;
 
-	if (r == 0 && x->phase == PHASE_ENDED)
+	while (r == 0 && x->phase != PHASE_ENDED)
+		r = step(x, err);
+	if (r == 0)
 		return 0;
 	*err = *write_err;
 	return -err->code;
@@ -463,7 +479,7 @@ static int talk(struct exchange *x, struct error *err)
 
 	if (r < 0)
 		return r;
-	progress_begin(&x->progress, x->request.request.builder);
+	progress_begin(&x->progress, x->request.request.builder, x->request.request.heartbeat_sec);
 	r = ask(x, &x->request, err);
 	while (r == 0 && x->phase != PHASE_ENDED)
 		r = step(x, err);
@@ -475,7 +491,7 @@ int exchange_run(const struct options *options, struct error *err)
 	cleanup_exchange struct exchange x = { .options = options, .fd = -1 };
 	int r;
 
-	relay_init(&x.relay, nix_is_build(), options->raw);
+	relay_init(&x.relay, nix_may_read(), options->raw);
 	progress_init(&x.progress, &x.relay, options->quiet);
 	r = talk(&x, err);
 	if (r != 0)

@@ -1,4 +1,4 @@
-/* Environment variables and the attributes file of a Nix build; nothing of the hatch. */
+/* Environment variables, mount table and attributes file of a Nix build; nothing of the hatch. */
 #include "nix.h"
 
 #include <errno.h>
@@ -6,13 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/fd.h"
 #include "lib/base/text.h"
 
 enum {
-	ATTRS_MAX = 16 * 1024 * 1024, /* closures in it are long, but not this long */
+	ATTRS_MAX = 16 * 1024 * 1024,       /* closures in it are long, but not this long */
+	MOUNT_TABLE_MAX = 16 * 1024 * 1024, /* an input is a line of it */
 	STORE_HASH_LEN = 32,
 	STORE_NAME_MAX = 211,
 };
@@ -23,6 +25,51 @@ bool nix_is_build(void)
 	 * third. */
 	return getenv("NIX_BUILD_TOP") && getenv("NIX_LOG_FD") && !getenv("IN_NIX_SHELL");
 }
+
+/* ---- the sandbox ---- */
+
+/* Does what this line mounts lie in the root of a sandbox, such as <hash>-<name>.drv.chroot/root?
+ * Fields of a line: id, parent, device, directory in the file system; proc_pid_mountinfo(5). */
+static bool is_of_sandbox(const char *line, size_t len)
+{
+	static const char mark[] = ".drv.chroot";
+	const char *field = line, *end = line + len, *at;
+
+	for (int i = 0; i < 3; i++) {
+		field = memchr(field, ' ', (size_t)(end - field));
+		if (!field)
+			return false;
+		field++;
+	}
+	end = field + strcspn(field, " \n");
+	at = memmem(field, (size_t)(end - field), mark, strlen(mark));
+	return at && (at + strlen(mark) == end || at[strlen(mark)] == '/');
+}
+
+int nix_find_sandbox(struct error *err)
+{
+	cleanup_fd int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+	cleanup_free char *table = NULL;
+	size_t len = 0;
+	int r = fd < 0 ? -errno : fd_read_file(fd, MOUNT_TABLE_MAX, &table, &len);
+
+	if (r < 0)
+		return error_errno(err, BLAME_HOST, -r, "cannot read /proc/self/mountinfo");
+	for (const char *line = table; *line; line += strspn(line, "\n")) {
+		len = strcspn(line, "\n");
+		if (is_of_sandbox(line, len))
+			return 1;
+		line += len;
+	}
+	return 0;
+}
+
+bool nix_may_read(void)
+{
+	return nix_is_build() || nix_find_sandbox(NULL) != 0;
+}
+
+/* ---- paths and numbers ---- */
 
 bool nix_is_store_path(const char *path)
 {
@@ -45,11 +92,12 @@ bool nix_is_store_path(const char *path)
 int nix_log_fd(void)
 {
 	const char *number = getenv("NIX_LOG_FD");
+	struct stat st;
 	uint64_t fd;
 
 	if (!nix_is_build() || text_to_u64(number, INT16_MAX, &fd) < 0)
 		return -1;
-	return (int)fd;
+	return fstat((int)fd, &st) < 0 || S_ISSOCK(st.st_mode) ? -1 : (int)fd;
 }
 
 /* ---- structured attributes ---- */

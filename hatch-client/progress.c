@@ -117,9 +117,10 @@ void progress_catch_up(struct progress *progress)
 	progress->phase[0] = '\0';
 }
 
-void progress_begin(struct progress *progress, const char *builder)
+void progress_begin(struct progress *progress, const char *builder, uint64_t heartbeat_sec)
 {
 	progress->builder = builder;
+	progress->heartbeat_ms = (int64_t)heartbeat_sec * 1000;
 	show_phase(progress, "hatch %s", builder);
 }
 
@@ -153,6 +154,7 @@ void progress_alive(struct progress *progress)
 		relay_break_line(progress->relay);
 	else
 		(void)fd_write_full(progress->nix_fd, "\r", 1);
+	progress->told_ms = now_ms();
 	progress_catch_up(progress);
 }
 
@@ -196,27 +198,39 @@ void progress_transfer_begin(struct progress *progress, const char *what, const 
 	progress->id = next_id();
 	progress->bytes = 0;
 	progress->told = false;
-	progress->told_ms = 0;
+	progress->told_ms = now_ms();
 	(void)snprintf(progress->what, sizeof(progress->what), "%s %s of hatch %s", what, name,
 	               progress->builder);
 	(void)snprintf(progress->uri, sizeof(progress->uri), "hatch:%s/%s", progress->builder,
 	               name);
 }
 
+/* The next line about the bytes is due: the first as soon as they are worth it. */
+static bool is_worth_telling(const struct progress *progress, int64_t silent_ms)
+{
+	if (progress->quiet || progress->bytes < TRANSFER_MIN)
+		return false;
+	return !progress->told || silent_ms >= TELL_EVERY_MS;
+}
+
+/* The server says nothing while it takes or sends a tree; the bytes themselves say that the request
+ * lives. */
 void progress_transfer_add(struct progress *progress, uint64_t bytes)
 {
-	int64_t now;
+	int64_t silent_ms;
 
 	progress->bytes += bytes;
-	if (progress->nix_fd < 0 || progress->quiet || progress->bytes < TRANSFER_MIN)
+	if (progress->nix_fd < 0)
 		return;
-	now = now_ms();
-	if (progress->told && now - progress->told_ms < TELL_EVERY_MS)
-		return;
-	if (!progress->told)
-		tell_begin(progress);
-	tell_bytes(progress);
-	progress->told_ms = now;
+	silent_ms = now_ms() - progress->told_ms;
+	if (is_worth_telling(progress, silent_ms)) {
+		if (!progress->told)
+			tell_begin(progress);
+		tell_bytes(progress);
+		progress->told_ms = now_ms();
+	} else if (progress->heartbeat_ms > 0 && silent_ms >= progress->heartbeat_ms) {
+		progress_alive(progress);
+	}
 }
 
 void progress_transfer_end(struct progress *progress)

@@ -17,21 +17,23 @@ struct progress {
 	bool quiet;
 	int nix_fd;                     /* the log that Nix reads; -1: it does not */
 	char phase[PROGRESS_PHASE_MAX]; /* waits for the end of a line of the log; empty: none */
+	int64_t heartbeat_ms;           /* at most so long without a sign of life; 0: nobody asks */
 
 	/* The transfer that runs. */
 	char what[PROGRESS_PHASE_MAX], uri[PROGRESS_PHASE_MAX];
 	uint64_t id; /* of the activity */
 	uint64_t bytes;
-	bool told; /* Nix knows of it */
-	int64_t told_ms;
+	bool told;       /* Nix knows of it */
+	int64_t told_ms; /* the last sign of life, or its beginning */
 };
 
 /* progress_init - relay must be ready; quiet: nothing will be shown but that the request lives, to
  * Nix */
 void progress_init(struct progress *progress, struct relay *relay, bool quiet);
 
-/* progress_begin - "hatch BUILDER", from now on and again when the builder starts */
-void progress_begin(struct progress *progress, const char *builder);
+/* progress_begin - "hatch BUILDER", from now on and again when the builder starts; heartbeat_sec:
+ * as the request has it */
+void progress_begin(struct progress *progress, const char *builder, uint64_t heartbeat_sec);
 void progress_started(struct progress *progress);
 
 /* progress_queued - "waiting for RESOURCE, N ahead" */
@@ -56,8 +58,9 @@ void progress_catch_up(struct progress *progress);
  * counts downloads by
  *
  * what   "receiving output"; name: of the output
- * Those of less than a MiB are not worth a line. A transfer that was begun must be ended, also if
- * it failed; ending none does nothing.
+ * Those of less than a MiB are not worth a line, and none is where it is quiet: then they give the
+ * signs of life that the request asks for. A transfer that was begun must be ended, also if it
+ * failed; ending none does nothing.
  */
 void progress_transfer_begin(struct progress *progress, const char *what, const char *name);
 void progress_transfer_add(struct progress *progress, uint64_t bytes);

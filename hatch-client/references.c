@@ -4,18 +4,14 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/cleanup.h"
-#include "lib/base/fd.h"
 #include "lib/base/text.h"
+#include "nix.h"
 
-enum {
-	MOUNT_TABLE_MAX = 16 * 1024 * 1024, /* an input is a line of it */
-	FILE_TOLD_MAX = 512,
-};
+enum { FILE_TOLD_MAX = 512 };
 
 void references_done(struct references *references)
 {
@@ -57,45 +53,6 @@ int references_know(struct references *references, const char *path, struct erro
 	return 0;
 }
 
-/* Is this line about "/", and is that a directory such as <hash>-<name>.drv.chroot/root? The fields
- * of a line: id, parent, device, directory in the file system, place; proc_pid_mountinfo(5). */
-static bool is_root_of_a_build(char *line)
-{
-	static const char *const ends[] = { ".drv.chroot/root", ".drv.chroot" };
-	char *fields[5], *rest = line;
-
-	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
-		fields[i] = strsep(&rest, " ");
-		if (!fields[i])
-			return false;
-	}
-	if (strcmp(fields[4], "/") != 0)
-		return false;
-	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
-		size_t len = strlen(fields[3]), end_len = strlen(ends[i]);
-
-		if (len > end_len && strcmp(fields[3] + len - end_len, ends[i]) == 0)
-			return true;
-	}
-	return false;
-}
-
-static int is_in_sandbox(struct error *err)
-{
-	cleanup_fd int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
-	cleanup_free char *table = NULL;
-	char *line, *rest;
-	size_t len;
-	int r = fd < 0 ? -errno : fd_read_file(fd, MOUNT_TABLE_MAX, &table, &len);
-
-	if (r < 0)
-		return error_errno(err, BLAME_HOST, -r, "cannot read /proc/self/mountinfo");
-	for (rest = table; (line = strsep(&rest, "\n"));)
-		if (is_root_of_a_build(line))
-			return 1;
-	return 0;
-}
-
 static void closedirp(DIR **dir)
 {
 	if (*dir)
@@ -121,12 +78,11 @@ static int learn_entries(struct references *references, struct error *err)
 
 int references_learn(struct references *references, struct error *err)
 {
-	int r = is_in_sandbox(err);
+	int r = nix_find_sandbox(err);
 
-	if (r == 1)
-		r = learn_entries(references, err);
-	else
+	if (r <= 0)
 		return r;
+	r = learn_entries(references, err);
 	if (r < 0)
 		return r;
 	qsort(references->known, references->n_known, STORE_HASH_LEN, compare);

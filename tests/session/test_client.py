@@ -26,7 +26,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 import nixlog
-from fake_server import (FakeServer, accepted, closes, error, exit_, hello, line, log, output, output_end, says,
+from fake_server import (REQUEST_ID, FakeServer, accepted, closes, error, exit_, hello, line, log, output, output_end, says,
                          small_tree, started, success, takes, tar, tar_directory, tar_file, tar_header, tar_symlink)
 from pace import in_time, wait_until
 
@@ -321,7 +321,9 @@ def a_missing_socket_is_told_at_once():
 
     in_time(1, attempt)
     result = run(None, "run", "--no-outputs", "hello", env=plain_env(NIX_BUILD_TOP="/build", NIX_LOG_FD="9"))
-    expect(b"extra-sandbox-paths" in result.err, repr(result))
+    for word in (b'requiredSystemFeatures = [ "hatch-NAME" ]', b"hatch-pre-build-hook DERIVATION", b"hatchd.socket"):
+        expect(word in result.err, repr(result))
+    expect(b"sandbox-paths" not in result.err, "it would open the hatch to all builds: %r" % result)
 
 
 @test
@@ -734,18 +736,38 @@ def a_server_that_passes_over_an_input_has_failed():
 
 @test
 def a_refusal_in_the_middle_of_an_input_is_told():
+    alive = line(type="alive")
+    # Whatever the server had to say before it, and as much as that is.
+    for before in ((), (alive,), (alive, queued(), alive, started(), log(b"x\n", "stderr"), alive)):
+        def script(server, connection, before=before):
+            connection.send(hello())
+            connection.read_line()
+            connection.send(accepted(send=["a"]), line(type="send", name="a"))
+            connection.read_line()
+            connection.send(*before, error("limit", "too much", hint="send less"))
+        with Directory() as place, FakeServer(script) as server:
+            make_inputs(place)
+            with open(place.path + "/tree/large", "wb") as file:
+                file.truncate(64 << 20)
+            result = run(server, "run", "--heartbeat=1", "-ia=tree", "hello", cwd=place.path)
+            expect(result.status == 125 and result.err.endswith(b"limit: too much (request %s)\nhatch: send less\n" % REQUEST_ID.encode()),
+                   "%r: %r" % (before, result))
+
+
+@test
+def a_server_that_goes_away_in_the_middle_of_an_input_is_told_as_such():
     def script(server, connection):
         connection.send(hello())
         connection.read_line()
         connection.send(accepted(send=["a"]), line(type="send", name="a"))
         connection.read_line()
-        connection.send(error("limit", "too much", hint="send less"))
+        connection.send(line(type="alive"))
     with Directory() as place, FakeServer(script) as server:
         make_inputs(place)
         with open(place.path + "/tree/large", "wb") as file:
             file.truncate(64 << 20)
         result = run(server, "run", "-ia=tree", "hello", cwd=place.path)
-        expect(result.status == 125 and b"limit: too much" in result.err and b"send less" in result.err, repr(result))
+        expect(result.status == 125 and b"cannot send a message" in result.err, repr(result))
 
 
 @test
@@ -825,7 +847,7 @@ def undeclared_references_are_looked_for_in_sandboxes_alone():
     tree = tar(tar_directory("output"), tar_file("output/a", STORE.encode())), 2
     messages = success(body=tree)
     strict = [hello(), line(type="accepted", id="0" * 16, builder="hello", undeclared_references="fail")]
-    for begin, env, args, status in ((strict, plain_env(), [], 0), (strict, nix_env(), [], 125),
+    for begin, env, args, status in ((strict, plain_env(), [], 125), (strict, nix_env(), [], 125),
                                      (messages[:2], plain_env(), ["--undeclared-references=fail"], 125),
                                      (messages[:2], plain_env(), ["--undeclared-references", "warn"], 0)):
         with Directory() as place, FakeServer(says(*begin, *messages[2:])) as server:
@@ -838,6 +860,50 @@ def undeclared_references_are_looked_for_in_sandboxes_alone():
         expect(run(server, "run", "--no-outputs", "--undeclared-references=fail", "hello").status == 0, "without outputs")
         result = run(server, "run", "--undeclared-references=no", "hello")
         expect(result.status == 125 and b"takes ignore, warn or fail" in result.err, repr(result))
+
+
+def sandboxed(*argv):
+    """A command with a mount table like that of a sandbox of Nix, and no store."""
+    script = 'mount --bind "$1" "$1"; [ ! -d /nix ] || mount -t tmpfs none /nix; shift; exec "$@"'
+    mapped = [] if os.getuid() == 0 else ["--user", "--map-root-user"]
+    return ["unshare", "--mount", *mapped, "sh", "-ec", script, "sh", *argv]
+
+
+def run_sandboxed(server, *args, tail="/root"):
+    """The client there, without any variable of Nix."""
+    with tempfile.TemporaryDirectory() as place:
+        root = place + "/" + "a" * 32 + "-x.drv.chroot" + tail
+        os.makedirs(root)
+        if subprocess.run(sandboxed(root, "true"), capture_output=True, check=False).returncode != 0:
+            raise Skipped("no mount namespaces here")
+        done = subprocess.run(sandboxed(root, CLIENT, *args), env=plain_env(HATCH_SOCKET=server.path if server else "/nonexistent/hatch.sock"),
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+@test
+def a_sandbox_without_variables_is_one_all_the_same():
+    forged = [hello(), accepted(), started(), log(b'a\r@nix {"action":"setPhase"}\n'), exit_()]
+    for tail, shown in (("/root", b'a\n @nix {"action":"setPhase"}\n'), ("", b'a\n @nix {"action":"setPhase"}\n'),
+                        ("-not/root", b'a\r@nix {"action":"setPhase"}\n')):
+        with FakeServer(says(*forged)) as server:
+            result = run_sandboxed(server, "run", "hello", tail=tail)
+            expect(result.status == 0 and result.out == shown, "%s: %r" % (tail, result))
+    result = run_sandboxed(None, "run", "hello")
+    expect(b"requiredSystemFeatures" in result.err, repr(result))
+
+
+@test
+def a_store_that_cannot_be_read_stops_only_what_depends_on_it():
+    with Directory() as place, FakeServer(says(*success())) as server:
+        result = run_sandboxed(server, "run", "--undeclared-references=fail", place.option, "hello")
+        expect(result.status == 125 and place.is_empty() and b"cannot list /nix/store/" in result.err and b'"warn"' in result.err, repr(result))
+        result = run_sandboxed(server, "run", "--undeclared-references=warn", place.option, "hello")
+        expect(result.status == 0 and os.path.isdir(place.out), repr(result))
+        expect(result.err.startswith(b"hatch: undeclared references are not looked for: cannot list /nix/store/: No such file"), repr(result))
+    with Directory() as place, FakeServer(says(*success())) as server:
+        result = run_sandboxed(server, "run", "--undeclared-references=warn", "--quiet", place.option, "hello")
+        expect(result.status == 0 and result.err == b"", repr(result))
 
 
 def phase(text):
@@ -883,6 +949,45 @@ def a_heartbeat_is_a_byte_that_shows_nothing():
         for wrong in ("0", "3601", "x", "-1"):
             result = run(server, "run", "--heartbeat", wrong, "hello")
             expect(result.status == 125 and b"--heartbeat takes seconds from 1 to 3600" in result.err, repr(result))
+
+
+@test
+def bytes_that_go_or_come_slowly_are_signs_of_life():
+    """While a tree goes over the connection the server says nothing else."""
+    def slowly(server, connection):
+        connection.send(hello())
+        connection.read_line()
+        connection.send(accepted(send=["src"]), line(type="send", name="src"))
+        while (message := connection.read_line())["type"] == "input":
+            connection.read_bytes(message["size"])
+            time.sleep(message["size"] / 1000000)
+        connection.send(started())
+        for piece in in_pieces(BIG, 1000000):
+            time.sleep(0.7)
+            connection.send(piece)
+        connection.send(output_end(BIG, 2), exit_())
+        connection.read_line()
+    for options, least in ((["--heartbeat=1", "--quiet"], 2), (["--quiet"], 0)):
+        with Directory() as place, FakeServer(slowly) as server:
+            make_inputs(place)
+            result = run(server, "run", *options, "-isrc=tree", place.option, "hello", cwd=place.path, env=nix_env())
+            expect(result.status == 0 and result.err.strip(b"\r") == b"", repr(result))
+            expect(least <= len(result.err) <= 8 * least, "%d signs of life: %r" % (len(result.err), result))
+
+
+@test
+def the_connection_is_not_taken_for_the_log_of_nix():
+    """Whatever NIX_LOG_FD says: a number that nobody has open would be that of the connection."""
+    for number in ("3", "4", "5", "99"):
+        with FakeServer(says(*success(()))) as server:
+            result = run(server, "run", "--no-outputs", "hello", env=plain_env(NIX_BUILD_TOP="/nonexistent", NIX_LOG_FD=number))
+            expect(result.status == 0 and result.err == b"" and server.requests[0]["type"] == "request", repr(result))
+    ours, theirs = socket.socketpair()
+    with ours, theirs, FakeServer(says(*success(()))) as server:
+        env = plain_env(NIX_BUILD_TOP="/nonexistent", NIX_LOG_FD=str(theirs.fileno()))
+        result = run(server, "run", "--no-outputs", "hello", env=env, pass_fds=[theirs.fileno()])
+        theirs.close()
+        expect(result.status == 0 and ours.recv(100) == b"", repr(result))
 
 
 @test

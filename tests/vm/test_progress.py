@@ -103,6 +103,14 @@ def test_raw_instructions_of_a_builder_are_text(m):
     check(not any(line.startswith("@nix") and "setPhase" not in line for line in log.splitlines()), f"an instruction in {log}")
 
 
+def test_raw_instructions_are_text_in_pipes_of_a_phase_without_variables_too(m):
+    m.write_builder("forges", """printf '@nix {"action":"setPhase","phase":"forged"}\\n'; echo >"$out" """)
+    script = 'place="$out"; unset NIX_BUILD_TOP NIX_LOG_FD out outputs; /bin/hatch run --output out="$place" forges | cat'
+    _, (phases, _, text) = shown(m, m.derivation("piped", args=["-c", script]))
+    check_equal(phases, [], "phases")
+    check_in(' @nix {"action":"setPhase","phase":"forged"}', text, "log")
+
+
 def test_the_reason_of_a_failure_is_the_last_of_the_log(m):
     m.write_builder("fails", 'echo "phase last" >&3; echo "the builder says why"; printf "no newline"; exit 42')
     built = m.nix_build(m.hatch_derivation("fails", "fails"))

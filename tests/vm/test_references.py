@@ -123,6 +123,17 @@ def test_many_references_are_not_all_told(m):
     check_in("hatch: there are more such paths", built.stderr, "log")
 
 
+def test_a_phase_that_clears_its_environment_is_looked_at_all_the_same(m):
+    path = build_one(m, "foreign")
+    leave(m, "strict", path, undeclared_references="fail")
+    script = f"""place="$out"; unset NIX_BUILD_TOP NIX_LOG_FD out outputs; /bin/hatch run --output out="$place" strict {path}"""
+    built = m.nix_build(m.derivation("cleared", args=["-c", script]))
+    check(built.code != 0, "the build succeeded")
+    check_equal(log_once(built), [f"output out: bin/run refers to {path}, {NEEDLE}"], "what is told")
+    m.write_builder("knows", 'echo "$out" >"$out"', undeclared_references="fail")
+    m.nix_build(m.derivation("cleared", args=["-c", script.replace(f"strict {path}", "knows")])).ok()
+
+
 def test_without_a_sandbox_nothing_is_known_and_to_fail_is_said_so(m):
     path = build_one(m, "foreign")
     place = m.temporary_directory()
@@ -130,9 +141,8 @@ def test_without_a_sandbox_nothing_is_known_and_to_fail_is_said_so(m):
     leave(m, "strict", path, undeclared_references="fail")
     build = {"NIX_BUILD_TOP": str(place), "NIX_LOG_FD": "2", "out": f"{place}/out"}
     check_equal(told(m.run(["hatch", "run", "open", path], env=build).ok()), [], "warnings")
-    # Who is no build at all and did not ask for it is not held up by what the definition says about builds.
-    m.run(["hatch", "run", f"--output=out={place}/other", "strict", path]).ok()
     for what, argv, env in (("the definition in a build", ["strict"], {**build, "out": f"{place}/third"}),
+                            ("the definition elsewhere", [f"--output=out={place}/third", "strict"], {}),
                             ("the caller", ["--undeclared-references=fail", f"--output=out={place}/third", "open"], {})):
         ran = m.run(["hatch", "run", *argv, path], env=env)
         check_equal(ran.code, 125, f"exit status for {what}")
