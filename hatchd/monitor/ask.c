@@ -78,7 +78,7 @@ int job_read_features(struct job *job, const struct builder *builder, struct err
 {
 	struct account account = job_speaker_account(job);
 
-	if (builder->allow.n_features == 0)
+	if (!policy_needs_features(&job->config, builder, &job->peer, job->socket_class))
 		return 0;
 	return peer_read_features(&job->peer, job->config.store_dir, &account,
 	                          job->config.owner_uid, err);

@@ -143,8 +143,9 @@ void equipment_done(struct equipment *equipment);
 /* job_speaker_account - who reads what strangers wrote (monitor.c) */
 struct account job_speaker_account(const struct job *job);
 
-/* job_read_features - what the peer's derivation requires, if the builder wants to know; read by a
- * process of the speaker's user, once for a connection (ask.c). Errors: BLAME_HOST -ENOMEM */
+/* job_read_features - what the peer's derivation requires, if the builder wants to know and the
+ * peer may use it otherwise; read by a process of the speaker's user, once for a connection
+ * (ask.c). Errors: BLAME_HOST -ENOMEM */
 int job_read_features(struct job *job, const struct builder *builder, struct error *err);
 
 /* --- talking to the speaker (tell.c) --- */

@@ -107,6 +107,47 @@ static void more_names_than_fit_are_refused(void)
 	buffer_done(&text);
 }
 
+/* Structured attributes of this many bytes: {"l":[ITEM,ITEM,...],"requiredSystemFeatures":["a"]} */
+static int read_list_of(const char *item, size_t len)
+{
+	struct buffer text = { 0 };
+	static const char head[] = "Derive([],[],[],\"s\",\"b\",[],[(\"__json\",\"{\\\"l\\\":[",
+			  tail[] = "0],\\\"requiredSystemFeatures\\\":[\\\"a\\\"]}\")])";
+	int r;
+
+	check(buffer_add(&text, head, strlen(head)) == 0);
+	while (text.len < len - strlen(item) - sizeof(tail))
+		check(buffer_add(&text, item, strlen(item)) == 0);
+	check(buffer_add(&text, tail, sizeof(tail)) == 0);
+	r = read_text(text.data);
+	buffer_done(&text);
+	return r;
+}
+
+static void what_takes_too_much_memory_is_refused(void)
+{
+	enum { LEN = DERIVATION_JSON_MAX };
+
+	check(read_list_of("{},", LEN) == -EFBIG && err.blame == BLAME_PEER);
+	check(strstr(err.text, "more than 32 MiB"));
+	check(read_list_of("{},", LEN / 8) == 0 && features_have(&features, "a"));
+	/* As long as it may be, and like what people have. */
+	check(read_list_of("\\\"src\\\",", LEN) == 0 && features_have(&features, "a"));
+}
+
+static void a_reader_that_does_not_end_is_killed(void)
+{
+	const struct account account = reader();
+	int ends[2];
+
+	check(pipe(ends) == 0);
+	check(features_read(&(struct derivation_source){ .fd = ends[0] }, &account, &features,
+	                    &err) == -ETIMEDOUT);
+	check(err.blame == BLAME_HOST && strstr(err.text, "after 5 s"));
+	(void)close(ends[0]);
+	(void)close(ends[1]);
+}
+
 /* The one child of a process, waited for. */
 static pid_t only_child(pid_t parent)
 {
@@ -226,6 +267,8 @@ static const struct unit_case cases[] = {
 	CASE(json_is_read_where_it_is_given),
 	CASE(what_is_wrong_with_a_derivation_is_said),
 	CASE(more_names_than_fit_are_refused),
+	CASE(what_takes_too_much_memory_is_refused),
+	CASE(a_reader_that_does_not_end_is_killed),
 	CASE(the_reader_has_nothing_but_its_source_and_its_answer),
 	CASE(only_files_of_roots_are_opened),
 };

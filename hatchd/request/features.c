@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,7 +19,14 @@
 #include "lib/base/cleanup.h"
 #include "lib/derivation/derivation.h"
 
-enum { NOBODY = 65534 };
+enum {
+	NOBODY = 65534,
+	/* The longest text, and the largest tree of JSON that anybody needs: short texts in a list,
+	 * which take twenty times their length. A list of empty objects takes a hundred times that.
+	 */
+	READER_MEMORY_MAX = 32 * 1024 * 1024,
+	READER_SEC_MAX = 5, /* for what takes milliseconds */
+};
 
 /* What comes through the pipe. */
 struct report {
@@ -75,6 +83,10 @@ static int confine(const struct account *account, int source_fd, int report_fd, 
 	for (int fd = 0; fd < 3; fd++)
 		(void)close(fd);
 	if (r == 0)
+		r = privilege_die_after(READER_SEC_MAX, err);
+	if (r == 0)
+		r = privilege_limit_memory(READER_MEMORY_MAX, err);
+	if (r == 0)
 		r = privilege_become(account, err);
 	derivation_init();
 	return r < 0 ? r : filter_tap(err);
@@ -88,7 +100,12 @@ static int parse(const struct derivation_source *source, struct derivation *ret,
 
 	if (r < 0)
 		return error_errno(err, BLAME_PEER, -r, "cannot read the derivation");
-	return (source->json ? derivation_parse_json : derivation_parse_aterm)(text, len, ret, err);
+	r = (source->json ? derivation_parse_json : derivation_parse_aterm)(text, len, ret, err);
+	if (r == -ENOMEM)
+		return error_set(err, BLAME_PEER, EFBIG,
+		                 "to read the derivation takes more than %d MiB of memory",
+		                 READER_MEMORY_MAX >> 20);
+	return r;
 }
 
 static int list(const struct derivation *derivation, struct features *ret, struct error *err)
@@ -139,10 +156,15 @@ static int take_report(struct report *report, struct features *ret, struct error
 static int await_report(int fd, pid_t pid, struct features *ret, struct error *err)
 {
 	struct report report;
-	int r = fd_read_full(fd, &report, sizeof(report));
+	int r = fd_read_full(fd, &report, sizeof(report)), status = 0;
 
-	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
+	if (r != 1 && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+		return error_set(err, BLAME_HOST, ETIMEDOUT,
+		                 "the process that reads derivations was killed, as it is after "
+		                 "%d s",
+		                 READER_SEC_MAX);
 	if (r != 1)
 		return error_set(err, BLAME_HOST, ECHILD,
 		                 "the process that reads derivations died");

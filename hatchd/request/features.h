@@ -41,9 +41,12 @@ struct account features_account(void);
 /*
  * features_read - have a process read it that has nothing but the source and a pipe to us
  *
+ * Returns after five seconds at most: the process has no more time, and 32 MiB of memory.
+ *
  * account  who it becomes; never root
  * Errors   as of derivation_parse_aterm(); BLAME_PEER -E2BIG names of more than FEATURES_TEXT_MAX
- *          bytes; BLAME_HOST what fork(2) and pipe(2) say, -ECHILD the process died
+ *          bytes, -EFBIG it takes more than that memory; BLAME_HOST what fork(2) and pipe(2) say,
+ *          -ETIMEDOUT it takes more than that time, -ECHILD the process died
  */
 int features_read(const struct derivation_source *source, const struct account *account,
                   struct features *ret, struct error *err);

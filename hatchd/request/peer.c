@@ -37,10 +37,10 @@
 #endif
 
 enum {
-	GROUPS_FIRST = 64,             /* enough for nearly everybody */
-	FDINFO_MAX = 4096,             /* of a pidfd: a few short lines */
-	MOUNT_TABLE_MAX = 1024 * 1024, /* what we read at most of a peer's mount table */
-	HASH_LEN = 32,                 /* of a store path */
+	GROUPS_FIRST = 64,           /* enough for nearly everybody */
+	FDINFO_MAX = 4096,           /* of a pidfd: a few short lines */
+	MOUNT_TABLE_MAX = 16 * 1024, /* a build's root is in the first line */
+	HASH_LEN = 32,               /* of a store path */
 };
 
 static const char why_old_kernel
@@ -52,7 +52,8 @@ static const char why_same_namespace[] =
 	"this is no build";
 static const char why_nested[] = "the caller's user namespace is not one that Nix made for a build";
 static const char why_no_mount[] = "the caller's root is not a mount, as that of a Nix build is";
-static const char why_mount_table[] = "the caller's mount table is longer than 1 MiB";
+static const char why_mount_table[] = "the caller's root is not in the first 16 KiB of its mount "
+				      "table, as that of a Nix build is";
 static const char why_other_name[] = "the caller's root is not named like that of a Nix build";
 static const char why_no_store[] = "there is no store directory on this host";
 static const char why_no_chroot[] = "the root that the caller's mount table names does not exist";
@@ -296,17 +297,14 @@ static int root_of_descriptor(int fd, struct root *ret)
  */
 static const char *root_field(char *line, uint64_t mount_id)
 {
-	char *rest = NULL, *fields[4];
+	char *rest = NULL, *field = strtok_r(line, " ", &rest);
 	uint64_t id;
 
-	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
-		fields[i] = strtok_r(i == 0 ? line : NULL, " ", &rest);
-		if (!fields[i])
-			return NULL;
-	}
-	if (text_to_u64(fields[0], UINT64_MAX, &id) < 0 || id != mount_id)
+	if (!field || text_to_u64(field, UINT64_MAX, &id) < 0 || id != mount_id)
 		return NULL;
-	return fields[3];
+	for (int i = 1; field && i < 4; i++)
+		field = strtok_r(NULL, " ", &rest);
+	return field;
 }
 
 /* What a root's name says: a derivation, and whether the root is the directory "root" below its
@@ -331,25 +329,22 @@ static bool claim_from_root(const char *root, struct claim *ret)
  *
  * Several mounts may lie on "/" one upon the other. Only one of them is the peer's root, and it
  * need be neither the first nor the last: so it is looked for by its number, which is unique as
- * long as the caller holds a descriptor of the root. Of the table, which the peer can make long,
- * only the beginning is read, and only up to that line; a build's root stands before what is
- * mounted in it.
+ * long as the caller holds a descriptor of the root. The table is a stranger's text, and long if he
+ * likes: only its beginning is read, only up to that line, and of the lines before it nothing but
+ * their numbers is looked at. A build's root stands before what is mounted in it.
  */
 static int find_claim(int proc_fd, uint64_t mount_id, struct claim *ret, const char **ret_why,
                       struct error *err)
 {
-	cleanup_free char *table = malloc(MOUNT_TABLE_MAX);
+	char table[MOUNT_TABLE_MAX], *line = table;
 	cleanup_fd int fd = -1;
-	char *line = table;
 	size_t len = 0;
 
-	if (!table)
-		return look_failed(ENOMEM, NULL, ret_why, err);
 	fd = openat(proc_fd, "mountinfo", O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return look_failed(errno, why_no_sandbox, ret_why, err);
-	while (len < MOUNT_TABLE_MAX) {
-		ssize_t n = fd_read_some(fd, table + len, MOUNT_TABLE_MAX - len);
+	while (len < sizeof(table)) {
+		ssize_t n = fd_read_some(fd, table + len, sizeof(table) - len);
 		char *end;
 
 		if (n <= 0)

@@ -240,6 +240,33 @@ static void all_features_must_be_required(void)
 	}
 }
 
+/* A stranger's text is read only for who may use the builder otherwise. */
+static void features_are_asked_for_last(void)
+{
+	static const struct {
+		const char *allow, *socket;
+		bool expected;
+	} rows[] = {
+		{ WITH_FEATURES, "hatch", true },
+		{ WITH_FEATURES ", \"derivations\": [\"t*\"]", "hatch", true },
+		{ WITH_FEATURES, "other", false },
+		{ WITH_FEATURES ", \"derivations\": [\"x*\"]", "hatch", false },
+		{ "\"users\": [1001], \"features\": [\"hatch-a\"]", "hatch", false },
+		{ "\"users\": [1000]", "hatch", false },
+	};
+	const struct peer peer = { 1000, 5, .derivation = HASH "-top.drv" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		cleanup_builder struct builder builder = { 0 };
+		char member[1024];
+
+		(void)snprintf(member, sizeof(member), "\"allow\": {%s}", rows[i].allow);
+		define(member, &builder);
+		check(policy_needs_features(&config, &builder, &peer, rows[i].socket) ==
+		      rows[i].expected);
+	}
+}
+
 static void says_which_feature_is_not_required(void)
 {
 	struct peer peer = { 1000, 5, .derivation = HASH "-top.drv" };
@@ -938,6 +965,7 @@ static const struct unit_case cases[] = {
 	CASE(a_rule_for_derivations_comes_on_top),
 	CASE(says_why_no_derivation_is_known),
 	CASE(all_features_must_be_required),
+	CASE(features_are_asked_for_last),
 	CASE(says_which_feature_is_not_required),
 	CASE(features_that_are_not_known_are_not_required),
 	CASE(a_missing_derivation_is_allowed_only_where_that_is_said),

@@ -335,19 +335,34 @@ static int allow_features(const struct config *config, const struct builder *bui
 	return 0;
 }
 
-static int allow(const struct config *config, const struct builder *builder,
-                 const struct peer *peer, const char *socket_class, struct rulings *rulings,
-                 struct error *err)
+/* All that is known of a peer without opening anything of its own. */
+static int allow_caller(const struct config *config, const struct builder *builder,
+                        const struct peer *peer, const char *socket_class, struct rulings *rulings,
+                        struct error *err)
 {
 	int r = allow_socket(builder, socket_class, rulings, err);
 
 	if (r == 0)
 		r = allow_identity(config, builder, peer, rulings, err);
-	if (r == 0)
-		r = allow_derivation(builder, peer, rulings, err);
+	return r < 0 ? r : allow_derivation(builder, peer, rulings, err);
+}
+
+static int allow(const struct config *config, const struct builder *builder,
+                 const struct peer *peer, const char *socket_class, struct rulings *rulings,
+                 struct error *err)
+{
+	int r = allow_caller(config, builder, peer, socket_class, rulings, err);
+
 	if (r == 0)
 		r = allow_features(config, builder, peer, rulings, err);
 	return r < 0 ? conceal(builder->name, strlen(builder->name), err) : 0;
+}
+
+bool policy_needs_features(const struct config *config, const struct builder *builder,
+                           const struct peer *peer, const char *socket_class)
+{
+	return builder->allow.n_features > 0 &&
+	       allow_caller(config, builder, peer, socket_class, NULL, NULL) == 0;
 }
 
 int policy_allows(const struct config *config, const struct builder *builder,

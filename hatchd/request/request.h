@@ -97,6 +97,11 @@ int request_explain(const struct config *config, const struct builder *builder,
                     const struct peer *peer, const char *socket_class, const struct record *record,
                     struct rulings *rulings, struct request *ret, struct error *err);
 
+/* policy_needs_features - is all that is left to decide what the peer's derivation requires? Only
+ * then is a stranger's text worth reading */
+bool policy_needs_features(const struct config *config, const struct builder *builder,
+                           const struct peer *peer, const char *socket_class);
+
 /* policy_allows - the first half of request_check(): may this peer use the builder at all? For
  * listings too. 0, or -EACCES with err set, concealed from the peer */
 int policy_allows(const struct config *config, const struct builder *builder,

@@ -2,16 +2,20 @@
 #include "privilege.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/base/cleanup.h"
@@ -130,6 +134,48 @@ int privilege_die_with_parent(pid_t parent, struct error *err)
 	if (parent != 0 && getppid() != parent)
 		return error_set(err, BLAME_HOST, ESRCH, "the monitor is gone");
 	return 0;
+}
+
+int privilege_die_after(unsigned seconds, struct error *err)
+{
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL };
+	const struct itimerspec when = { .it_value.tv_sec = seconds };
+	timer_t timer;
+
+	if (timer_create(CLOCK_MONOTONIC, &event, &timer) < 0 ||
+	    timer_settime(timer, 0, &when, NULL) < 0)
+		return error_errno(err, BLAME_HOST, errno, "cannot set a timer");
+	return 0;
+}
+
+/* Memory that the kernel counts for RLIMIT_DATA, and stacks; proc_pid_statm(5). */
+static int measure_memory(uint64_t *ret_bytes)
+{
+	cleanup_fd int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	char text[128];
+	unsigned long long pages;
+	ssize_t n = fd < 0 ? -errno : fd_read_some(fd, text, sizeof(text) - 1);
+
+	if (n < 0)
+		return (int)n;
+	text[n] = '\0';
+	if (sscanf(text, "%*u %*u %*u %*u %*u %llu", &pages) != 1)
+		return -EBADMSG;
+	*ret_bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE);
+	return 0;
+}
+
+int privilege_limit_memory(uint64_t bytes, struct error *err)
+{
+	struct rlimit limit;
+	uint64_t used;
+	int r = measure_memory(&used);
+
+	if (r == 0) {
+		limit.rlim_cur = limit.rlim_max = used + bytes;
+		r = setrlimit(RLIMIT_DATA, &limit) < 0 ? -errno : 0;
+	}
+	return r < 0 ? error_errno(err, BLAME_HOST, -r, "cannot limit the memory of a process") : 0;
 }
 
 static int gid_compare(const void *a, const void *b)

@@ -56,6 +56,13 @@ int privilege_become(const struct account *account, struct error *err);
  * it (0 across a pid namespace: then the caller has another way to notice) */
 int privilege_die_with_parent(pid_t parent, struct error *err);
 
+/* privilege_die_after - SIGKILL after so many seconds, which nothing that the process does can put
+ * off once it may not make calls on timers */
+int privilege_die_after(unsigned seconds, struct error *err);
+
+/* privilege_limit_memory - to what it has now and so many bytes more (RLIMIT_DATA), for ever */
+int privilege_limit_memory(uint64_t bytes, struct error *err);
+
 /* fds_close_except - close every descriptor from 3 up that is not in keep (sorted here, in place;
  * -1 is skipped) */
 int fds_close_except(int *keep, size_t n_keep, struct error *err);

@@ -29,6 +29,14 @@ void derivation_init(void)
 	json_object_seed(strtoul(hex, NULL, 16) | 1);
 }
 
+/* jansson says nothing at all where there was none for an object or a list. */
+static bool is_out_of_memory(const json_error_t *json_err)
+{
+	enum json_error_code code = json_error_code(json_err);
+
+	return code == json_error_out_of_memory || code == json_error_unknown;
+}
+
 /* An object. What is no matter may be there in any size: integers beyond 64 bits, NUL in texts. */
 static int load(const char *text, size_t len, json_t **ret, struct error *err)
 {
@@ -41,7 +49,7 @@ static int load(const char *text, size_t len, json_t **ret, struct error *err)
 	*ret = json_loadb(text, len,
 	                  JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL,
 	                  &json_err);
-	if (!*ret && json_error_code(&json_err) == json_error_out_of_memory)
+	if (!*ret && is_out_of_memory(&json_err))
 		return error_set(err, BLAME_HOST, ENOMEM, "no memory for a derivation");
 	if (!json_is_object(*ret))
 		return derivation_refuse(err, "its attributes are no JSON object");

@@ -169,6 +169,29 @@ def test_a_derivation_learns_nothing_of_a_builder_with_another_feature(m):
         check_in("-lying.drv does not require the feature hatch-b", line["HATCH_ERROR"], "HATCH_ERROR")
 
 
+def test_a_derivation_is_parsed_only_for_a_builder_that_its_build_may_use_otherwise(m):
+    set_up(m)
+    features = {"features": ["hatch-a"]}
+    m.write_builder("theirs", "echo made by theirs", allow={"users": ["alice"], **features})
+    m.write_builder("named", "echo made by named", allow={**EVERYBODY, **features, "derivations": ["firmware"]})
+    cursor = m.journal_cursor()
+    log = run(m, "asking", 'for name in ("theirs", "named", "a"):\n    ask(name)\ndone()', features=["hatch-a"])
+    check_in("asked a: 0: made by a", log, "log")
+    lines = {name: m.journal_wait(cursor, HATCH_BUILDER=name)[0] for name in ("theirs", "named", "a")}
+    read = {name: "HATCH_FEATURES" in line for name, line in lines.items()}
+    check_equal(read, {"theirs": False, "named": False, "a": True}, "whether features were read")
+
+
+def test_a_derivation_that_is_costly_to_parse_has_no_features(m):
+    set_up(m, shown="always")
+    cursor = m.journal_cursor()
+    # In memory a hundred times as long as in the file.
+    costly = '(builtins.toJSON { l = builtins.genList (_: { }) 340000; requiredSystemFeatures = [ "hatch-a" ]; })'
+    text = hostile(m, "costly", 'ask("a")', __json="COSTLY").replace('"COSTLY"', costly)
+    check_in("asked a: 125:", m.nix_build(text).stderr, "log")
+    check_in("to read the derivation takes more than 32 MiB of memory", refusal(m, cursor, "a"), "journal")
+
+
 # --- a forged name ----------------------------------------------------------------------------------------------------
 
 # As root of namespaces of its own, or of those that it is in already.
