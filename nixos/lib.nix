@@ -8,13 +8,29 @@
 }:
 let
   inherit (builtins)
+    all
     attrNames
     concatStringsSep
+    elem
+    elemAt
     filter
+    foldl'
+    genList
+    intersectAttrs
+    isAttrs
+    isBool
+    isFunction
     isInt
+    isList
+    isPath
+    isString
+    length
     listToAttrs
     mapAttrs
     match
+    stringLength
+    toJSON
+    typeOf
     ;
   currentSystem = system;
 
@@ -23,63 +39,211 @@ let
 
   withFeature =
     feature: features:
-    if feature == null || builtins.elem feature features then features else [ feature ] ++ features;
-
-  # "${...}" makes a path or a derivation an input. Numbers it would refuse.
-  text = value: if isInt value then toString value else "${value}";
+    if feature == null || elem feature features then features else [ feature ] ++ features;
 
   withoutNull = set: removeAttrs set (filter (name: set.${name} == null) (attrNames set));
 
-  # What the client or the server would refuse, told while it costs nothing yet.
+  # --- what every client or every server would refuse, told while it costs nothing yet ---
+
+  # A test compares them with those of the programs.
+  limits = {
+    args = 4096;
+    env = 256;
+    inputs = 32;
+    outputs = 32;
+    # Seconds.
+    timeout = 31536000;
+    heartbeat = 3600;
+    # Bytes: of an argument, or of a variable with its name and "="; of the path of an input; of all together.
+    word = 131071;
+    path = 4095;
+    request = 1048576;
+  };
+  patterns = {
+    builder = "[a-z0-9][a-z0-9._-]{0,63}";
+    variable = "[A-Za-z_][A-Za-z0-9_]{0,127}";
+    input = "[A-Za-z0-9_][A-Za-z0-9._-]{0,63}";
+    output = "[a-z][A-Za-z0-9_-]{0,63}";
+    feature = "[^ \t\r\n]{1,255}";
+    # Variables that hatch itself sets.
+    taken = "HATCH_.*|CREDENTIALS_DIRECTORY|out|outputs";
+  };
+
+  fits = pattern: text: match pattern text != null;
+  when = condition: message: if condition then [ message ] else [ ];
+  about = message: map (name: "\"${name}\" ${message}");
+  others = pattern: filter (name: !fits pattern name);
+
+  text = {
+    is = isString;
+    name = "text";
+  };
+  texts = {
+    is = value: isList value && all isString value;
+    name = "a list of text";
+  };
+  list = {
+    is = isList;
+    name = "a list";
+  };
+  set = {
+    is = isAttrs;
+    name = "a set";
+  };
+  bool = {
+    is = isBool;
+    name = "true or false";
+  };
+  orNull = type: {
+    is = value: value == null || type.is value;
+    name = "${type.name}, or null";
+  };
+
+  shapes =
+    let
+      row = name: type: { inherit name type; };
+    in
+    [
+      (row "name" text)
+      (row "builder" text)
+      (row "args" list)
+      (row "env" set)
+      (row "inputs" set)
+      (row "outputs" texts)
+      (row "feature" (orNull text))
+      (row "requiredSystemFeatures" texts)
+      (row "contentAddressed" bool)
+      (row "impure" bool)
+      (row "derivationArgs" set)
+    ];
+
+  # The first: what is derived from it cannot be looked at any more.
+  misshapen =
+    request:
+    foldl' (
+      wrong: shape:
+      if wrong != [ ] then
+        wrong
+      else
+        when (!shape.type.is request.${shape.name}) "${shape.name} must be ${shape.type.name}"
+    ) [ ] shapes;
+
+  # Where the shape is right.
+  contradictions =
+    request:
+    let
+      inputs = attrNames request.inputs;
+      variables = attrNames request.env;
+      ofHatch = fits patterns.taken;
+      features =
+        when (request.feature != null) request.feature ++ request.requiredSystemFeatures;
+      tooMany =
+        what: things:
+        let
+          n = length things;
+        in
+        when (n > limits.${what}) "${toString n} ${what} are more than ${toString limits.${what}}";
+      seconds =
+        what:
+        let
+          value = request.${what};
+          right = value == null || isInt value && 0 < value && value <= limits.${what};
+        in
+        when (!right) "${what} is a whole number of seconds from 1 to ${toString limits.${what}}, or null";
+      policies = [
+        null
+        "ignore"
+        "warn"
+        "fail"
+      ];
+      kinds = filter (kind: kind) [
+        (request.outputHash != null)
+        request.contentAddressed
+        request.impure
+      ];
+    in
+    about "is no name of a builder" (others patterns.builder [ request.builder ])
+    ++ tooMany "args" request.args
+    ++ tooMany "env" variables
+    ++ about "is no name of a variable" (others patterns.variable variables)
+    ++ about "is a variable that hatch itself sets" (filter ofHatch variables)
+    ++ about "is a variable and an output" (
+      filter (name: elem name request.outputs && !ofHatch name) variables
+    )
+    ++ tooMany "inputs" inputs
+    ++ about "is no name of an input" (others patterns.input inputs)
+    ++ when (request.outputs == [ ]) "there is no output"
+    ++ tooMany "outputs" request.outputs
+    ++ about "is no name of an output" (
+      others patterns.output request.outputs ++ filter (name: name == "outputs") request.outputs
+    )
+    ++ about "is no name of a feature" (others patterns.feature features)
+    ++ seconds "timeout"
+    ++ seconds "heartbeat"
+    ++ when (
+      !elem request.undeclaredReferences policies
+    ) "undeclaredReferences is \"ignore\", \"warn\" or \"fail\", or null"
+    ++ when (length kinds > 1) "only one of outputHash, contentAddressed and impure can be given"
+    ++ about "is not for derivationArgs: runHatch sets it" request.overridden;
+
+  isWord =
+    value:
+    isString value
+    || isInt value
+    || isPath value
+    || isAttrs value && (value ? outPath || value ? __toString);
+
+  # who: the function that was called, of what
+  refuse = who: wrong: throw "${who}: ${concatStringsSep "; " wrong}";
+
+  # Sentences about the arguments of runHatch. Values of words are no part of it: name and meta of a derivation must not
+  # wait for all that is built before.
   complaints =
     request:
     let
-      others = pattern: filter (name: match pattern name == null);
-      seconds =
-        name: max:
-        let
-          value = request.${name};
-        in
-        if value == null || isInt value && 0 < value && value <= max then
-          [ ]
-        else
-          [ "${name} is a whole number of seconds from 1 to ${toString max}, or null" ];
-      kinds = filter (kind: request.${kind}) [
-        "fixed"
-        "contentAddressed"
-        "impure"
-      ];
+      wrong = misshapen request;
     in
-    map (name: "\"${name}\" is no name of a builder") (
-      others "[a-z0-9][a-z0-9._-]{0,63}" [ request.builder ]
-    )
-    ++ map (name: "\"${name}\" is no name of a variable") (
-      others "[A-Za-z_][A-Za-z0-9_]{0,127}" (attrNames request.env)
-    )
-    ++ map (name: "\"${name}\" is no name of an input") (
-      others "[A-Za-z0-9_][A-Za-z0-9._-]{0,63}" (attrNames request.inputs)
-    )
-    ++ seconds "timeout" 31536000
-    ++ seconds "heartbeat" 3600
-    ++ (
-      if
-        builtins.elem request.undeclaredReferences [
-          null
-          "ignore"
-          "warn"
-          "fail"
-        ]
-      then
-        [ ]
-      else
-        [ "undeclaredReferences is \"ignore\", \"warn\" or \"fail\", or null" ]
-    )
-    ++ (
-      if builtins.length kinds < 2 then
-        [ ]
-      else
-        [ "only one of outputHash, contentAddressed and impure can be given" ]
-    );
+    if wrong == [ ] then contradictions request else wrong;
+
+  # As text. "${...}" makes a path or a derivation an input; numbers it would refuse.
+  word =
+    who: max: what: value:
+    let
+      text = if isInt value then toString value else "${value}";
+      wrong =
+        if isWord value then
+          when (stringLength text > max) "${what} is longer than ${toString max} bytes"
+        else
+          [ "${what} is a ${typeOf value}; expected text, a whole number, a path or a derivation" ];
+    in
+    if wrong == [ ] then text else refuse who wrong;
+
+  # The attribute "hatch" of the derivation.
+  ask =
+    who: request:
+    let
+      argument = i: word who limits.word "argument ${toString (i + 1)}" (elemAt request.args i);
+      variable = name: word who (limits.word - stringLength "${name}=") "env.${name}";
+      input =
+        name: value:
+        let
+          path = word who limits.path "inputs.${name}" value;
+        in
+        if path == "" then refuse who [ "inputs.${name} is empty; expected a path" ] else path;
+      asked = withoutNull {
+        inherit (request) builder timeout heartbeat;
+        undeclared_references = request.undeclaredReferences;
+        args = genList argument (length request.args);
+        env = mapAttrs variable request.env;
+        inputs = if request.inputs == { } then null else mapAttrs input request.inputs;
+      };
+    in
+    if stringLength (toJSON asked) > limits.request then
+      refuse who [ "arguments, variables and inputs are longer than ${toString limits.request} bytes" ]
+    else
+      asked;
+
+  # --- derivations ---
 
   # Nix 2.23 and newer can be told to stop at a warning.
   warn = builtins.warn or (message: builtins.trace "evaluation warning: ${message}");
@@ -147,61 +311,65 @@ rec {
       system ? currentSystem,
     }:
     let
-      wrong = complaints {
+      who = "runHatch: ${if isString name then name else "?"}";
+      found = contentAddressed || impure;
+      optional = {
+        inherit
+          outputHash
+          outputChecks
+          preferLocalBuild
+          allowSubstitutes
+          ;
+        outputHashAlgo = if outputHashAlgo == null && found then "sha256" else outputHashAlgo;
+        outputHashMode = if outputHashMode == null && found then "recursive" else outputHashMode;
+        __contentAddressed = if contentAddressed then true else null;
+        __impure = if impure then true else null;
+      };
+      own = {
+        inherit name outputs system;
+        builder = "/bin/hatch";
+        args = [ "run" ];
+        requiredSystemFeatures = withFeature feature requiredSystemFeatures;
+        # Who asks for what stands in .attrs.json, where lists and quotes survive.
+        __structuredAttrs = true;
+        hatch = ask who request;
+      };
+      request = {
         inherit
           builder
+          name
+          args
           env
           inputs
+          outputs
           timeout
           heartbeat
           undeclaredReferences
+          feature
+          requiredSystemFeatures
+          outputHash
           contentAddressed
           impure
+          derivationArgs
           ;
-        fixed = outputHash != null;
+        overridden = attrNames (intersectAttrs (optional // own) derivationArgs);
       };
-      found = contentAddressed || impure;
-      drv = derivation (
-        derivationArgs
-        // withoutNull {
-          inherit
-            outputHash
-            outputChecks
-            preferLocalBuild
-            allowSubstitutes
-            ;
-          outputHashAlgo = if found then "sha256" else outputHashAlgo;
-          outputHashMode = if found then "recursive" else outputHashMode;
-          __contentAddressed = if contentAddressed then true else null;
-          __impure = if impure then true else null;
-        }
-        // {
-          inherit name outputs system;
-          builder = "/bin/hatch";
-          args = [ "run" ];
-          requiredSystemFeatures = withFeature feature requiredSystemFeatures;
-          # Who asks for what stands in .attrs.json, where lists and quotes survive.
-          __structuredAttrs = true;
-          hatch = withoutNull {
-            inherit builder timeout heartbeat;
-            undeclared_references = undeclaredReferences;
-            args = map text args;
-            env = mapAttrs (_: text) env;
-            inputs = if inputs == { } then null else mapAttrs (_: text) inputs;
-          };
-        }
-      );
+      wrong = complaints request;
     in
     if wrong == [ ] then
-      extend drv (passthru // { inherit meta passthru; })
+      extend (derivation (derivationArgs // withoutNull optional // own)) (
+        passthru // { inherit meta passthru; }
+      )
     else
-      throw "runHatch: ${name}: ${concatStringsSep "; " wrong}";
+      refuse who wrong;
 
   # The arguments of an ordinary derivation, one of whose phases calls `/bin/hatch run BUILDER`:
   # stdenv.mkDerivation (forStdenv "sign" { ... }), or package.overrideAttrs (forStdenv "sign").
   forStdenv =
     builder: old:
-    if builtins.isFunction old then
+    if match patterns.builder builder == null then
+      refuse "forStdenv" [ "\"${builder}\" is no name of a builder" ]
+    else if isFunction old then
       final: forStdenv builder (old final)
     else
       old // { requiredSystemFeatures = withFeature (featureOf builder) (old.requiredSystemFeatures or [ ]); };

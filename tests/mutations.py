@@ -699,6 +699,12 @@ ROWS = [
      [DERIVATIONS + "arguments_and_variables_stay_exact"]),
     ("complaints_before_a_build", [(LIBRARY, "if wrong == [ ] then", "if true then")],
      [DERIVATIONS + "what_is_wrong_is_said_when_it_is_evaluated"]),
+    ("length_of_a_word", [(LIBRARY, "stringLength text > max", "false")],
+     [DERIVATIONS + "what_is_wrong_is_said_when_it_is_evaluated"]),
+    ("length_of_a_request", [(LIBRARY, "stringLength (toJSON asked) > limits.request", "false")],
+     [DERIVATIONS + "what_is_wrong_is_said_when_it_is_evaluated"]),
+    ("attributes_that_are_not_lost", [(LIBRARY, "request.overridden;", "[ ];")],
+     [DERIVATIONS + "what_is_wrong_is_said_when_it_is_evaluated"]),
 ]
 
 

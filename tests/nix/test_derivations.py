@@ -3,6 +3,7 @@
 
 import fnmatch
 import json
+import math
 import pathlib
 import re
 import subprocess
@@ -92,9 +93,8 @@ def test_a_derivation_has_the_outputs_asked_for():
 
 
 def test_other_attributes_are_passed_on_where_it_is_meant():
-    made = run_hatch('system = "s"; preferLocalBuild = true; outputChecks.out.allowedReferences = [ ]; derivationArgs.more = 1; '
-                     'derivationArgs.hatch = { };')
-    check_equal((made["attributes"]["more"], made["attributes"]["hatch"]["builder"]), (1, "b"), "derivationArgs")
+    made = run_hatch('system = "s"; preferLocalBuild = true; outputChecks.out.allowedReferences = [ ]; derivationArgs.more = 1;')
+    check_equal(made["attributes"]["more"], 1, "derivationArgs")
     try:
         check(False, f"an unknown argument was taken: {value_of(request('arg = [ ];'))}")
     except RuntimeError as error:
@@ -111,8 +111,9 @@ def test_an_output_may_be_known_before():
 
 def test_an_output_may_be_content_addressed_or_impure():
     for kind, mark in (("contentAddressed", ""), ("impure", "impure")):
-        made = run_hatch(f"{kind} = true;", "--option", "experimental-features", "ca-derivations impure-derivations")
-        check_equal(made["outputs"], [("out", "", "r:sha256", mark)], f"output with {kind}")
+        for given, hashed in (("", "r:sha256"), ('outputHashMode = "flat"; outputHashAlgo = "sha512";', "sha512")):
+            made = run_hatch(f"{kind} = true; {given}", "--option", "experimental-features", "ca-derivations impure-derivations")
+            check_equal(made["outputs"], [("out", "", hashed, mark)], f"output with {kind} {given}")
 
 
 def test_what_is_for_readers_is_no_part_of_the_derivation():
@@ -126,22 +127,87 @@ def test_what_is_for_readers_is_no_part_of_the_derivation():
                        for output, path in (("out", out), ("out", out), ("dev", dev), ("out", out))], "attributes")
 
 
+def c_number(name, file="lib/wire/message.h"):
+    """Of an enum."""
+    text = re.search(rf"^\t{name} = ([0-9 *]+),", (TOP / file).read_text(), re.MULTILINE)[1]
+    return math.prod(int(factor) for factor in text.split("*"))
+
+
+def c_patterns(table):
+    """Names, or beginnings of names that end in *, in a table of hatchd."""
+    text = (TOP / "hatchd/config/environment.c").read_text()
+    return re.findall(r'\{ "([^"]+)",', re.search(rf"{table}\[\] = \{{(.*?)\n\}};", text, re.DOTALL)[1])
+
+
+SECONDS = {"timeout": c_number("WIRE_TIMEOUT_SEC_MAX"), "heartbeat": c_number("WIRE_HEARTBEAT_SEC_MAX")}
+WORD = c_number("ARGUMENT_MAX", "hatchd/request/policy.c")
+PATH = c_number("WIRE_PATH_MAX")
+FEATURE = c_number("DERIVATION_FEATURE_MAX", "lib/derivation/derivation.h")
+
+
+def several(what, n):
+    """So many of them."""
+    return {"args": f"args = builtins.genList toString {n};",
+            "outputs": f'outputs = builtins.genList (i: "o${{toString i}}") {n};'}.get(
+        what, f'{what} = builtins.listToAttrs (builtins.genList (i: {{ name = "n${{toString i}}"; value = "/x"; }}) {n});')
+
+
+def text(n):
+    return f'(builtins.substring 0 {n} (builtins.concatStringsSep "" (builtins.genList (_: "0123456789abcdef") {n // 16 + 1})))'
+
+
+def long_request(spare):
+    """As long as a request may be, but for some bytes of its last argument."""
+    around = len('{"args":[""],"builder":"b","env":{}}')
+    n, rest = divmod(c_number("WIRE_REQUEST_MAX") - around, 100000 + len('"",'))
+    return f"args = builtins.genList (_: {text(100000)}) {n} ++ [ {text(rest - spare)} ];"
+
+
 # What is wrong, and what is said: a line at least for each.
 REFUSED = [
     *((f'builder = "{name}";', f'"{name}" is no name of a builder') for name in ("Upper", ".hidden", "a/b", "x" * 65, "")),
     *((f'env."{name}" = "";', f'"{name}" is no name of a variable') for name in ("1A", "A-B", "A=", "", "x" * 129)),
-    *((f'inputs."{name}" = "";', f'"{name}" is no name of an input') for name in (".", "-a", "a/b", "", "x" * 65)),
-    *((f"timeout = {value};", "timeout is a whole number of seconds from 1 to 31536000, or null")
-      for value in ("0", "(-1)", "1.5", '"60"', "31536001")),
-    *((f"heartbeat = {value};", "heartbeat is a whole number of seconds from 1 to 3600, or null") for value in ("0", "3601")),
+    *((f'env.{name.replace("*", "X")} = "";', f'"{name.replace("*", "X")}" is a variable that hatch itself sets')
+      for name in c_patterns("fixed")),
+    ('outputs = [ "out" "dev" ]; env.dev = "";', '"dev" is a variable and an output'),
+    *((f'inputs."{name}" = "/x";', f'"{name}" is no name of an input') for name in (".", "-a", "a/b", "", "x" * 65)),
+    *((f'outputs = [ "{name}" ];', f'"{name}" is no name of an output') for name in ("PATH", "1", "", "a.b", "x" * 65, "outputs")),
+    ("outputs = [ ];", "there is no output"),
+    *((several(what, c_number(limit) + 1), f"{c_number(limit) + 1} {what} are more than {c_number(limit)}")
+      for what, limit in (("args", "WIRE_ARGS_MAX"), ("env", "WIRE_ENV_MAX"), ("inputs", "WIRE_INPUTS_MAX"), ("outputs", "WIRE_OUTPUTS_MAX"))),
+    *((given.format(f'"{name}"'), f'"{name}" is no name of a feature')
+      for given in ("feature = {};", "requiredSystemFeatures = [ {} ];") for name in ("", "a b", "x" * (FEATURE + 1))),
+    *((f"{what} = {value};", f"{what} is a whole number of seconds from 1 to {most}, or null")
+      for what, most in SECONDS.items() for value in ("0", "(-1)", "1.5", '"60"', most + 1)),
     ('undeclaredReferences = "refuse";', 'undeclaredReferences is "ignore", "warn" or "fail", or null'),
     *((f"{kinds}", "only one of outputHash, contentAddressed and impure can be given")
       for kinds in ("contentAddressed = true; impure = true;", f'impure = true; outputHash = "{HASH}";')),
+    *((f"derivationArgs.{name} = null;", f'"{name}" is not for derivationArgs: runHatch sets it')
+      for name in ("args", "builder", "hatch", "requiredSystemFeatures", "outputHash", "__impure", "__structuredAttrs", "system")),
+    *((f"{name} = {value};", f"{name} must be {shape}") for name, value, shape in (
+        ("args", '"a"', "a list"), ("env", "[ ]", "a set"), ("inputs", "[ ]", "a set"), ("outputs", '"out"', "a list of text"),
+        ("outputs", "[ 1 ]", "a list of text"), ("feature", '[ "a" ]', "text, or null"), ("requiredSystemFeatures", '"kvm"', "a list of text"),
+        ("contentAddressed", "1", "true or false"), ("impure", "null", "true or false"), ("derivationArgs", "[ ]", "a set"),
+        ("builder", "1", "text"))),
+    *((f"{what} = {value};", f"{said} is a {kind}; expected text, a whole number, a path or a derivation")
+      for what, value, said, kind in (("args", '[ "a" true ]', "argument 2", "bool"), ("args", "[ [ ] ]", "argument 1", "list"),
+                                      ("args", "[ { } ]", "argument 1", "set"), ("env.A", "1.5", "env.A", "float"), ("inputs.a", "null", "inputs.a", "null"))),
+    (f"args = [ {text(WORD + 1)} ];", f"argument 1 is longer than {WORD} bytes"),
+    (f"env.ABC = {text(WORD - 3)};", f"env.ABC is longer than {WORD - 4} bytes"),
+    (f"inputs.a = {text(PATH + 1)};", f"inputs.a is longer than {PATH} bytes"),
+    ('inputs.a = "";', "inputs.a is empty"),
+    (long_request(-1), f"arguments, variables and inputs are longer than {c_number('WIRE_REQUEST_MAX')} bytes"),
 ]
 TAKEN = [
-    f'builder = "{"x" * 64}";', 'builder = "0a._-";', f'env."{"x" * 128}" = "";', f'inputs."{"x" * 64}" = "";', 'inputs."_a.b-c" = "";',
-    "timeout = 1;", "timeout = 31536000;", "timeout = null;", "heartbeat = 3600;",
+    f'builder = "{"x" * 64}";', 'builder = "0a._-";', f'env."{"x" * 128}" = "";', f'inputs."{"x" * 64}" = "/x";', 'inputs."_a.b-c" = "/x";',
+    f'outputs = [ "a{"B" * 63}" "b_-9" ];', 'env.HATCHED = "";', 'env.outputs2 = "";', "feature = null;",
+    *(several(what, c_number(limit))
+      for what, limit in (("args", "WIRE_ARGS_MAX"), ("env", "WIRE_ENV_MAX"), ("inputs", "WIRE_INPUTS_MAX"), ("outputs", "WIRE_OUTPUTS_MAX"))),
+    f'feature = "{"x" * FEATURE}";',
+    *(f"{what} = {value};" for what, most in SECONDS.items() for value in (1, most, "null")),
     *(f'undeclaredReferences = "{word}";' for word in ("ignore", "warn", "fail")),
+    f"args = [ {text(WORD)} ];", f"env.ABC = {text(WORD - 4)};", f"inputs.a = {text(PATH)};", long_request(0),
+    'args = [ { outPath = "/x"; } { __toString = _: "y"; } ];',
 ]
 
 
@@ -149,22 +215,36 @@ def request(given):
     return f'(hatch.runHatch ({{ builder = "b"; name = "some-name"; }} // {{ {given} }})).drvPath'
 
 
+def check_throws(expression, word):
+    try:
+        check(False, f"{expression} was taken: {value_of(expression)}")
+    except RuntimeError as error:
+        check(word in str(error), f"of {expression} it said {error}")
+
+
 def test_what_is_wrong_is_said_when_it_is_evaluated():
     for given, word in REFUSED:
-        try:
-            check(False, f"{given} was taken: {value_of(request(given))}")
-        except RuntimeError as error:
-            check(f"runHatch: some-name: {word}" in str(error), f"of {given} it said {error}")
+        check_throws(request(given), f"runHatch: some-name: {word}")
+    check_throws(request('builder = "A"; timeout = 0;'), '"A" is no name of a builder; timeout is')
+    check_throws('hatch.forStdenv "Bad Name" { }', 'forStdenv: "Bad Name" is no name of a builder')
+
+
+def test_what_is_right_at_the_borders_is_taken():
     for given in TAKEN:
         value_of(request(given))
 
 
-def test_values_that_are_no_text_are_refused():
-    for given in ("args = [ true ];", "env.A = 1.5;", "args = [ [ ] ];", "inputs.a = null;"):
-        try:
-            check(False, f"{given} was taken: {value_of(request(given))}")
-        except RuntimeError as error:
-            check("cannot coerce" in str(error), f"of {given} it said {error}")
+def test_names_match_what_the_client_matches():
+    ours = dict(re.findall(r'^    (\w+) = "(.*)";$', (TOP / "nixos/lib.nix").read_text(), re.MULTILINE))
+    source = "".join(file.read_text() for file in sorted((TOP / "lib/wire").glob("*.[ch]")))
+    for name, macro in (("builder", "NAME"), ("output", "OUTPUT"), ("input", "INPUT")):
+        check_equal(ours[name], re.search(rf'^#define IS_{macro} .*\.pattern = "(.*)"$', source, re.MULTILINE)[1], f"pattern of {macro}")
+    check(f'"{ours["variable"]}"' in source, "pattern of variables")
+
+
+def test_a_name_and_what_is_for_readers_wait_for_nothing():
+    lazy = f'(hatch.runHatch {{ builder = "b"; name = "n"; args = [ (throw "built") ]; meta.x = 1; }})'
+    check_equal(value_of(f"[ {lazy}.name {lazy}.meta.x ]"), ["n", 1], "values")
 
 
 def test_pure_evaluation_is_told_to_name_a_system():
