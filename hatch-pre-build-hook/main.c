@@ -29,14 +29,14 @@ static const char *opt_config = CONFIG_DIR "/" EXPOSURE_FILE;
 
 /* One build. */
 struct build {
-	char **words; /* of Nix: derivation, root */
+	char **words; /* of Nix: derivation, root, and what a later one may add */
 	struct exposure exposure;
 	bool broken; /* the configuration is wrong, and exposure is what could be read */
 };
 
 static void print_help(void)
 {
-	puts("hatch-pre-build-hook [--config FILE] DERIVATION [ROOT]\n"
+	puts("hatch-pre-build-hook [--config FILE] DERIVATION [ROOT...]\n"
 	     "\n"
 	     "Run by Nix (pre-build-hook in nix.conf): prints the paths that the build of the\n"
 	     "derivation sees.\n"
@@ -58,7 +58,8 @@ static int parse_options(int argc, char **argv)
 		{ 0 },
 	};
 
-	for (int c; (c = getopt_long(argc, argv, "", options, NULL)) >= 0;)
+	/* "+": behind the derivation stands what Nix says, and not options. */
+	for (int c; (c = getopt_long(argc, argv, "+", options, NULL)) >= 0;)
 		switch (c) {
 		case OPT_CONFIG:
 			opt_config = optarg;
@@ -72,9 +73,9 @@ static int parse_options(int argc, char **argv)
 		default:
 			return -EINVAL;
 		}
-	if (argc - optind < 1 || argc - optind > 2) {
-		log_line(LOG_ERR, "expected a derivation, and a root at most; Nix runs this, as "
-		                  "pre-build-hook in nix.conf");
+	if (optind == argc) {
+		log_line(LOG_ERR, "expected a derivation; Nix runs this, as pre-build-hook in "
+		                  "nix.conf");
 		return -EINVAL;
 	}
 	return 0;
@@ -89,8 +90,11 @@ static void say(void *data, const struct error *err)
 static void read_config(struct build *build)
 {
 	static const struct config_report report = { .error = say };
+	int r = exposure_load(opt_config, geteuid(), &report, &build->exposure, NULL);
 
-	build->broken = exposure_load(opt_config, geteuid(), &report, &build->exposure, NULL) < 0;
+	build->broken = r < 0;
+	if (r == 0)
+		log_line(LOG_WARNING, "there is no %s: no build is shown the hatch", opt_config);
 }
 
 /* Returns the exit status that Nix is to see, 0 if all is well. It is what Nix would have done with
@@ -101,6 +105,13 @@ static int run_chain(struct build *build, struct buffer *output)
 	struct error err = { 0 };
 	int r;
 
+	if (build->exposure.chain_lost) {
+		log_line(LOG_ERR,
+		         "%s is wrong, and may name another hook (\"chain\"), so no build goes on "
+		         "without it; mend what is said above (hatchd --check)",
+		         opt_config);
+		return EX_CONFIG;
+	}
 	if (!program)
 		return 0;
 	r = exposure_check_chain(&build->exposure, geteuid(), &err);
@@ -120,48 +131,76 @@ static int run_chain(struct build *build, struct buffer *output)
 /* --- the derivation --- */
 
 /* The file that Nix has open for us. */
-static int take_descriptor(const char *number, struct derivation_source *ret, struct error *err)
+static int take_descriptor(const char *number, int *own_fd, struct derivation_source *ret,
+                           struct error *err)
 {
 	uint64_t fd;
 
 	/* A hook that was run before may have read it. */
 	if (text_to_u64(number, INT_MAX, &fd) < 0 || lseek((int)fd, 0, SEEK_SET) < 0)
-		return error_set(err, BLAME_HOST, EBADF,
-		                 "DRV_ATERM_FD is \"%.32s\", which is no file that is open",
-		                 number);
+		return error_set(err, BLAME_HOST, EBADF, "this is no file that is open");
 	*ret = (struct derivation_source){ .fd = (int)fd };
 	return 1;
 }
 
-/* Nix hands the derivation over where it can: of a remote build it may not be in the store.
- * Returns 1, 0 nobody has it, or a negative errno. */
-static int find_derivation(const char *path, int *own_fd, struct derivation_source *ret,
-                           struct error *err)
+static int open_aterm(const char *path, int *own_fd, struct derivation_source *ret,
+                      struct error *err)
 {
-	const char *number = getenv("DRV_ATERM_FD"), *json = getenv("NIX_DERIVATION_V4");
-	int r;
+	int r = features_open(path, geteuid(), own_fd, err);
 
-	if (number)
-		return take_descriptor(number, ret, err);
-	r = features_open(json ? json : path, geteuid(), own_fd, err);
-	if (json && r == 0)
-		return error_set(err, BLAME_HOST, ENOENT,
-		                 "NIX_DERIVATION_V4 is \"%s\", where there is no file", json);
-	*ret = (struct derivation_source){ .fd = *own_fd, .json = json };
+	*ret = (struct derivation_source){ .fd = *own_fd };
 	return r;
 }
 
-/* Returns 1 the derivation was read, 0 it is nowhere, or a negative errno. */
-static int read_features(const char *path, struct features *ret, struct error *err)
+/* Nix makes it for this build, and root's it is: so nobody else can have put it into /tmp. */
+static int open_json(const char *path, int *own_fd, struct derivation_source *ret,
+                     struct error *err)
 {
-	struct account account = features_account();
+	int r = path[0] == '/' ? features_open(path, geteuid(), own_fd, err) : 0;
+
+	*ret = (struct derivation_source){ .fd = *own_fd, .json = true };
+	return r == 0 ? error_set(err, BLAME_HOST, ENOENT, "this is the path of no file") : r;
+}
+
+/* Where Nix hands the derivation over itself: of a remote build it may not be in the store. */
+static const struct handing {
+	const char *variable;
+	int (*take)(const char *value, int *own_fd, struct derivation_source *ret,
+	            struct error *err);
+} handings[] = {
+	{ "DRV_ATERM_FD", take_descriptor },
+	{ "NIX_DERIVATION_V4", open_json },
+};
+
+/* Returns 1, 0 nobody has it, or a negative errno. */
+static int find_derivation(const char *path, int *own_fd, struct derivation_source *ret,
+                           struct error *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(handings); i++) {
+		const char *value = getenv(handings[i].variable);
+
+		if (value && handings[i].take(value, own_fd, ret, err) > 0)
+			return 1;
+		if (value)
+			log_line(LOG_WARNING, "%s is \"%.64s\": %s", handings[i].variable, value,
+			         err->text);
+	}
+	return open_aterm(path, own_fd, ret, err);
+}
+
+/* Returns 1 the derivation was read, 0 it is nowhere, or a negative errno. */
+static int read_features(const struct build *build, struct features *ret, struct error *err)
+{
 	struct derivation_source source;
+	struct account account;
 	cleanup_fd int fd = -1;
-	int r = find_derivation(path, &fd, &source, err);
+	int r = find_derivation(build->words[0], &fd, &source, err);
 
 	if (r <= 0)
 		return r;
-	r = features_read(&source, &account, ret, err);
+	r = features_account(build->exposure.user, &account, err);
+	if (r == 0)
+		r = features_read(&source, &account, ret, err);
 	return r < 0 ? r : 1;
 }
 
@@ -251,13 +290,18 @@ static bool decide(const struct build *build, int *ret_status)
 	*ret_status = EXIT_SUCCESS;
 	if (exposure->n_features == 0 && !build->broken)
 		return false;
-	found = read_features(path, &features, &err);
+	found = read_features(build, &features, &err);
 	if (found < 0)
 		log_line(LOG_WARNING, "%s: %s", path, err.text);
 	if (build->broken) {
 		*ret_status = end_broken(path, found, &features);
 		return false;
 	}
+	if (found == 0 && !exposure->missing)
+		log_line(LOG_NOTICE,
+		         "%s is not on this machine, so what it requires is not known: it is not "
+		         "shown the hatch (see missing_derivation)",
+		         path);
 	return found > 0 ? is_exposed(exposure, &features) : found == 0 && exposure->missing;
 }
 
@@ -294,6 +338,8 @@ int main(int argc, char **argv)
 
 	open_standard_streams();
 	log_open("hatch-pre-build-hook", false);
+	/* Of a build that another machine has sent, Nix throws away what its hook says. */
+	log_copy();
 	if (parse_options(argc, argv) < 0)
 		return EX_USAGE;
 	derivation_init();

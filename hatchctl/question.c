@@ -78,12 +78,14 @@ static int read_derivation(const char *text, struct peer *peer)
 /* What the file of a derivation requires, read as the server reads it. */
 static int read_file(const char *path, struct peer *peer)
 {
-	const struct account account = features_account();
+	struct account account;
 	cleanup_fd int fd = -1;
 	struct error err;
 	int r = features_open(path, geteuid(), &fd, &err);
 
 	peer->derivation_missing = r == 0;
+	if (r > 0 && features_account(NULL, &account, &err) < 0)
+		r = -err.code;
 	if (r > 0)
 		r = features_read(&(struct derivation_source){ .fd = fd }, &account, peer->features,
 		                  &err);

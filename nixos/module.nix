@@ -43,6 +43,7 @@ let
       paths = shown;
       inherit (cfg.hook) chain;
       missing_derivation = cfg.hook.missingDerivation;
+      user = cfg.settings.speaker_user;
     });
   }
   // lib.mapAttrs' (name: builder: {

@@ -23,7 +23,6 @@
 #include "trusted-path.h"
 
 enum {
-	ACCOUNT_NAME_MAX = 256,
 	QUEUE_DEFAULT = 64,
 	QUEUE_MAX = 65536,
 };

@@ -13,7 +13,8 @@ static void a_file_may_say_everything(void)
 		"{\"features\": [\"hatch-fpga\", \"hatch-sign\"],\n"
 		" \"paths\": [{\"path\": \"/run/hatch/s\", \"at\": \"/run/hatch\"}, \"/opt/c\",\n"
 		"           {\"path\": \"/opt/a=b\", \"at\": \"/opt/d\"}],\n"
-		" \"missing_derivation\": \"expose\", \"chain\": \"/opt/hook\"}\n";
+		" \"missing_derivation\": \"expose\", \"chain\": \"/opt/hook\",\n"
+		" \"user\": \"talk\"}\n";
 	cleanup_exposure struct exposure e = { 0 };
 
 	check(exposure_parse(file, text, strlen(text), NULL, &e, NULL) == 0);
@@ -22,6 +23,7 @@ static void a_file_may_say_everything(void)
 	check(strcmp(e.paths[0].at, "/run/hatch") == 0 && strcmp(e.paths[1].at, "/opt/c") == 0);
 	check(strcmp(e.paths[1].path, "/opt/c") == 0 && strcmp(e.paths[2].path, "/opt/a=b") == 0);
 	check(e.missing && e.chain && strcmp(e.chain, "/opt/hook") == 0);
+	check(!e.chain_lost && strcmp(e.user, "talk") == 0);
 }
 
 static void what_is_absent_exposes_nothing(void)
@@ -31,6 +33,7 @@ static void what_is_absent_exposes_nothing(void)
 
 	check(exposure_parse(file, "{}", 2, NULL, &e, NULL) == 0);
 	check(e.n_features == 0 && e.n_paths == 0 && !e.missing && !e.chain);
+	check(!e.chain_lost && !e.user);
 	check(exposure_load("/nonexistent/hook.json", 0, NULL, &none, NULL) == 0);
 	exposure_done(&none);
 }
@@ -63,6 +66,8 @@ static void says_what_is_wrong_and_where(void)
 		  "hook.json:1:24: \"show\"; expected \"hide\" or \"expose\"" },
 		{ "{\"chain\": \"hook\"}", "hook.json:1:11: \"hook\"; expected an absolute path" },
 		{ "{\"chain\": [\"/hook\"]}", "hook.json:1:11: this is a list" },
+		{ "{\"user\": \"\"}", "hook.json:1:10: the text is empty" },
+		{ "{\"user\": 1}", "hook.json:1:10: this is an integer" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -90,7 +95,40 @@ static void what_is_right_is_read_beside_what_is_wrong(void)
 	const struct config_report report = { .error = count, .data = &n };
 
 	check(exposure_parse(file, text, strlen(text), &report, &e, NULL) == -EINVAL);
-	check(n == 2 && e.chain && strcmp(e.chain, "/opt/hook") == 0);
+	check(n == 2 && e.chain && strcmp(e.chain, "/opt/hook") == 0 && !e.chain_lost);
+}
+
+static void a_hook_that_what_is_wrong_may_hide_is_told(void)
+{
+	static const struct {
+		const char *text;
+		bool lost;
+	} rows[] = {
+		{ "{\"chain\": \"/opt/hook\",}", true },
+		{ "{\"features\": [}, \"chain\": \"/opt/hook\"", true },
+		{ "{\"chain\": 1}", true },
+		{ "{\"chain\": null}", true },
+		{ "{", false },
+		{ "{\"features\": 1}", false },
+		{ "{\"features\": 1, \"chain\": \"/opt/hook\"}", false },
+	};
+	unsigned n = 0;
+	const struct config_report report = { .error = count, .data = &n };
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		cleanup_exposure struct exposure e = { 0 };
+
+		check(exposure_parse(file, rows[i].text, strlen(rows[i].text), &report, &e, NULL) ==
+		      -EINVAL);
+		check(e.chain_lost == rows[i].lost);
+	}
+}
+
+static void a_file_that_cannot_be_read_may_hide_one(void)
+{
+	struct exposure e = { 0 };
+
+	check(exposure_load("/proc/self/mem", geteuid(), NULL, &e, NULL) < 0 && e.chain_lost);
 }
 
 static const struct unit_case cases[] = {
@@ -98,6 +136,8 @@ static const struct unit_case cases[] = {
 	CASE(what_is_absent_exposes_nothing),
 	CASE(says_what_is_wrong_and_where),
 	CASE(what_is_right_is_read_beside_what_is_wrong),
+	CASE(a_hook_that_what_is_wrong_may_hide_is_told),
+	CASE(a_file_that_cannot_be_read_may_hide_one),
 };
 
 UNIT_MAIN(cases)

@@ -16,6 +16,7 @@ void exposure_done(struct exposure *exposure)
 	}
 	free(exposure->paths);
 	free(exposure->chain);
+	free(exposure->user);
 	*exposure = (struct exposure){ 0 };
 }
 
@@ -108,7 +109,16 @@ static const struct member exposure_members[] = {
 	{ "paths", read_paths },
 	{ "missing_derivation", read_missing },
 	{ "chain", read_path, offsetof(struct exposure, chain) },
+	{ "user", read_line, offsetof(struct exposure, user), .min = 1, .max = ACCOUNT_NAME_MAX },
 };
+
+/* A hook that is not run is not noticed, so of a text that is wrong the word is enough. */
+static bool mentions_chain(const char *text, size_t len)
+{
+	static const char word[] = "\"chain\"";
+
+	return memmem(text, len, word, sizeof(word) - 1) != NULL;
+}
 
 static int check_paths(struct reading *in, const struct exposure *exposure)
 {
@@ -128,8 +138,8 @@ static int check_paths(struct reading *in, const struct exposure *exposure)
 	return 0;
 }
 
-int exposure_parse(const char *path, const char *text, size_t len,
-                   const struct config_report *report, struct exposure *ret, struct error *err)
+static int parse(const char *path, const char *text, size_t len, const struct config_report *report,
+                 struct exposure *ret, struct error *err)
 {
 	static const struct member object = { .rows = exposure_members,
 		                              .n_rows = ARRAY_SIZE(exposure_members) };
@@ -137,13 +147,23 @@ int exposure_parse(const char *path, const char *text, size_t len,
 	struct reading in = { .doc = &doc, .report = report, .err = err };
 	struct error parse_err;
 
-	*ret = (struct exposure){ 0 };
 	if (document_parse(path, text, len, &doc, &parse_err) < 0)
 		return reading_keep_error(&in, &parse_err);
 	(void)read_members(&in, &doc.root, &object, ret);
 	if (in.first == 0)
 		(void)check_paths(&in, ret);
 	return in.first;
+}
+
+int exposure_parse(const char *path, const char *text, size_t len,
+                   const struct config_report *report, struct exposure *ret, struct error *err)
+{
+	int r;
+
+	*ret = (struct exposure){ 0 };
+	r = parse(path, text, len, report, ret, err);
+	ret->chain_lost = r < 0 && !ret->chain && mentions_chain(text, len);
+	return r;
 }
 
 int exposure_load(const char *path, uid_t owner_uid, const struct config_report *report,
@@ -156,7 +176,7 @@ int exposure_load(const char *path, uid_t owner_uid, const struct config_report 
 	size_t len;
 	int r = config_read_text(path, owner_uid, &text, &len, &text_err);
 
-	*ret = (struct exposure){ 0 };
+	*ret = (struct exposure){ .chain_lost = r < 0 };
 	if (r < 0)
 		return reading_keep_error(&in, &text_err);
 	if (r == 0)

@@ -10,6 +10,7 @@
 
 enum {
 	LIST_MAX = 4096, /* items of one list */
+	ACCOUNT_NAME_MAX = 256,
 	SHOW_LEN = 128,
 };
 

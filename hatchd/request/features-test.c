@@ -261,9 +261,22 @@ static void only_files_of_roots_are_opened(void)
 	check(rmdir(dir) == 0);
 }
 
+static void the_account_that_is_named_reads(void)
+{
+	struct account account = { 0 };
+
+	check(features_account("daemon", &account, &err) == 0 && account.uid == 1);
+	check(account.change == (geteuid() == 0) && account.n_groups == 0);
+	check(features_account("no-such-user", &account, &err) == -ENOENT);
+	check(features_account("root", &account, &err) == -EPERM);
+	check(account.uid == 1);
+	check(features_account(NULL, &account, &err) == 0 && account.uid != 0);
+}
+
 static const struct unit_case cases[] = {
 	CASE(names_come_in_their_order),
 	CASE(none_are_none),
+	CASE(the_account_that_is_named_reads),
 	CASE(json_is_read_where_it_is_given),
 	CASE(what_is_wrong_with_a_derivation_is_said),
 	CASE(more_names_than_fit_are_refused),

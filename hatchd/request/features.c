@@ -54,22 +54,37 @@ int features_open(const char *path, uid_t owner_uid, int *ret_fd, struct error *
 	return 1;
 }
 
-struct account features_account(void)
+/* Returns whether there is such a user. */
+static bool find_user(const char *name, struct account *ret)
 {
-	struct account account = { .uid = NOBODY, .gid = NOBODY, .change = geteuid() == 0 };
 	FILE *file = fopen("/etc/passwd", "re");
 	struct passwd *entry = NULL;
 
 	while (file && (entry = fgetpwent(file)))
-		if (strcmp(entry->pw_name, "hatch") == 0)
+		if (strcmp(entry->pw_name, name) == 0)
 			break;
-	if (entry && entry->pw_uid != 0 && entry->pw_gid != 0) {
-		account.uid = entry->pw_uid;
-		account.gid = entry->pw_gid;
+	if (entry) {
+		ret->uid = entry->pw_uid;
+		ret->gid = entry->pw_gid;
 	}
 	if (file)
 		(void)fclose(file);
-	return account;
+	return entry != NULL;
+}
+
+int features_account(const char *name, struct account *ret, struct error *err)
+{
+	struct account account = { .uid = NOBODY, .gid = NOBODY, .change = geteuid() == 0 };
+
+	if (!find_user(name ? name : "hatch", &account) && name)
+		return error_set(err, BLAME_HOST, ENOENT,
+		                 "/etc/passwd has no user \"%s\" to parse derivations", name);
+	if (account.uid == 0 || account.gid == 0)
+		return error_set(err, BLAME_HOST, EPERM,
+		                 "derivations are not parsed by %s, who is uid %u gid %u",
+		                 name ? name : "hatch", account.uid, account.gid);
+	*ret = account;
+	return 0;
 }
 
 /* --- the process that reads --- */

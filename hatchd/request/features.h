@@ -33,10 +33,15 @@ struct derivation_source {
  */
 int features_open(const char *path, uid_t owner_uid, int *ret_fd, struct error *err);
 
-/* features_account - who is to read it for a program that has no configuration: the user "hatch",
- * else uid 65534; without root oneself. Of /etc/passwd alone: a static program has no name service
+/*
+ * features_account - who is to read it, for a program that cannot ask for accounts by name
+ *
+ * name    looked for in /etc/passwd alone: a static program has no name service. NULL: the user
+ *         "hatch", and where there is none uid 65534
+ * ret     without root it is oneself
+ * Errors  BLAME_HOST -ENOENT there is no such user, -EPERM it is root or of root's group
  */
-struct account features_account(void);
+int features_account(const char *name, struct account *ret, struct error *err);
 
 /*
  * features_read - have a process read it that has nothing but the source and a pipe to us

@@ -2,8 +2,11 @@
 #include "log.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fd.h"
@@ -12,12 +15,32 @@
 enum { LOG_LINE_MAX = 2048 };
 
 static const char *log_name = "hatch";
-static bool log_prefix;
+static bool log_prefix, log_copied;
 
 void log_open(const char *name, bool prefix)
 {
 	log_name = name;
 	log_prefix = prefix;
+}
+
+/* Source: systemd.exec(5), JOURNAL_STREAM */
+static bool is_journal(int fd)
+{
+	const char *journal = getenv("JOURNAL_STREAM");
+	char own[64];
+	struct stat st;
+
+	if (!journal || fstat(fd, &st) < 0)
+		return false;
+	(void)snprintf(own, sizeof(own), "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+	return strcmp(journal, own) == 0;
+}
+
+void log_copy(void)
+{
+	log_copied = !is_journal(STDERR_FILENO) && !isatty(STDERR_FILENO);
+	if (log_copied)
+		openlog(log_name, LOG_PID, LOG_DAEMON);
 }
 
 void log_line(int level, const char *fmt, ...)
@@ -36,4 +59,6 @@ void log_line(int level, const char *fmt, ...)
 	else
 		n = snprintf(line, sizeof(line), "%s: %s\n", log_name, clean);
 	(void)fd_write_full(STDERR_FILENO, line, (size_t)n);
+	if (log_copied)
+		syslog(level, "%s", clean);
 }

@@ -27,6 +27,11 @@ def configure(m, text=None, **members):
     m.after_test(lambda: path.unlink(missing_ok=True))
 
 
+def journal_of_nix(m, cursor):
+    m.run(["journalctl", "--sync"])
+    return m.run(["journalctl", "-u", "nix-daemon", "-o", "cat", f"--after-cursor={cursor}"]).ok().stdout
+
+
 def seen_by(m, name="looks", features=(), **attributes):
     """What a build with these features finds of the hatch."""
     built = m.nix_build(m.derivation(name, args=["-c", SEEN], requiredSystemFeatures=list(features), **attributes)).ok()
@@ -84,6 +89,12 @@ def test_another_hook_goes_on_being_run(m):
     check(built.code != 0, "a build went on without the other hook")
     check_in("failed with exit code 3", built.stderr, "error")
 
+    # Nobody knows any more which one is to be run.
+    configure(m, text=json.dumps({"features": ["hatch-a"], "chain": str(place)})[:-1] + ",}")
+    built = m.nix_build(m.derivation("unchained", args=["-c", look]))
+    check(built.code != 0, "a build went on without the other hook")
+    check_in("failed with exit code 78", built.stderr, "error")
+
 
 def test_a_wrong_configuration_fails_only_builds_that_need_it(m):
     set_up(m, text='{"features": ["hatch-a"],\n "pats": []}')
@@ -93,8 +104,7 @@ def test_a_wrong_configuration_fails_only_builds_that_need_it(m):
     built = m.nix_build(m.derivation("needs", args=["-c", SEEN], requiredSystemFeatures=["hatch-a"]))
     check(built.code != 0, "a build went on without the hatch")
     check_in(f"program '{HOOK}' failed with exit code 78", built.stderr.replace('"', "'"), "error")
-    m.run(["journalctl", "--sync"])
-    said = m.run(["journalctl", "-u", "nix-daemon", "-o", "cat", f"--after-cursor={cursor}"]).ok().stdout
+    said = journal_of_nix(m, cursor)
     check_in('hook.json:2:2: unknown key "pats"', said, "journal")
     check_in("-needs.drv requires the feature hatch-a, and /etc/hatch/hook.json is wrong", said, "journal")
     check_in('hook.json:2:2: unknown key "pats"', m.run(["hatchd", "--check"]).stdout, "hatchd --check")
@@ -133,7 +143,13 @@ def test_a_build_whose_derivation_is_elsewhere_sees_what_the_configuration_says(
     set_up(m, f"builders = local?root={remote} - - 1 1 hatch-a", "max-jobs = 0", f"pre-build-hook = {there}")
     for missing, expected in (("hide", NONE), ("expose", BOTH)):
         configure(m, missing_derivation=missing)
+        cursor = m.journal_cursor()
         check_equal(seen_by(m, features=["hatch-a"]), expected, missing)
+        # Nix keeps to itself what a hook says there, so it is in the journal by itself.
+        m.run(["journalctl", "--sync"])
+        said = m.run(["journalctl", "-t", "hatch-pre-build-hook", "-o", "cat", f"--after-cursor={cursor}"]).stdout
+        said = "-looks.drv is not on this machine, so what it requires is not known" in said
+        check_equal(said, missing == "hide", f"is it said, with {missing}")
         check(not list(remote.glob("nix/store/*-looks.drv")), "the derivation is there after all")
 
 
