@@ -2,7 +2,11 @@
 # null is not written, and has its most restrictive value then. tests/nix compares the names with the server's tables.
 # Ranges are those that the server checks too, where a wrong value is easily written; the rest is found when the machine
 # is built, by `hatchd --check`.
-{ lib }:
+{
+  lib,
+  # What "allow.features" is, unless something else is said.
+  features,
+}:
 let
   inherit (lib) mkOption types;
 
@@ -130,11 +134,16 @@ in
       derivations = key (types.nonEmptyListOf types.nonEmptyStr) [ "*-bitstream" ] ''
         Patterns, as of {manpage}`fnmatch(3)`, one of which the name of the derivation that asks must match.
       '';
-      features = key (types.nonEmptyListOf (types.strMatching "[^[:space:]]+")) [ "hatch-fpga" ] ''
-        Features, all of which the derivation that asks must have in its `requiredSystemFeatures`. With `expose`
-        other than `none` this is `[ "hatch-NAME" ]` unless something else is said; null is for builders that
-        others than builds of Nix ask for.
-      '';
+      features =
+        key (types.nonEmptyListOf (types.strMatching "[^[:space:]]+")) [ "hatch-fpga" ] ''
+          Features, all of which the derivation that asks must have in its `requiredSystemFeatures`; null is for
+          builders that others than builds of Nix ask for. By those that begin with `hatch-` a machine is known to
+          have the builder, and builds get to see it: with `expose` other than `none` one must.
+        ''
+        // {
+          default = features;
+          defaultText = lib.literalExpression ''if config.services.hatch.expose == "none" then null else [ "hatch-NAME" ]'';
+        };
       sockets = key (types.nonEmptyListOf socketClass) [ "hatch" ] ''
         Classes of sockets (`FileDescriptorName=`) by which the builder can be reached; `hatch` alone if null.
       '';

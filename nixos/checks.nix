@@ -13,8 +13,13 @@ let
   # --- ids ---
 
   autoAllocates = nix.auto-allocate-uids or false;
-  # The accounts of Nix's own builds: a build user among them would be two builds at once.
-  nixRanges = [
+  # Whose ids a build user, or a builder with a range, would have too.
+  otherRanges = [
+    {
+      what = "nobody's";
+      first = 65534;
+      count = 2;
+    }
     {
       what = "those of nixbld";
       first = 30001;
@@ -25,24 +30,86 @@ let
       first = nix.start-id or 872415232;
       count = nix.id-count or 8388608;
     }
-  ];
-  ownRanges = [
     {
-      option = "buildUsers.firstUid";
-      first = cfg.buildUsers.firstUid;
-      inherit (cfg.buildUsers) count;
+      # SUB_UID_MIN and SUB_UID_MAX of login.defs(5); autoSubUidGidRange takes them from there too.
+      what = "those that users get for containers";
+      first = 100000;
+      count = 600000000;
     }
-    {
-      option = "settings.range_base";
-      first = cfg.settings.range_base;
-      count = cfg.buildUsers.count * 65536;
-    }
+  ]
+  ++ lib.concatLists (lib.mapAttrsToList subordinateIds config.users.users);
+  subordinateIds =
+    name: user:
+    map (range: {
+      what = "those of users.users.${name}";
+      first = range.startUid or range.startGid;
+      inherit (range) count;
+    }) (user.subUidRanges or [ ] ++ user.subGidRanges or [ ]);
+
+  ownRanges = lib.filter (range: range.first != null) [
+    accountRange
+    builderRange
   ];
-  meet = a: b: a.first < b.first + b.count && b.first < a.first + a.count;
+  builderRange = {
+    option = "settings.range_base";
+    what = "those of builders";
+    first = cfg.settings.range_base;
+    count = cfg.buildUsers.count * 65536;
+  };
+  accountRange = {
+    option = "buildUsers.firstUid";
+    what = "those of the build users";
+    first = cfg.buildUsers.firstUid;
+    inherit (cfg.buildUsers) count;
+  };
+
+  meet = a: b: a.count > 0 && b.count > 0 && a.first < b.first + b.count && b.first < a.first + a.count;
+
+  # The last two numbers mean "no change" to system calls.
+  checkEnd = own: {
+    assertion = own.first + own.count <= 4294967294;
+    message = "services.hatch.${own.option}: ${toString own.count} ids from ${toString own.first} on are more than there are, up to 4294967293";
+  };
 
   checkRange = own: other: {
-    assertion = own.first == null || !meet own other;
+    assertion = own.option == other.option or null || !meet own other;
     message = "services.hatch.${own.option}: the ids from ${toString own.first} on meet ${other.what}, from ${toString other.first} on";
+  };
+
+  # --- accounts ---
+
+  isSomebodys = name: builtins.match "root|nobody|nixbld[0-9]*" name != null;
+
+  # Everybody in the group of the build users gets strangers' jobs to run.
+  strangers = lib.subtractLists cfg.buildUsers.names (
+    lib.unique (
+      config.users.groups.${cfg.buildUsers.group}.members or [ ]
+      ++ lib.attrNames (lib.filterAttrs isInGroup config.users.users)
+    )
+  );
+  isInGroup =
+    _: user:
+    user.group or null == cfg.buildUsers.group || lib.elem cfg.buildUsers.group (user.extraGroups or [ ]);
+
+  # --- places ---
+
+  state = if cfg.settings.state == null then "/var/lib/hatch" else cfg.settings.state;
+  isWithin = path: directory: path == directory || lib.hasPrefix "${lib.removeSuffix "/" directory}/" path;
+  pathsMeet = a: b: isWithin a b || isWithin b a;
+
+  # Of "/bin/sh=/nix/store/...?" what the host has.
+  sandboxPath = word: lib.last (builtins.match "([^=]*=)?([^?]*)[?]?" (toString word));
+  seenByBuilds = [
+    "/run/hatch"
+    builtins.storeDir
+  ]
+  ++ map sandboxPath (
+    lib.toList (nix.sandbox-paths or [ ]) ++ lib.toList (nix.extra-sandbox-paths or [ ])
+  );
+
+  checkState = seen: {
+    assertion = !pathsMeet state seen;
+    message = "services.hatch.settings.state: ${state} meets ${seen}, which builds see; what requests write needs a place of its own";
   };
 
   # --- builders ---
@@ -55,6 +122,17 @@ let
     {
       assertion = builder.command != null || builder.root.bundle != null;
       message = "services.hatch.builders.${name} has no command, and no root.bundle that has one";
+    }
+    {
+      assertion =
+        !lib.isAttrs builder.network || (builder.network.namespace == null) != (builder.network.private == null);
+      message = "services.hatch.builders.${name}.network must have one of namespace and private; for no network at all say \"none\"";
+    }
+    {
+      # Else builds that require only "kvm" would see the hatch, and go to this machine though it has none.
+      assertion =
+        !exposed || builder.allow.features == null || lib.any (lib.hasPrefix "hatch-") builder.allow.features;
+      message = "services.hatch.builders.${name}.allow.features has none that begins with \"hatch-\", by which builds would be shown the hatch";
     }
   ];
 
@@ -112,11 +190,16 @@ in
       }
       {
         assertion =
-          !lib.elem cfg.buildUsers.group [
-            cfg.settings.speaker_user
-            "nixbld"
-            "root"
-          ];
+          !isSomebodys cfg.settings.speaker_user
+          && !lib.elem cfg.settings.speaker_user cfg.buildUsers.names;
+        message = "services.hatch.settings.speaker_user: \"${cfg.settings.speaker_user}\" is somebody else's; what reads from clients needs a user of its own";
+      }
+      {
+        assertion = strangers == [ ];
+        message = "services.hatch.buildUsers.group: ${lib.concatStringsSep ", " strangers} must not be in \"${cfg.buildUsers.group}\", whose members run what strangers ask for";
+      }
+      {
+        assertion = !isSomebodys cfg.buildUsers.group && cfg.buildUsers.group != cfg.settings.speaker_user;
         message = "services.hatch.buildUsers.group: \"${cfg.buildUsers.group}\" is somebody else's; the build users need a group of their own";
       }
       {
@@ -133,7 +216,9 @@ in
       }
     ]
     ++ lib.mapAttrsToList checkCredential cfg.credentials
-    ++ lib.concatMap (own: map (checkRange own) nixRanges) ownRanges
+    ++ map checkEnd ownRanges
+    ++ lib.concatMap (own: map (checkRange own) (otherRanges ++ ownRanges)) ownRanges
+    ++ map checkState seenByBuilds
     ++ concatBuilders checkBuilder;
 
     warnings =

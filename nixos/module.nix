@@ -28,9 +28,9 @@ let
   # Of the builds that see the hatch each may use the builders whose features its derivation requires.
   builder =
     { name, ... }:
-    import ./builder.nix { inherit lib; }
-    // {
-      config.allow.features = lib.mkIf (cfg.expose != "none") (lib.mkDefault [ "hatch-${name}" ]);
+    import ./builder.nix {
+      inherit lib;
+      features = if cfg.expose == "none" then null else [ "hatch-${name}" ];
     };
 
   # Below /etc/hatch.
@@ -74,21 +74,20 @@ let
     }
   ];
 
-  # By which features of a derivation a builder is known: of those that it wants all of, the ones that are about hatch.
-  # Whoever requires "kvm" beside them is to see the hatch only for the former, and has the latter from elsewhere.
+  # By which features of a derivation a builder is known: of those that it wants all of, the ones that are hatch's. Whoever
+  # requires "kvm" beside them is to see the hatch only for the former, and the machine has the latter from elsewhere.
   featuresOf =
     name: builder:
-    let
-      wanted = if builder.allow.features == null then [ "hatch-${name}" ] else builder.allow.features;
-      own = lib.filter (lib.hasPrefix "hatch-") wanted;
-    in
-    if own == [ ] then wanted else own;
+    if builder.allow.features == null then
+      [ "hatch-${name}" ]
+    else
+      lib.filter (lib.hasPrefix "hatch-") builder.allow.features;
 
   # --- accounts ---
 
   buildUser =
-    number:
-    lib.nameValuePair "${cfg.buildUsers.group}${toString number}" (
+    number: name:
+    lib.nameValuePair name (
       {
         isSystemUser = true;
         group = cfg.buildUsers.group;
@@ -100,7 +99,7 @@ let
         uid = cfg.buildUsers.firstUid + number - 1;
       }
     );
-  buildUsers = map buildUser (lib.range 1 cfg.buildUsers.count);
+  buildUsers = lib.imap1 buildUser cfg.buildUsers.names;
 
   isPrivate = builder: builder.network == "private" || builder.network.private or null != null;
 
@@ -177,7 +176,8 @@ in
         example = lib.literalExpression "lib.getExe config.programs.nix-required-mounts.package";
         description = ''
           Another program for Nix to run before each build. There can be only one, so hatch's runs this one first,
-          and adds to what it says. What another module sets as `nix.settings.pre-build-hook` has no effect then.
+          and adds to what it says. What another module sets as `nix.settings.pre-build-hook` has no effect then;
+          without this option it is an error.
         '';
       };
       missingDerivation = mkOption {
@@ -271,7 +271,15 @@ in
       group = mkOption {
         type = types.strMatching "[a-z][a-z0-9-]{0,25}";
         default = "hatchbld";
-        description = "Group of these accounts; they are called after it, with a number.";
+        description = ''
+          Group of these accounts, and of nobody else; they are called after it, with a number.
+        '';
+      };
+      names = mkOption {
+        type = types.listOf types.str;
+        internal = true;
+        readOnly = true;
+        description = "What they are called.";
       };
       firstUid = mkOption {
         type = types.nullOr (types.ints.between 1 4294966271);
@@ -332,6 +340,9 @@ in
     services.hatch = {
       features = lib.unique (lib.concatLists (lib.mapAttrsToList featuresOf cfg.builders));
       hook.command = lib.getExe' cfg.package "hatch-pre-build-hook";
+      buildUsers.names = map (number: "${cfg.buildUsers.group}${toString number}") (
+        lib.range 1 cfg.buildUsers.count
+      );
       settings = {
         build_users_group = cfg.buildUsers.group;
         missing_derivation = lib.mkIf (cfg.hook.missingDerivation == "expose") (lib.mkDefault "allow");
@@ -388,9 +399,9 @@ in
     nix.settings = lib.mkMerge [
       # "extra-": without it the list would replace that of Nix and NixOS.
       (lib.mkIf (cfg.expose != "none") { extra-system-features = cfg.features; })
-      # Weaker than what another module may say, and then an assertion says what to do; stronger, once it is done.
+      # Weaker than whatever another module says, and then an assertion says what to do; stronger, once it is done.
       (lib.mkIf (cfg.expose == "feature") {
-        pre-build-hook = lib.mkOverride (if cfg.hook.chain == null then 900 else 90) cfg.hook.command;
+        pre-build-hook = (if cfg.hook.chain == null then lib.mkOptionDefault else lib.mkOverride 90) cfg.hook.command;
       })
       # "?" lets a path be absent: without it a socket that is not there would fail every build on the machine.
       (lib.mkIf (cfg.expose == "always") {

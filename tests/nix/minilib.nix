@@ -63,6 +63,7 @@ let
     getExe = package: lib.getExe' package (package.meta.mainProgram or package.name);
     getExe' = package: program: "${package}/bin/${program}";
     hasPrefix = prefix: text: builtins.substring 0 (builtins.stringLength prefix) text == prefix;
+    imap1 = f: list: genList (i: f (i + 1) (elemAt list i)) (length list);
     intersectLists = wanted: filter (item: elem item wanted);
     last = list: elemAt list (length list - 1);
     makeBinPath = packages: concatStringsSep ":" (map (package: "${package}/bin") packages);
@@ -136,6 +137,7 @@ let
     };
     mkForce = lib.mkOverride 50;
     mkDefault = lib.mkOverride 1000;
+    mkOptionDefault = lib.mkOverride 1500;
 
     inherit types evalModules optionAttrSetToDocList;
   };

@@ -234,13 +234,15 @@ def test_a_builder_is_for_derivations_with_its_feature_unless_builds_see_nothing
     check_equal(features('services.hatch.expose = "always";'), ["hatch-b"], "for all builds")
     check_equal(features('services.hatch.expose = "none";'), None, "for no builds")
     check_equal(features('services.hatch.builders.b.allow.features = null;'), None, "where null is said")
-    check_equal(features('services.hatch.builders.b.allow.features = [ "x" ];'), ["x"], "where others are named")
+    check_equal(features('services.hatch.builders.b.allow.features = [ "hatch-x" "kvm" ];'), ["hatch-x", "kvm"], "where others are named")
+    check_equal(features('services.hatch = { expose = "none"; builders.b.allow.features = [ "x" ]; };'), ["x"], "where no build sees it")
 
 
 def test_builds_are_told_apart_by_the_features_that_are_about_hatch():
-    for features, known in (('[ "hatch-x" "kvm" ]', ["hatch-x"]), ('[ "licence-host" ]', ["licence-host"]),
+    for features, known in (('[ "hatch-x" "kvm" ]', ["hatch-x"]),
                             ('[ "hatch-x" "hatch-y" ]', ["hatch-x", "hatch-y"]), ("null", ["hatch-b"])):
         made = machine(with_options(f"services.hatch.builders.b.allow.features = {features};"))
+        check_equal(made["failed"], [], f"failed assertions with {features}")
         check_equal(json.loads(text_of(made, "etc/hatch/hook.json"))["features"], known, f"features of the hook with {features}")
         line = f"extra-system-features = {' '.join(known)}\n"
         check(line in text_of(made, "etc/nix/nix.conf"), f"features of Nix with {features}")
@@ -254,8 +256,29 @@ REFUSED = [
     ('services.hatch.builders.c = { allow.groups = [ "nixbld" ]; };', "services.hatch.builders.c has no command"),
     *((f'services.hatch.builders."{name}" = {{ {RIGHT} }};', "is no name of a builder") for name in ("Upper", ".hidden", "a/b", "x" * 65, "")),
     *((f'services.hatch.buildUsers.group = "{group}";', "is somebody else's") for group in ("hatch", "nixbld", "root")),
+    *((f'services.hatch.settings.speaker_user = "{name}";', f'speaker_user: "{name}" is somebody else') for name in ("root", "hatchbld16", "nixbld1")),
+    *((f'services.hatch.buildUsers.group = "lab"; {options}', 'group: alice must not be in "lab"') for options in (
+        'users.users.alice = { isNormalUser = true; extraGroups = [ "lab" ]; };', 'users.users.alice.group = "lab";', 'users.groups.lab.members = [ "lab1" "alice" ];')),
+    ('services.hatch.buildUsers.count = 1; users.groups.hatchbld.members = [ "hatchbld2" ];', "group: hatchbld2 must not be"),
+    *((f"services.hatch.builders.b.network = {network};", "builders.b.network must have one of") for network in (
+        "{ }", '{ namespace = "/run/netns/lab"; private.tcp = [ "127.0.0.1:1" ]; }')),
+    ('services.hatch.builders.b.allow.features = [ "kvm" ];', 'builders.b.allow.features has none that begins with "hatch-"'),
+    ('services.hatch = { expose = "always"; builders.b.allow.features = [ "kvm" ]; };', 'allow.features has none that begins with'),
+    ("services.hatch.buildUsers.firstUid = 65530;", "buildUsers.firstUid: the ids from 65530 on meet nobody's"),
+    ("services.hatch.settings.range_base = 100000;", "settings.range_base: the ids from 100000 on meet those that users get"),
+    ("services.hatch.settings.range_base = 4293918720;", "settings.range_base: 1048576 ids from 4293918720 on are more than there are"),
+    ("services.hatch.buildUsers = { count = 1024; firstUid = 4294966271; };", "buildUsers.firstUid: 1024 ids from 4294966271 on are more"),
+    ("services.hatch = { settings.range_base = 1879048192; buildUsers.firstUid = 1880096767; };",
+     "settings.range_base: the ids from 1879048192 on meet those of the build users, from 1880096767 on"),
+    *((f"services.hatch.settings.range_base = 1879048192; users.users.alice = {{ isNormalUser = true; {key} = [ {{ {start} = 1879048191; count = 2; }} ]; }};",
+       "meet those of users.users.alice, from 1879048191 on") for key, start in (("subUidRanges", "startUid"), ("subGidRanges", "startGid"))),
+    *((f'services.hatch.settings.state = "{state}";', f"settings.state: {state} meets {seen}, which builds see") for state, seen in (
+        ("/run/hatch/s", "/run/hatch"), ("/run", "/run/hatch"), ("/nix/store/state", "/nix/store"), ("/nix", "/nix/store"))),
+    ('nix.settings.sandbox-paths = [ "/bin/sh=/bin/busybox" "/cache=/var/lib?" ];', "settings.state: /var/lib/hatch meets /var/lib, which"),
+    ('services.hatch.settings.state = "/srv/hatch"; nix.settings.extra-sandbox-paths = [ "/srv/hatch/pool" ];', "/srv/hatch meets /srv/hatch/pool"),
     ('services.hatch.expose = "feature"; nix.package = pkgs.hello // { pname = "lix"; };', "Lix does not do"),
-    ('services.hatch.expose = "feature"; nix.settings.pre-build-hook = "/bin/other";', "name your program in services.hatch.hook.chain"),
+    *((f'services.hatch.expose = "feature"; nix.settings.pre-build-hook = {other};', "name your program in services.hatch.hook.chain")
+      for other in ('"/bin/other"', 'lib.mkDefault "/bin/other"')),
     ('services.hatch = { expose = "always"; hook.chain = "/bin/other"; };', "hook.chain is run only with"),
     ("services.hatch.buildUsers.firstUid = 30020;", "buildUsers.firstUid: the ids from 30020 on meet those of nixbld"),
     ("services.hatch.buildUsers.firstUid = 29986;", "meet those of nixbld, from 30001 on"),
@@ -292,6 +315,13 @@ TAKEN = [
     'services.hatch = { expose = "feature"; hook.chain = "/bin/other"; };',
     'services.hatch.hook.chain = "/bin/other"; nix.settings.pre-build-hook = "/bin/other";',
     'services.hatch.expose = "none"; nix.settings.pre-build-hook = "/bin/other";',
+    'services.hatch.expose = "none"; services.hatch.builders.b.allow.features = [ "x" ];',
+    'services.hatch.builders.b.network.namespace = "/run/netns/lab";',
+    'users.groups.hatchbld.members = [ "hatchbld1" ];',
+    "nix.nrBuildUsers = 0; services.hatch.buildUsers.firstUid = 29990;",
+    "services.hatch.settings.range_base = 4293918718;",
+    "services.hatch.settings.range_base = 1879048192; services.hatch.buildUsers.firstUid = 1880096768;",
+    'services.hatch.settings.state = "/run/hatchery"; nix.settings.sandbox-paths = [ "/run/hatchery2" ];',
     "services.hatch.buildUsers.firstUid = 29985;",
     "services.hatch.buildUsers.firstUid = 30033;",
     "services.hatch.buildUsers.firstUid = 880803840;",
