@@ -390,6 +390,11 @@ ROWS = [
      [INPUT_SESSION + "a_client_that_drips_is_ended_by_the_time_for_all_inputs"]),
     ("mode_of_what_is_sent", [("lib/tree/pack.c", "p->as_it_is ? 0 : S_IRUSR | S_IXUSR", "S_IRUSR | S_IXUSR")],
      ["unit:pack:changes_no_mode_of_a_tree_that_is_taken_as_it_is"]),
+    ("names_of_others_builders", [("hatchd/monitor/answer.c", "&job->peer, job->socket_class, NULL) == 0)", "&job->peer, job->socket_class, NULL) <= 0)")],
+     ["session:test_server.py:list_shows_what_one_may_use_and_nothing_else"]),
+    ("names_of_ones_own_builders", [("hatchd/monitor/ask.c", "if (r < 0 && error_is_concealed(err))", "if (false)")],
+     ["session:test_server.py:unknown_and_forbidden_builders_look_the_same",
+      "machine:test_nix.py:a_builder_that_nobody_configured_fails_the_build_with_a_reason"]),
     # --- what Nix is told
     ("start_of_a_line_for_nix", [("hatch-client/progress.c", "!progress->phase[0] || relay_in_line(progress->relay, progress->nix_fd)", "!progress->phase[0]")],
      ["session:test_client.py:phases_of_the_builder_wait_for_the_end_of_its_line_and_only_the_newest_is_shown"]),

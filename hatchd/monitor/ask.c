@@ -111,6 +111,8 @@ int phase_policy(struct job *job, struct error *err)
 		return r;
 	r = request_check(&job->config, found ? &job->builder : NULL, &job->peer, job->socket_class,
 	                  &job->record, &job->request, err);
+	if (r < 0 && error_is_concealed(err))
+		job_name_usable(job, err);
 	if (r < 0)
 		return r;
 	r = job_check_equipment(job, err);

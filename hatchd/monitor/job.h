@@ -127,6 +127,10 @@ int phase_outputs(struct job *job, struct error *err);
 int phase_list(struct job *job, struct error *err);
 int phase_ping(struct job *job, struct error *err);
 
+/* job_name_usable - to a refusal that conceals whether there is the builder (request_check()) add for
+ * the peer which it may use: the same as "list" */
+void job_name_usable(struct job *job, struct error *err);
+
 /* job_receive_record - what the client asks for, as the speaker sealed it. Errors: BLAME_PEER what
  * it broke, BLAME_HOST -EPIPE the speaker is at fault */
 int job_receive_record(struct job *job, struct error *err);

@@ -25,10 +25,9 @@ enum {
 };
 
 /* How the answer looks to a peer that may not use a builder, and to one that named none. */
-static const char unusable_hint
-	[] = "`hatch list` shows which you may use; a Nix build may lack what a builder asks for, "
-	     "such as requiredSystemFeatures = [ \"hatch-NAME\" ]; why it is so stands in the "
-	     "journal of the host";
+static const char unusable_hint[] = "a Nix build may lack what a builder asks for, such as "
+				    "requiredSystemFeatures = [ \"hatch-NAME\" ]; why it is so "
+				    "stands in the journal of the host";
 
 void rulings_done(struct rulings *rulings)
 {

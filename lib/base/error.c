@@ -67,12 +67,17 @@ int error_conceal(struct error *err, const char *peer_text, const char *peer_hin
 	return -err->code;
 }
 
+bool error_is_concealed(const struct error *err)
+{
+	return err->peer_text[0] != '\0';
+}
+
 const char *error_peer_text(const struct error *err)
 {
-	return err->peer_text[0] ? err->peer_text : err->text;
+	return error_is_concealed(err) ? err->peer_text : err->text;
 }
 
 const char *error_peer_hint(const struct error *err)
 {
-	return err->peer_text[0] ? err->peer_hint : err->hint;
+	return error_is_concealed(err) ? err->peer_hint : err->hint;
 }

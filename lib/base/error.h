@@ -5,6 +5,7 @@
 #pragma once
 
 #include <stdarg.h>
+#include <stdbool.h>
 
 /* Who must act. It decides what the client may read and how loud the log is. */
 enum blame {
@@ -29,7 +30,7 @@ struct error {
 	/* What the peer is told instead of text and hint, where those say more than it may know;
 	 * empty: it may read them, as far as blame allows */
 	char peer_text[ERROR_PEER_MAX];
-	char peer_hint[ERROR_PEER_MAX];
+	char peer_hint[ERROR_HINT_MAX];
 };
 
 /*
@@ -55,6 +56,9 @@ int error_hint(struct error *err, const char *fmt, ...) __attribute__((format(pr
  * sentences instead. They must say the same for everything that is to look the same. Returns
  * -err->code */
 int error_conceal(struct error *err, const char *peer_text, const char *peer_hint);
+
+/* error_is_concealed - was it? */
+bool error_is_concealed(const struct error *err);
 
 /* error_peer_text, error_peer_hint - what a peer may read of an error that it may be told at all */
 const char *error_peer_text(const struct error *err);

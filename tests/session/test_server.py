@@ -439,6 +439,14 @@ def test_unknown_and_forbidden_builders_look_the_same():
     unknown = server.request("nothere")
     forbidden = server.request("forbidden")
     assert unknown.error == forbidden.error == "refused", (unknown, forbidden)
+    assert unknown.last["hint"] == forbidden.last["hint"], (unknown, forbidden)
+    with hatchwire.Connection(server.socket) as c:
+        c.receive()
+        c.send({"type": "list", "version": 1})
+        names = [b["name"] for b in c.receive()["builders"]]
+    hint = unknown.last["hint"]
+    assert hint.startswith(f"you may use: {names[0]}, {names[1]}, ") and "forbidden" not in hint, hint
+    assert " and others, which `hatch list` shows; " in hint and hint.endswith("in the journal of the host"), hint
     assert unknown.last["message"].replace("nothere", "X") == forbidden.last["message"].replace("forbidden", "X")
 
 

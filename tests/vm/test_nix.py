@@ -275,7 +275,18 @@ def test_an_output_above_its_limit_fails_the_build_and_names_the_limit(m):
 def test_a_builder_that_nobody_configured_fails_the_build_with_a_reason(m):
     log = fail_to_build(m, m.hatch_derivation("nobody", "not-configured"))
     check_in("not-configured", log, "log")
-    check_in("hatch list", log, "log")
+    check_in("there is none that you may use", log, "log")
+    m.write_builder("other", "true")
+    m.write_builder("another", "true")
+    m.write_builder("private", "true", allow={"users": ["root"]})
+    log = fail_to_build(m, m.hatch_derivation("nobody", "not-configured"))
+    check_in("you may use: another, other; a Nix build may lack", log, "log")
+    m.write_builder("broken", "true", limits={"time_sec": 0})
+    for name in (f"long-{i}-" + "x" * 50 for i in range(5)):
+        m.write_builder(name, "true")
+    log = fail_to_build(m, m.hatch_derivation("nobody", "private"))
+    check_in("you may use: another, long-0-" + "x" * 50 + ", long-1-" + "x" * 50 + " and others, which `hatch list` shows; a Nix build", log, "log")
+    check_in("stands in the journal of the host", log, "the end of it")
 
 
 # --- cancelling -------------------------------------------------------------------------------------------------------
