@@ -12,10 +12,10 @@ STORE = pathlib.Path("/nix/store")
 FREE_PATH = "/nix/store/00000000000000000000000000000000-attack"
 
 # Makes a root directory that is named like that of a build, enters it as a sandbox of Nix would, and calls from there.
+# Its first word is what root_of() says, its second a directory of its own, its third the builder.
 FORGE = """
 set -e
-name=$1 place=$2
-new=$place/nix/store/$name.chroot/root
+new=$2/nix/store/$1
 mkdir -p "$new/bin" "$new/old" "$new/proc"
 cp /usr/bin/hatch "$new/bin/hatch"
 mount --bind "$new" "$new"
@@ -24,6 +24,12 @@ cd "$new"
 /usr/bin/busybox pivot_root . old
 exec /bin/hatch run --no-outputs --socket /proc/self/fd/9/hatch.sock "$3"
 """
+
+
+def root_of(name):
+    """Below the store, where this Nix has the root directory of a derivation that it builds. For FORGE."""
+    chroot = f"{name}.chroot"
+    return chroot if (STORE / chroot).exists() and not (STORE / chroot / "root").exists() else f"{chroot}/root"
 
 
 def fill_store(m):

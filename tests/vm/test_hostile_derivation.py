@@ -230,7 +230,7 @@ def test_a_build_that_nests_namespaces_is_not_the_derivation_that_it_claims(m):
     set_up(m)
     victim = Victim(m)
     cursor = m.journal_cursor()
-    log = run(m, "forging", FORGE, features=["hatch-a"], forge=attack.FORGE, victim=victim.name)
+    log = run(m, "forging", FORGE, features=["hatch-a"], forge=attack.FORGE, victim=attack.root_of(victim.name))
     check_in("forged: 125:", log, "log")
     check_in(NOT_USABLE.format("firmware"), log, "what it is told")
     check_in("the caller's user namespace is not one that Nix made for a build", refusal(m, cursor, "firmware"), "journal")
@@ -255,7 +255,7 @@ def test_a_build_that_is_root_of_its_sandbox_is_not_the_derivation_that_it_claim
     for name, reason in ((victim.name, "the caller's root is not the directory it claims"),
                          ("0123456789abcdfghijklmnpqrsvwxyz-my-firmware.drv", "the root that the caller's mount table names does not exist")):
         cursor = m.journal_cursor()
-        log = run(m, "forging", FORGE, features=["hatch-a", "uid-range"], forge=attack.FORGE, victim=name)
+        log = run(m, "forging", FORGE, features=["hatch-a", "uid-range"], forge=attack.FORGE, victim=attack.root_of(name))
         check_in("forged: 125:", log, "log")
         check_in(reason, refusal(m, cursor, "firmware"), "journal")
     victim.end()
@@ -589,7 +589,7 @@ def test_a_build_of_uid_0_that_nests_namespaces_is_not_the_derivation_that_it_cl
     set_up(m, SINGLE_USER)
     victim = Victim(m)
     cursor = m.journal_cursor()
-    log = build_as_root(m, "forging", FORGE, features=["hatch-a"], forge=attack.FORGE, victim=victim.name)
+    log = build_as_root(m, "forging", FORGE, features=["hatch-a"], forge=attack.FORGE, victim=attack.root_of(victim.name))
     check_in("forged: 125:", log, "log")
     check_in("the caller's user namespace is not one that Nix made for a build", refusal(m, cursor, "firmware"), "journal")
     victim.end()

@@ -182,9 +182,9 @@ def test_a_reference_to_itself_is_right_registered_and_verified(m):
 
 
 def test_a_reference_to_an_input_is_registered(m):
-    m.write_builder("needs", 'cat "$1/file" && ln -s "$1" "$out"')
+    m.write_builder("needs", 'cat "$1" && ln -s "$1" "$out"')
     needing = m.hatch_derivation("needing", "needs", ["INPUT"]).replace('"INPUT"', "input")
-    built = m.nix_build(f"let input = {m.derivation('input', args=['-c', 'mkdir $out; echo input > $out/file'])}; in {needing}").ok()
+    built = m.nix_build(f"let input = {m.derivation('input', args=['-c', 'echo input > $out'])}; in {needing}").ok()
     check_in("input", built.stderr, "build log")
     out = built.lines()[-1]
     check_equal(references(m, out), {os.readlink(out)}, "references")
@@ -388,7 +388,7 @@ def forge(m, drv, user):
     script.write_text(attack.FORGE)
     # Who builds in a sandbox has the socket; the forger gets it as an open directory.
     command = ["setpriv", "--reuid=alice", "--regid=1000", "--clear-groups", "--"] if user else []
-    inner = ["unshare", "--user", "--map-root-user", "--mount", "--", "sh", str(script), drv, str(place), "sign"]
+    inner = ["unshare", "--user", "--map-root-user", "--mount", "--", "sh", str(script), attack.root_of(drv), str(place), "sign"]
     return m.run(["sh", "-c", 'exec 9</run/hatch/s; exec "$@"', "sh", *command, *inner])
 
 
