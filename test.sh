@@ -6,7 +6,8 @@
 # One line for each stage; the tests that failed or were skipped are listed below it, and a stage that broke shows the end
 # of its log. The whole logs stay in .cache/logs. The last line is "N passed, M failed, K skipped"; the exit status is 0
 # only if nothing failed. A stage that breaks or that holds no test counts as a failed test. Machines need root: without
-# it those stages are skipped, except with CI=true, where they fail.
+# it those stages are skipped, except with CI=true, where they fail. Stages run one after another, those of two lanes side
+# by side: machines wait much, and an emulated one has one processor.
 set -u
 cd "$(dirname "$0")" || exit
 
@@ -15,8 +16,6 @@ logs=$cache/logs
 release=$cache/build/release
 sanitized=$cache/build/sanitized
 jobs=$(nproc)
-passed=0 failed=0 skipped=0
-broken_stages=
 
 # --- stages: each prints result lines among other text, and fails if it could not do its work ------------------------
 
@@ -84,6 +83,11 @@ machine_trees() {
         tests/vm/tree.sh trixie && tests/vm/tree.sh trixie kernel && tests/vm/tree.sh bookworm
 }
 
+# By itself: there are days on which it cannot be installed.
+newest_tree() {
+        tests/vm/tree.sh sid
+}
+
 # Those but the soak, which is a stage of its own.
 machine_tests() {
         find tests/vm -name 'test_*.py' ! -name test_soak.py | sort
@@ -104,22 +108,26 @@ machine_scenarios() {
         tests/vm/run-scenarios -b "$release" -l "$logs/machine_scenarios" trixie
 }
 
-# The oldest systemd and Nix that are supported, and the newest that there are; the latter changes every day, so it is run
-# on request only.
-machine_oldest() {
-        tests/vm/run-machine -b "$release" -l "$logs/machine_oldest.journal" bookworm nspawn \
+# on_suite SUITE: what depends on the versions of systemd and Nix. The container has tested it on the usual ones.
+on_suite() {
+        tests=0
+        tests/vm/run-machine -b "$release" -l "$logs/$name.journal" "$1" nspawn \
                 tests/vm/test_readme_example.py tests/vm/test_unit_effects.py tests/vm/test_hook.py \
                 tests/vm/test_inputs.py tests/vm/test_derivations.py tests/vm/test_examples.py \
-                tests/vm/test_hostile_derivation.py &&
-                tests/vm/run-scenarios -b "$release" -l "$logs/machine_oldest" bookworm
+                tests/vm/test_hostile_derivation.py tests/vm/test_nix.py tests/vm/test_progress.py \
+                tests/vm/test_references.py || tests=$?
+        [ "$tests" -le 1 ] || return "$tests"
+        tests/vm/run-scenarios -b "$release" -l "$logs/$name" "$1" && return "$tests"
 }
 
+# The oldest that are supported.
+machine_oldest() {
+        on_suite bookworm
+}
+
+# The newest that there are.
 machine_newest() {
-        tests/vm/run-machine -b "$release" -l "$logs/machine_newest.journal" sid nspawn \
-                tests/vm/test_readme_example.py tests/vm/test_unit_effects.py tests/vm/test_hook.py \
-                tests/vm/test_inputs.py tests/vm/test_derivations.py tests/vm/test_examples.py \
-                tests/vm/test_hostile_derivation.py &&
-                tests/vm/run-scenarios -b "$release" -l "$logs/machine_newest" sid
+        on_suite sid
 }
 
 machine_emulator() {
@@ -214,22 +222,25 @@ stage() {
         for needed in "$@"; do
                 if [ "$needed" = root ] && [ "$(id -u)" -ne 0 ] && [ "${CI-}" != true ]; then
                         printf '%-18s skipped: needs root\n' "$name"
-                        skipped=$((skipped + 1))
+                        note 0 0 1
                         return
                 fi
-                case " $broken_stages " in
-                *" $needed "*)
+                if [ -e "$results/$needed.broke" ]; then
                         printf '%-18s not run: %s broke\n' "$name" "$needed"
-                        failed=$((failed + 1))
-                        broken_stages="$broken_stages $name"
+                        note 0 1 0
+                        : >"$results/$name.broke"
                         return
-                        ;;
-                esac
+                fi
         done
         begun=$(date +%s)
         status=0
         "$name" >"$log" 2>&1 </dev/null || status=$?
         report $(($(date +%s) - begun))
+}
+
+# note PASSED FAILED SKIPPED: of the stage that is run; in a file, because a lane may be a process of its own.
+note() {
+        echo "$@" >"$results/$name.count"
 }
 
 report() {
@@ -242,7 +253,7 @@ report() {
                 broken="held no test"
         fi
         [ -z "$broken" ] || bad=$((bad + 1))
-        passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + left))
+        note "$ok" "$bad" "$left"
         if [ "$kind" = tests ]; then
                 printf '%-18s %4d s  %d passed, %d failed, %d skipped\n' "$name" "$1" "$ok" "$bad" "$left"
         else
@@ -250,29 +261,61 @@ report() {
         fi
         grep -E '^(FAIL|SKIP) ' "$log" | sed 's/^/    /'
         if [ -n "$broken" ]; then
-                broken_stages="$broken_stages $name"
+                : >"$results/$name.broke"
                 printf '    %s %s; the end of %s:\n' "$name" "$broken" "$log"
                 tail -n 60 "$log" | sed 's/^/    | /'
         fi
 }
 
-mkdir -p "$logs" || exit
+# beside LANE LANE: run both, side by side; what the second says comes after the first.
+beside() {
+        "$2" >"$results/$2" 2>&1 &
+        "$1"
+        wait
+        cat "$results/$2"
+}
+
+lane_of_programs() {
+        stage format tests packages
+        stage build_release work packages
+        stage static_check tests packages
+        stage clang_tidy tests build_release
+        stage unit_and_session tests build_release
+        stage build_sanitized work packages
+        stage under_sanitizers tests build_sanitized
+}
+
+lane_of_trees() {
+        stage machine_trees work root packages
+        stage newest_tree work root packages
+}
+
+lane_of_machines() {
+        stage machine_container tests root build_release machine_trees
+        stage machine_soak tests root build_release machine_trees
+        stage machine_scenarios tests root build_release machine_trees
+}
+
+lane_of_other_machines() {
+        stage machine_oldest tests root build_release machine_trees
+        stage machine_newest tests root build_release newest_tree
+        stage machine_emulator tests root build_release machine_trees
+        [ -z "$chosen" ] || stage machine_emulator_keys tests root build_release machine_trees
+}
+
 chosen="$*"
+results=$logs/results
+mkdir -p "$logs" && rm -rf "$results" && mkdir "$results" || exit
+# What runs in the background does not hear a terminal's interrupt.
+trap 'kill -TERM 0' INT
 stage packages work
-stage format tests packages
-stage build_release work packages
-stage static_check tests packages
-stage clang_tidy tests build_release
-stage unit_and_session tests build_release
-stage build_sanitized work packages
-stage under_sanitizers tests build_sanitized
-stage machine_trees work root packages
-stage machine_container tests root build_release machine_trees
-stage machine_soak tests root build_release machine_trees
-stage machine_scenarios tests root build_release machine_trees
-stage machine_oldest tests root build_release machine_trees
-[ -z "$chosen" ] || stage machine_newest tests root build_release
-stage machine_emulator tests root build_release machine_trees
-[ -z "$chosen" ] || stage machine_emulator_keys tests root build_release machine_trees
-echo "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+beside lane_of_programs lane_of_trees
+beside lane_of_machines lane_of_other_machines
+find "$results" -name '*.count' -exec cat {} + | {
+        passed=0 failed=0 skipped=0
+        while read -r ok bad left; do
+                passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + left))
+        done
+        echo "$passed passed, $failed failed, $skipped skipped"
+        [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+}
