@@ -429,6 +429,62 @@ def test_who_clears_a_leftover_has_no_right_while_a_builder_runs(m):
     m.wait_until(lambda: not left.exists() and not m.instances(), "clearing")
 
 
+# Its process is dead for the builder, and not yet reaped by who put it there: its init waits for that, as the build user.
+def test_nothing_of_a_killed_request_is_touched_while_one_of_its_processes_lives(m):
+    client = start_litterer(m)
+    (init,) = [p.pid for p in attack.processes() if p.numbers[-1:] == [1] and p.pid in m.build_processes()]
+    guest = m.start(["nsenter", f"--target={init}", "--pid", "sleep", "4712"])
+    children = pathlib.Path(f"/proc/{guest.pid}/task/{guest.pid}/children")
+    m.wait_until(lambda: children.read_text(), "a process among the builder's")
+    os.kill(guest.pid, signal.SIGSTOP)
+    before = (scratches(), list(records()))
+    kill_monitors(m)
+    m.wait_until(lambda: not m.instances() and list(m.build_processes()) == [init], "the end of all others")
+    cursor = m.journal_cursor()
+    m.write_builder("next", "id -un")
+    check_equal(m.request("next").code, 0, "the next request")
+    m.wait_until(lambda: not m.instances(), "its end")
+    check_equal(list(m.build_processes()), [init], "processes of build users")
+    check_equal((scratches(), list(records())), before, "scratch and records while one process lives")
+    told = " ".join(line["MESSAGE"] for line in m.journal_wait(cursor, count=2, SYSLOG_IDENTIFIER="hatchd"))
+    check_in(f"process {init} still runs under", told, "the journal")
+    os.kill(guest.pid, signal.SIGCONT)
+    m.wait_until(lambda: not m.build_processes(), "the end of init")
+    check_cleared_by_next_request(m)
+    client.close()
+
+
+SLOW_TO_DIE = """import mmap, time
+memory = mmap.mmap(-1, 256 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+memory.madvise(mmap.MADV_NOHUGEPAGE)
+for at in range(0, len(memory), mmap.PAGESIZE):
+    memory[at] = 1
+print("heavy", flush=True)
+time.sleep(600)
+"""
+
+
+# Its memory is given back page by page, and only then it leaves its cgroup.
+def test_a_process_of_a_killed_request_that_is_slow_to_die_is_waited_for(m):
+    client = start_litterer(m)
+    heavy = m.start(["python3", "-c", SLOW_TO_DIE])
+    m.wait_until(heavy.stdout, "its memory")
+    kill_monitors(m)
+    m.wait_until(lambda: not m.instances(), "the end of the killed one")
+    [record] = records().values()
+    [group] = [pathlib.Path(word) for word in record.split() if word.startswith("/sys/fs/cgroup/")]
+    # The service manager has removed its service's.
+    group.mkdir(parents=True, exist_ok=True)
+    (group / "cgroup.procs").write_text(str(heavy.pid))
+    m.write_builder("next", "id -un")
+    check_equal(m.request("next").code, 0, "the next request")
+    m.wait_until(lambda: not m.instances(), "its end")
+    check_equal((scratches(), records()), ([], {}), "what is left")
+    check_equal(heavy.wait().code, -signal.SIGKILL, "how the slow one ended")
+    group.parent.rmdir()
+    client.close()
+
+
 def test_a_build_user_with_a_stray_process_is_refused_and_told(m):
     m.write_builder("who", "id -un")
     free = m.request("who").stdout.decode().strip()
