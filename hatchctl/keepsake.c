@@ -81,13 +81,13 @@ int keepsake_write(const struct keepsake *keepsake, struct json *json, struct er
 	int n_entries;
 
 	if (keepsake->dir_fd < 0) {
-		json_null(json, "bundle");
+		json_null(json, "kept");
 		return 0;
 	}
 	n_entries = scandirat(keepsake->dir_fd, ".", &entries, keep_visible, alphasort);
 	if (n_entries < 0)
 		return error_errno(err, BLAME_HOST, errno, "cannot list %s", keepsake->path);
-	json_open_object(json, "bundle");
+	json_open_object(json, "kept");
 	json_text(json, "path", keepsake->path);
 	json_open_list(json, "files");
 	for (int i = 0; i < n_entries; i++) {

@@ -24,7 +24,7 @@ int keepsake_open(const struct options *options, const char *id, struct keepsake
                   struct error *err);
 void keepsake_done(struct keepsake *keepsake);
 
-/* keepsake_write - the member "bundle" into an open object: its path and what is in it, or null */
+/* keepsake_write - the member "kept" into an open object: its path and what is in it, or null */
 int keepsake_write(const struct keepsake *keepsake, struct json *json, struct error *err);
 
 /* keepsake_read - one of its files that the server wrote itself, of max bytes at most. 1 and *ret

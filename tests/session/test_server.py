@@ -249,11 +249,11 @@ def test_a_signal_is_never_success():
 def test_what_is_left_of_a_failure_is_kept_below_the_state_directory():
     server.builder("keep", "echo one > a.log; echo two > b; echo said; exit 7", keep_failed=["*.log"])
     result = server.request("keep")
-    bundle = pathlib.Path(server.state, "failed", result.last["kept"])
+    keepsake = pathlib.Path(server.state, "failed", result.last["kept"])
     assert result.code == 7, result
-    assert sorted(p.name for p in bundle.iterdir()) == ["definition", "files.tar", "log", "receipt", "sandbox"], bundle
-    assert tar_names((bundle / "files.tar").read_bytes()) == ["build/a.log"], bundle
-    assert (bundle / "log").read_text() == "said\n", bundle
+    assert sorted(p.name for p in keepsake.iterdir()) == ["definition", "files.tar", "log", "receipt", "sandbox"], keepsake
+    assert tar_names((keepsake / "files.tar").read_bytes()) == ["build/a.log"], keepsake
+    assert (keepsake / "log").read_text() == "said\n", keepsake
 
 
 def test_time_limit_ends_the_builder():

@@ -440,7 +440,7 @@ def test_show_tells_the_receipt_of_a_request(m):
     _, identifier = asked(m, name, user="alice")
     told = hatchctl(m, "show", identifier)
     check_equal((told["request"]["builder"], told["request"]["exit"], told["request"]["stdout_bytes"]), (name, 3, 5), "receipt")
-    check_equal(told["bundle"], None, "bundle")
+    check_equal(told["kept"], None, "what was kept")
     text = m.run(["hatchctl", "show", identifier]).ok().stdout
     check(re.search(rf"^  builder +{name}$", text, re.MULTILINE) and re.search(r"^  stdout +5 bytes$", text, re.MULTILINE), text)
 
@@ -452,7 +452,7 @@ def test_show_tells_what_was_kept_of_a_failed_request(m):
     place = keep(m, identifier, log=b"one\ntwo \x1b[31m\xff\0end", definition=b"{}")
     told = hatchctl(m, "show", identifier)
     files = [{"name": "definition", "size_bytes": 2}, {"name": "log", "size_bytes": 18}]
-    check_equal(told["bundle"], {"path": str(place), "files": files}, "bundle")
+    check_equal(told["kept"], {"path": str(place), "files": files}, "what was kept")
     check_in(str(place), m.run(["hatchctl", "show", identifier]).ok().stdout)
     log = m.run(["hatchctl", "show", "--log", identifier]).ok()
     check_equal(log.stdout_bytes, b"one\ntwo \\x1b[31m\\xff\\x00end\n", "log")
@@ -463,9 +463,9 @@ def test_show_tells_what_the_server_keeps(m):
     m.write_builder(name, "echo text; echo report >report.log; exit 3", keep_failed=["*.log"])
     m.after_test(lambda: shutil.rmtree(STATE / "failed"))
     _, identifier = asked(m, name)
-    bundle = hatchctl(m, "show", identifier)["bundle"]
-    check_equal(bundle["path"], str(STATE / "failed" / identifier), "path")
-    check({"receipt", "log", "files.tar"} <= {file["name"] for file in bundle["files"]}, repr(bundle))
+    kept = hatchctl(m, "show", identifier)["kept"]
+    check_equal(kept["path"], str(STATE / "failed" / identifier), "path")
+    check({"receipt", "log", "files.tar"} <= {file["name"] for file in kept["files"]}, repr(kept))
     check_equal(m.run(["hatchctl", "show", "--log", identifier]).ok().stdout, "text\n", "log")
 
 
