@@ -192,13 +192,13 @@ static void limits_that_contradict_each_other_are_named_with_their_place(void)
 		const char *limits, *place, *what;
 	} rows[] = {
 		{ "\"memory\": \"8M\",\n \"memory_high\": \"9M\"", "2:17",
-		  "memory_high is above memory; expected at most 8388608" },
+		  "memory_high is above memory; expected at most \"8M\"" },
 		{ "\n\"swap\": \"9M\"", "2:9", "expected the key memory too" },
 		{ "\"rlimits\": {\"stack\":\n {\"soft\": \"2M\", \"hard\": \"1M\"}}", "2:11",
 		  "soft is above hard" },
 		{ "\n\"rlimits\": {\"files\": 9}", "2:13", "unknown key \"files\"" },
 		{ "\"memory\": \"8M\",\n\"scratch\": \"9M\"}, \"scratch_on\": \"tmpfs\", \"args\": {",
-		  "2:12", "expected at most memory and swap: 8388608" },
+		  "2:12", "expected at most memory and swap: \"8M\"" },
 		{ "},\n\"scratch_on\": \"tmpfs\", \"args\": {", "2:15",
 		  "expected the key scratch" },
 		{ "\n\"cpus\": \"all\"", "2:9", "expected a number of processors" },
@@ -1539,7 +1539,7 @@ static void one_bundle_fits_into_all_of_them(void)
 
 	check(config_parse("/etc/hatch", false, text, strlen(text), NULL, &config, &err) ==
 	      -EINVAL);
-	check(strstr(err.text, "hatchd.json:1:36: size is above total; expected at most 1048576"));
+	check(strstr(err.text, "hatchd.json:1:36: size is above total; expected at most \"1M\""));
 }
 
 static void directories_of_hatchd_json_must_be_there(void)

@@ -7,7 +7,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -228,11 +227,13 @@ static int check_failed(struct reading *in, const struct config *config)
 {
 	const struct value *failed = find_key(in, "failed");
 	const struct value *size = failed ? value_member(failed, "size") : NULL;
+	char total[TEXT_SIZE_LEN];
 
 	if (config->failed.size <= config->failed.total)
 		return 0;
 	return reading_fail(in, size ? size : failed, EINVAL,
-	                    "size is above total; expected at most %" PRIu64, config->failed.total);
+	                    "size is above total; expected at most %s",
+	                    text_size_json(config->failed.total, total));
 }
 
 static int set_defaults(const char *dir, bool pool, const struct config_report *report,

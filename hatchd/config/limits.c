@@ -6,6 +6,7 @@
 #include "builder.h"
 #include "hatchd/request/record.h"
 #include "items.h"
+#include "lib/base/text.h"
 
 enum {
 	GRACE_SEC_MAX = 300,
@@ -248,11 +249,12 @@ static const struct value *find_limit(const struct reading *in, const char *key)
 int check_limits(struct reading *in, struct builder *builder)
 {
 	const struct limits *limits = &builder->limits;
+	char size[TEXT_SIZE_LEN];
 
 	if (limits->memory_bytes && limits->memory_high_bytes > limits->memory_bytes)
 		(void)reading_fail(in, find_limit(in, "memory_high"), EINVAL,
-		                   "memory_high is above memory; expected at most %" PRIu64,
-		                   limits->memory_bytes);
+		                   "memory_high is above memory; expected at most %s",
+		                   text_size_json(limits->memory_bytes, size));
 	if (limits->silence_sec > limits->time_max_sec)
 		(void)reading_fail(
 			in, find_limit(in, "silence_sec"), EINVAL,
@@ -270,7 +272,7 @@ int check_limits(struct reading *in, struct builder *builder)
 	    limits->scratch_bytes > limits->memory_bytes + limits->swap_bytes)
 		(void)reading_fail(in, find_limit(in, "scratch"), EINVAL,
 		                   "a scratch in memory is a part of it; expected at most memory "
-		                   "and swap: %" PRIu64,
-		                   limits->memory_bytes + limits->swap_bytes);
+		                   "and swap: %s",
+		                   text_size_json(limits->memory_bytes + limits->swap_bytes, size));
 	return in->first;
 }

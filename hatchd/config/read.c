@@ -242,40 +242,26 @@ int read_path(struct reading *in, const struct value *value, const struct member
 	return r < 0 ? r : set_text(in, value->string, field(object, row));
 }
 
-/* A bound as one would write it. */
-struct bound {
-	char text[32];
-};
-
-static struct bound show_bound(uint64_t number, bool is_size)
+/* A bound as one would write it. Returns ret */
+static const char *show_bound(uint64_t number, bool is_size, char ret[TEXT_SIZE_LEN])
 {
-	static const char units[] = "KMGT";
-	struct bound bound;
-	size_t n = 0;
-
-	while (is_size && n < strlen(units) && number >= 1024 && number % 1024 == 0) {
-		number /= 1024;
-		n++;
-	}
-	if (n > 0)
-		(void)snprintf(bound.text, sizeof(bound.text), "\"%" PRIu64 "%c\"", number,
-		               units[n - 1]);
-	else
-		(void)snprintf(bound.text, sizeof(bound.text), "%" PRIu64, number);
-	return bound;
+	if (is_size)
+		return text_size_json(number, ret);
+	(void)snprintf(ret, TEXT_SIZE_LEN, "%" PRIu64, number);
+	return ret;
 }
 
 static int fail_range(struct reading *in, const struct value *value, const struct member *row,
                       bool is_size)
 {
 	const char *key = row->key ?: value->key;
-	struct bound min = show_bound(row->min, is_size), max = show_bound(row->max, is_size);
+	char min[TEXT_SIZE_LEN], max[TEXT_SIZE_LEN];
 
 	if (row->max == UINT64_MAX)
 		return reading_fail(in, value, EINVAL, "%s is out of range; expected at least %s",
-		                    key, min.text);
+		                    key, show_bound(row->min, is_size, min));
 	return reading_fail(in, value, EINVAL, "%s is out of range; expected %s to %s", key,
-	                    min.text, max.text);
+	                    show_bound(row->min, is_size, min), show_bound(row->max, is_size, max));
 }
 
 static int set_number(struct reading *in, const struct value *value, const struct member *row,

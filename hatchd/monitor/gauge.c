@@ -16,6 +16,7 @@
 #include "hatchd/sandbox/landlock.h"
 #include "hatchd/slot/quota.h"
 #include "lib/base/cleanup.h"
+#include "lib/base/text.h"
 
 enum {
 	DEPTH_MAX = 256, /* of directories in each other, and of our recursion */
@@ -86,6 +87,7 @@ static void measure_directory(struct gauge *gauge, int parent_fd, const char *na
 
 static int measure(struct gauge *gauge, struct error *err)
 {
+	char size[TEXT_SIZE_LEN];
 	struct statfs disk;
 
 	gauge->bytes = gauge->entries = 0;
@@ -97,8 +99,8 @@ static int measure(struct gauge *gauge, struct error *err)
 		                 DEPTH_MAX);
 	if (gauge->bytes > gauge->bytes_max)
 		return error_set(err, BLAME_BUILD, EDQUOT,
-		                 "the builder has more than %llu bytes in its scratch",
-		                 (unsigned long long)gauge->bytes_max);
+		                 "the builder has more than %s in its scratch",
+		                 text_size(gauge->bytes_max, size));
 	if (gauge->entries > gauge->entries_max)
 		return error_set(err, BLAME_BUILD, EDQUOT,
 		                 "the builder has more than %llu files in its scratch",
@@ -107,7 +109,8 @@ static int measure(struct gauge *gauge, struct error *err)
 	if (fstatfs(gauge->dir_fds[0], &disk) == 0 &&
 	    (uint64_t)disk.f_bavail * (uint64_t)disk.f_bsize < RESERVE_BYTES)
 		return error_set(err, BLAME_BUILD, ENOSPC,
-		                 "the disk of scratch has less than %d bytes left", RESERVE_BYTES);
+		                 "the disk of scratch has less than %s left",
+		                 text_size(RESERVE_BYTES, size));
 	return 0;
 }
 

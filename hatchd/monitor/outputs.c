@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "hatchd/clock.h"
+#include "lib/base/text.h"
 
 enum {
 	RETURN_LIMIT_SEC = 600, /* for outputs, and a second for each mebibyte they may have */
@@ -26,12 +27,13 @@ static void explain_oom(struct job *job)
 {
 	const struct limits *limits = &job->builder.limits;
 	struct error *err = &job->receipt.error;
+	char size[TEXT_SIZE_LEN];
 
 	error_set(err, BLAME_BUILD, ENOMEM, "the builder %s ran out of memory",
 	          job->receipt.builder);
 	if (limits->memory_bytes && job->receipt.usage.oom_own_limit)
-		error_hint(err, "limits.memory in %s allows %llu bytes", job->builder.file,
-		           (unsigned long long)limits->memory_bytes);
+		error_hint(err, "limits.memory in %s allows %s", job->builder.file,
+		           text_size(limits->memory_bytes, size));
 	else
 		error_hint(err, "no limit of its own: the machine had no more, or MemoryMax= of "
 		                "hatchd@.service or hatch.slice allows no more");
@@ -54,11 +56,12 @@ static int scratch_error(struct job *job, struct error *err)
 static void explain_full_scratch(struct job *job)
 {
 	struct error *err = &job->receipt.error;
+	char size[TEXT_SIZE_LEN];
 
 	(void)error_set(err, BLAME_BUILD, EDQUOT, "the builder %s has filled its scratch",
 	                job->receipt.builder);
-	(void)error_hint(err, "limits.scratch in %s allows %llu bytes", job->builder.file,
-	                 (unsigned long long)job->builder.limits.scratch_bytes);
+	(void)error_hint(err, "limits.scratch in %s allows %s", job->builder.file,
+	                 text_size(job->builder.limits.scratch_bytes, size));
 }
 
 /* How the builder ended, as a client's exit status; or the error that it amounts to. */

@@ -210,6 +210,31 @@ static void knows_inputs(void)
 	check_length(text_is_input, 64);
 }
 
+static void says_sizes_as_people_write_them(void)
+{
+	static const struct {
+		uint64_t bytes;
+		const char *sentence, *json;
+	} rows[] = {
+		{ 0, "0 bytes", "0" },
+		{ 1, "1 byte", "1" },
+		{ 1023, "1023 bytes", "1023" },
+		{ 1024, "1K", "\"1K\"" },
+		{ 1025, "1025 bytes", "1025" },
+		{ 64 << 20, "64M", "\"64M\"" },
+		{ (UINT64_C(1) << 30) + (1 << 20), "1025M", "\"1025M\"" },
+		{ UINT64_C(1) << 30, "1G", "\"1G\"" },
+		{ UINT64_C(1) << 50, "1024T", "\"1024T\"" },
+		{ UINT64_MAX, "18446744073709551615 bytes", "18446744073709551615" },
+	};
+	char text[TEXT_SIZE_LEN];
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		check(strcmp(text_size(rows[i].bytes, text), rows[i].sentence) == 0);
+		check(strcmp(text_size_json(rows[i].bytes, text), rows[i].json) == 0);
+	}
+}
+
 static void says_what_happened_to_what(void)
 {
 	struct error err = { 0 };
@@ -253,6 +278,7 @@ static const struct unit_case cases[] = {
 	CASE(knows_variables),
 	CASE(knows_outputs),
 	CASE(knows_inputs),
+	CASE(says_sizes_as_people_write_them),
 	CASE(says_what_happened_to_what),
 	CASE(cuts_sentences_that_are_too_long),
 	CASE(needs_no_place_for_an_error),

@@ -2,6 +2,8 @@
 #include "text.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Length of the well-formed UTF-8 sequence at p, or 0. */
@@ -133,6 +135,40 @@ int text_to_u64(const char *text, uint64_t max, uint64_t *ret)
 		return -ERANGE;
 	*ret = value;
 	return 0;
+}
+
+/* Divides by the largest unit that leaves no rest, and returns its letter; NUL: none does. */
+static char take_unit(uint64_t *bytes)
+{
+	static const char units[] = "KMGT";
+	const char *unit = units;
+
+	for (; *unit && *bytes >= 1024 && *bytes % 1024 == 0; unit++)
+		*bytes /= 1024;
+	return unit > units ? unit[-1] : '\0';
+}
+
+const char *text_size(uint64_t bytes, char ret[TEXT_SIZE_LEN])
+{
+	char unit = take_unit(&bytes);
+
+	if (unit)
+		(void)snprintf(ret, TEXT_SIZE_LEN, "%" PRIu64 "%c", bytes, unit);
+	else
+		(void)snprintf(ret, TEXT_SIZE_LEN, "%" PRIu64 " byte%s", bytes,
+		               bytes == 1 ? "" : "s");
+	return ret;
+}
+
+const char *text_size_json(uint64_t bytes, char ret[TEXT_SIZE_LEN])
+{
+	char unit = take_unit(&bytes);
+
+	if (unit)
+		(void)snprintf(ret, TEXT_SIZE_LEN, "\"%" PRIu64 "%c\"", bytes, unit);
+	else
+		(void)snprintf(ret, TEXT_SIZE_LEN, "%" PRIu64, bytes);
+	return ret;
 }
 
 static bool is_lower(char c)

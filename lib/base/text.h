@@ -25,6 +25,15 @@ void text_escape(const char *text, size_t len, char *ret, size_t ret_len);
  * 0, -EINVAL or -ERANGE above max */
 int text_to_u64(const char *text, uint64_t max, uint64_t *ret);
 
+enum { TEXT_SIZE_LEN = 32 };
+
+/* text_size - bytes for a sentence, as people write them: "64M" (K, M, G and T, of 1024), or where
+ * no unit fits without a rest "1000 bytes". Returns ret */
+const char *text_size(uint64_t bytes, char ret[TEXT_SIZE_LEN]);
+
+/* text_size_json - the same as it is written into a configuration file: "\"64M\"", or "1000" */
+const char *text_size_json(uint64_t bytes, char ret[TEXT_SIZE_LEN]);
+
 /* text_is_name - ^[a-z0-9][a-z0-9._-]{0,63}$: builders; len without NUL */
 bool text_is_name(const char *text, size_t len);
 

@@ -26,6 +26,7 @@
 #include "lib/base/buffer.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/fd.h"
+#include "lib/base/text.h"
 
 #include "links.h"
 #include "walk.h"
@@ -372,14 +373,16 @@ static uint64_t header_cost(const struct packer *p)
 
 static int count_bytes(struct packer *p, uint64_t size)
 {
+	char allowed[TEXT_SIZE_LEN];
+
 	size += header_cost(p);
 	if (!p->limits)
 		return 0;
 	if (size > p->limits->bytes || p->used->bytes > p->limits->bytes - size)
 		return error_set(p->err, BLAME_BUILD, EFBIG,
-		                 "the files hold more than the allowed %" PRIu64
-		                 " bytes; '%s' is the one too many",
-		                 p->limits->bytes, shown(p).text);
+		                 "the files hold more than the allowed %s; '%s' is the one too "
+		                 "many",
+		                 text_size(p->limits->bytes, allowed), shown(p).text);
 	p->used->bytes += size;
 	return 0;
 }

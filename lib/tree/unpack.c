@@ -22,6 +22,7 @@
 
 #include "lib/base/cleanup.h"
 #include "lib/base/fd.h"
+#include "lib/base/text.h"
 
 #include "remove.h"
 #include "tar-guard.h"
@@ -212,13 +213,14 @@ static int count_entry(struct unpacker *u)
 
 static int count_bytes(struct unpacker *u, uint64_t size)
 {
+	char allowed[TEXT_SIZE_LEN];
+
 	if (!u->limits)
 		return 0;
 	if (size > u->limits->bytes || u->used->bytes > u->limits->bytes - size)
 		return error_set(u->err, BLAME_PEER, EFBIG,
-		                 "the files of the tree hold more than the allowed %" PRIu64
-		                 " bytes",
-		                 u->limits->bytes);
+		                 "the files of the tree hold more than the allowed %s",
+		                 text_size(u->limits->bytes, allowed));
 	u->used->bytes += size;
 	return 0;
 }
