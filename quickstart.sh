@@ -82,9 +82,10 @@ boot() {
         trap 'exit 130' INT TERM HUP
 
         quietly tests/vm/fresh.sh trixie "$work/root" 60 "$build"
-        install -D -m 755 "$example/hello" "$work/root/usr/local/libexec/hatch-hello"
+        install -D -m 755 "$example/hello" "$work/root/usr/local/libexec/hello"
         install -D -m 644 "$example/hello.json" "$work/root/etc/hatch/builders.d/hello.json"
         install -D -m 644 "$example/default.nix" "$work/root/home/alice/hello/default.nix"
+        echo "extra-system-features = hatch-hello" >>"$work/root/etc/nix/nix.conf"
         payload >"$work/root/opt/hatch-test/main"
         chmod 755 "$work/root/opt/hatch-test/main"
         step "booting it; from here on the machine itself speaks"

@@ -8,4 +8,6 @@ in
   name = "self-test-on-board";
   args = [ "self-test" ];
   inputs.firmware = firmware;
+  # Not `impure = true`, which would ask the board anew for each build, with a feature of Nix that is experimental: what
+  # this firmware has answered once holds until the firmware is another.
 }

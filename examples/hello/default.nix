@@ -4,4 +4,5 @@ derivation {
   system = builtins.currentSystem;
   builder = "/bin/hatch";
   args = [ "run" "hello" "--" "world" ];
+  requiredSystemFeatures = [ "hatch-hello" ];
 }

@@ -105,6 +105,17 @@ def make_directory(m, path, mode=0o755):
     return path
 
 
+# --- the smallest ---
+
+
+@both_ways
+def example_hello_is_made_outside_of_the_sandbox(m, set_up):
+    set_up(m, "hello")
+    [out], log = build(m, "hello")
+    check_in("hello: writing the tree", log, "log")
+    check_equal((out / "share/greeting").read_text(), "Hello world, from outside of the sandbox.\n", "greeting")
+
+
 # --- an FPGA tool with licence seats ---
 
 SYNTH = """#!/bin/bash

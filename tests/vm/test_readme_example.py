@@ -9,8 +9,9 @@ EXAMPLE = pathlib.Path("/opt/hatch-test/examples/hello")
 
 
 def install_example(m):
-    m.run(["install", "-D", "-m", "755", EXAMPLE / "hello", "/usr/local/libexec/hatch-hello"]).ok()
+    m.run(["install", "-D", "-m", "755", EXAMPLE / "hello", "/usr/local/libexec/hello"]).ok()
     m.write_definition("hello", (EXAMPLE / "hello.json").read_text())
+    m.write_nix_conf("extra-system-features = hatch-hello")
 
 
 @everywhere
@@ -19,6 +20,7 @@ def test_the_example_of_the_readme_brings_its_tree_into_out(m):
     cursor = m.journal_cursor()
     built = m.nix_build(EXAMPLE / "default.nix").ok()
     out = pathlib.Path(built.lines()[-1])
+    m.after_test(lambda: m.run(["nix-store", "--delete", out]).ok())
 
     # What was built outside came back live, whole, and as Nix keeps every tree.
     for line in ("looking at the host", "doing what a sandbox forbids", "writing the tree"):

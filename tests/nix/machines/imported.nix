@@ -4,6 +4,7 @@
     ../../../examples/board/nixos.nix
     ../../../examples/fpga/nixos.nix
     ../../../examples/git/nixos.nix
+    ../../../examples/hello/nixos.nix
     ../../../examples/image/nixos.nix
     ../../../examples/kvm/nixos.nix
     ../../../examples/signing/nixos.nix
