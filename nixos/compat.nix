@@ -1,6 +1,7 @@
 # services.nix-sandbox-escape-hatch, the options of hatch's predecessor, by those of services.hatch: for as long as it takes
 # to write the latter. Its builders ran as root on the host, with all that is there; here they are build users in a
-# sandbox, and what the options of the service said is either a key of the definition, or holds anyway, or is refused.
+# sandbox, and what the options of the service said is either a key of the definition, or holds anyway, or is refused:
+# service-config.nix.
 {
   config,
   lib,
@@ -12,51 +13,38 @@ let
 
   # --- extraServiceConfig ---
 
-  percent = text: lib.toInt (lib.removeSuffix "%" text) / 100.0;
+  serviceConfig = import ./service-config.nix { inherit lib; };
 
-  # What a definition can say too.
-  translated = {
-    CPUQuota = value: { limits.cpus = percent value; };
-    IOWeight = value: { limits.io_weight = value; };
-    MemoryHigh = value: { limits.memory_high = value; };
-    MemoryMax = value: { limits.memory = value; };
-    MemorySwapMax = value: { limits.swap = value; };
-    PrivateNetwork = value: { network = if value then "none" else "host"; };
-    RuntimeMaxSec = value: { limits.time_sec = value; };
-    SupplementaryGroups = value: { groups = lib.toList value; };
-    TasksMax = value: { limits.tasks = value; };
-    TimeoutStartSec = value: { limits.time_sec = value; };
-  };
+  # What its values become; null is what cannot be kept.
+  readAll = lib.mapAttrs (key: value: if serviceConfig ? ${key} then serviceConfig.${key}.read value else null);
 
-  # What no builder can do in any case.
-  holdsAnyway =
-    key:
-    builtins.match "(Private|Protect|Restrict|SystemCall).*" key != null
-    || lib.elem key [
-      "CapabilityBoundingSet"
-      "DynamicUser"
-      "KeyringMode"
-      "LockPersonality"
-      "MemoryDenyWriteExecute"
-      "NoNewPrivileges"
-      "ProcSubset"
-      "RemoveIPC"
-      "UMask"
-    ];
-
-  isTranslated = key: translated ? ${key};
-
+  refuse =
+    name: key:
+    let
+      why =
+        if serviceConfig ? ${key} then
+          "is not what hatch can keep, which is ${serviceConfig.${key}.expected}"
+        else
+          "means nothing in a sandbox of hatch";
+    in
+    {
+      assertion = false;
+      message = "services.nix-sandbox-escape-hatch.builders.${name}.extraServiceConfig.${key} ${why}; take it out, and say what it is for in services.hatch.builders.${name}";
+    };
   refuseOthers =
     name: builder:
-    map (key: {
-      assertion = false;
-      message = "services.nix-sandbox-escape-hatch.builders.${name}.extraServiceConfig.${key} means nothing in a sandbox of hatch; say what it is for in services.hatch.builders.${name}";
-    }) (lib.filter (key: !isTranslated key && !holdsAnyway key) (lib.attrNames builder.extraServiceConfig));
+    map (refuse name) (
+      lib.attrNames (lib.filterAttrs (_: part: part == null) (readAll builder.extraServiceConfig))
+    );
 
   # --- builders ---
 
   definition =
     builder:
+    let
+      parts = lib.filter (part: part != null) (lib.attrValues (readAll builder.extraServiceConfig));
+      times = lib.catAttrs "seconds" parts;
+    in
     lib.mkMerge (
       [
         {
@@ -67,14 +55,12 @@ let
           args.dash = lib.mkDefault true;
           network = lib.mkDefault "host";
           view.base = lib.mkDefault "host";
-          limits.time_sec = lib.mkDefault 86400;
+          limits.time_sec = lib.mkDefault (if times == [ ] then 86400 else lib.foldl' lib.min (lib.head times) times);
           limits.output = lib.mkDefault "64G";
           limits.output_entries = lib.mkDefault 10000000;
         }
       ]
-      ++ lib.mapAttrsToList (key: value: translated.${key} value) (
-        lib.filterAttrs (key: _: isTranslated key) builder.extraServiceConfig
-      )
+      ++ map (part: removeAttrs part [ "seconds" ]) parts
     );
 
   movedSockets = lib.attrNames (lib.filterAttrs (_: builder: builder.socketPath != null) cfg.builders);

@@ -142,13 +142,9 @@ def test_messages_in_the_nix_document_are_those_of_the_code():
 
 def test_migration_names_what_the_compatibility_module_does():
     module, page = text("nixos/compat.nix"), text("docs/migration.md")
-    table = module.split("translated = {")[1].split("\n  };")[0]
-    translated, held = page.split("## extraServiceConfig")[1].split("\n## ")[0].split("hold anyway")
-    check_same("what is translated", set(table_cells(translated, 1)) - {"extraServiceConfig"},
-               set(re.findall(r"^    (\w+) = value:", table, re.MULTILINE)))
-    real = module.split("holdsAnyway =")[1].split("isTranslated")[0]
-    groups = re.search(r'"\(([\w|]+)\)\.\*"', real)[1].split("|")
-    check_same("what holds anyway", set(re.findall(r"`(\w+)`", held)), {*groups, *re.findall(r'^ +"(\w+)"$', real, re.MULTILINE)})
+    directives = page.split("## extraServiceConfig")[1].split("\n## ")[0]
+    check_same("directives", set(table_cells(directives, 1)),
+               set(re.findall(r"^  (\w+) =", text("nixos/service-config.nix").split("\nin\n{")[1], re.MULTILINE)))
     options = re.findall(r"^            (\w+) = mkOption", module, re.MULTILINE)
     check_same("options", {cell for cell in table_cells(page.split("## Options")[1].split("\n## ")[0], 1) if cell.isalpha() and cell != "NAME"},
                set(options))

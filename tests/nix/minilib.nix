@@ -36,15 +36,19 @@ let
     isOurs = true;
 
     inherit (builtins)
+      all
       any
       attrNames
       attrValues
+      catAttrs
       concatLists
       concatMap
       concatStringsSep
       listToAttrs
       elem
       filter
+      foldl'
+      head
       isAttrs
       isList
       mapAttrs
@@ -70,13 +74,25 @@ let
     mapAttrs' = f: set: listToAttrs (map (name: f name set.${name}) (attrNames set));
     mapAttrsToList = f: set: map (name: f name set.${name}) (attrNames set);
     nameValuePair = name: value: { inherit name value; };
+    min = a: b: if a < b then a else b;
+    removePrefix =
+      prefix: text:
+      if lib.hasPrefix prefix text then
+        builtins.substring (builtins.stringLength prefix) (-1) text
+      else
+        text;
     removeSuffix =
       suffix: text:
       let
         kept = builtins.stringLength text - builtins.stringLength suffix;
       in
       if kept >= 0 && builtins.substring kept (-1) text == suffix then builtins.substring 0 kept text else text;
-    toInt = builtins.fromJSON;
+    toInt =
+      text:
+      let
+        number = match "[[:space:]]*(-?(0|[1-9][0-9]*))[[:space:]]*" text;
+      in
+      if number == null then throw "toInt: Could not convert ${text} to int." else builtins.fromJSON (head number);
     toList = value: if isList value then value else [ value ];
     optional = condition: value: if condition then [ value ] else [ ];
     optionals = condition: values: if condition then values else [ ];

@@ -301,9 +301,94 @@ def with_predecessor(options):
             f'builders.old = {{ builder = "/bin/old"; {options} }}; }};')
 
 
+# What becomes of values of extraServiceConfig; None: nothing, because it holds anyway.
+KEPT_OLD = {
+    "AmbientCapabilities": [('""', None)],
+    "CapabilityBoundingSet": [('""', None), ('"~CAP_SYS_ADMIN CAP_NET_ADMIN"', None), ('[ "~CAP_CHOWN" "~CAP_FOWNER" ]', None)],
+    "CPUQuota": [('"150%"', {"limits": {"cpus": 1.5}}), ('"12.5%"', {"limits": {"cpus": 0.125}}), ('"0.05%"', {"limits": {"cpus": 0.0005}})],
+    "DynamicUser": [("true", None)],
+    "IOWeight": [("1", {"limits": {"io_weight": 1}}), ("10000", {"limits": {"io_weight": 10000}}), ('"050"', {"limits": {"io_weight": 50}})],
+    "KeyringMode": [('"private"', None)],
+    "LockPersonality": [('"yes"', None)],
+    "MemoryHigh": [('"0512M"', {"limits": {"memory_high": "512M"}}), ('"infinity"', None)],
+    "MemoryMax": [('"4G"', {"limits": {"memory": "4G"}}), ("4194304", {"limits": {"memory": 4194304}}), ('"infinity"', None)],
+    "MemorySwapMax": [("0", {"limits": {"swap": 0}}), ('"1G"', {"limits": {"swap": "1G"}})],
+    "NoNewPrivileges": [('"1"', None)],
+    "PrivateDevices": [("true", None)],
+    "PrivateIPC": [("true", None)],
+    "PrivateMounts": [("true", None)],
+    "PrivateNetwork": [("true", {"network": "none"}), ('"yes"', {"network": "none"}), ("false", None), ('"no"', None)],
+    "PrivateTmp": [("true", None), ('"disconnected"', None)],
+    "PrivateUsers": [("true", None), ('"self"', None)],
+    "ProtectClock": [("true", None)],
+    "ProtectControlGroups": [("true", None), ('"strict"', None)],
+    "ProtectHome": [("true", None), ('"read-only"', None), ('"tmpfs"', None)],
+    "ProtectHostname": [("true", None), ('"private"', None)],
+    "ProtectKernelLogs": [("true", None)],
+    "ProtectKernelModules": [("true", None)],
+    "ProtectKernelTunables": [("true", None)],
+    "ProtectProc": [('"invisible"', None)],
+    "ProtectSystem": [("true", None), ('"full"', None), ('"strict"', None)],
+    "RemoveIPC": [("true", None)],
+    "RestrictAddressFamilies": [
+        ('"AF_UNIX"', {"network": "none"}), ('"none"', {"network": "none"}), ('[ "AF_NETLINK" "AF_UNIX" ]', {"network": "none"}),
+        ('"~AF_INET6 AF_INET"', {"network": "none"}), ('[ "AF_UNIX" "AF_INET AF_INET6" ]', None), ('"~AF_PACKET"', None)],
+    "RestrictNamespaces": [("true", None), ('"~user mnt"', None)],
+    "RestrictRealtime": [("true", None)],
+    "RestrictSUIDSGID": [("true", None)],
+    "RuntimeMaxSec": [(value, {"limits": {"time_sec": {"default": sec, "max": sec}}}) for value, sec in (
+        ("60", 60), ('"1h"', 3600), ('"1h 30min"', 5400), ('"2d12h5"', 216005), ('"1 week"', 604800), ('"infinity"', 31536000))],
+    "SupplementaryGroups": [('"dialout video"', {"groups": ["dialout", "video"]}), ('[ "dialout" "video" ]', {"groups": ["dialout", "video"]})],
+    "SystemCallArchitectures": [('"native"', None)],
+    "SystemCallErrorNumber": [('"EPERM"', None)],
+    "SystemCallFilter": [('"@system-service"', None), ('[ "@system-service" "~@privileged @mount" ]', None)],
+    "TasksMax": [("10", {"limits": {"tasks": 10}}), ('"64"', {"limits": {"tasks": 64}}), ('"infinity"', None)],
+    "TimeoutStartSec": [(value, {"limits": {"time_sec": {"default": sec, "max": sec}}}) for value, sec in (
+        ("90", 90), ('"0"', 31536000), ('"infinity"', 31536000))],
+    "UMask": [('"0077"', None), ('"022"', None)],
+}
+
+# And what cannot be kept, each with the name of its option: it asks for more than a builder can have, or for less than it has.
+REFUSED_VALUES = {
+    "AmbientCapabilities": ['"CAP_NET_RAW"'],
+    "CapabilityBoundingSet": ['"CAP_NET_ADMIN"', '[ "~CAP_CHOWN" "CAP_CHOWN" ]', "[ ]"],
+    "CPUQuota": ['"0%"', '"150"', "150", '"lots"', '"-5%"', '""'],
+    "IOWeight": ["0", "10001", '"high"', "[ 1 ]"],
+    "KeyringMode": ['"inherit"', '"shared"'],
+    "MemoryHigh": ['"50%"', '"1.5G"'],
+    "MemoryMax": ['"50%"', '"lots"', "-1", "1.5", '"1GB"', '""'],
+    "MemorySwapMax": ['"infinity"', '"10%"'],
+    "PrivateNetwork": ['"maybe"', "null"],
+    "PrivateUsers": ['"full"', "false"],
+    "ProtectProc": ['"default"'],
+    "RestrictAddressFamilies": ['"AF_INET"', '"AF_INET AF_INET6"', '"AF_UNIX AF_INET6"', '"~AF_INET"', '"~AF_UNIX"', '"inet"', '""', '[ "AF_UNIX" "" ]'],
+    "RestrictNamespaces": ["false", '"user"', '[ "~user" "mnt" ]'],
+    "RuntimeMaxSec": ["0", '"500ms"', '"1.5h"', '"soon"', '"2y"', '"53 weeks"', '""', '"-1"'],
+    "SupplementaryGroups": ['""', "[ ]"],
+    "SystemCallArchitectures": ['"native x86"'],
+    "SystemCallErrorNumber": ['"ENOENT"'],
+    "SystemCallFilter": ['"~@network-io"', '"~@mount @network-io"', '"@system-service @mount"', '"read write"', '[ "@system-service" "" ]', "[ ]", '"~"'],
+    "TasksMax": ["0", '"50%"', "4194305"],
+    "TimeoutStartSec": ['"1h later"'],
+    "UMask": ["77", '"u=rwx"'],
+    **{key: ["false", '"no"', '"other"', "[ true ]"] for key in (
+        "DynamicUser", "LockPersonality", "NoNewPrivileges", "PrivateDevices", "PrivateIPC", "PrivateMounts", "PrivateTmp", "ProtectClock",
+        "ProtectControlGroups", "ProtectHome", "ProtectHostname", "ProtectKernelLogs", "ProtectKernelModules", "ProtectKernelTunables",
+        "ProtectSystem", "RemoveIPC", "RestrictRealtime", "RestrictSUIDSGID")},
+    # What no builder can have, or what looks like what it can.
+    **{key: ["true", '"x"'] for key in (
+        "User", "Environment", "ExecStartPre", "IPAddressDeny", "MemoryDenyWriteExecute", "ProcSubset", "PrivatePIDs", "RestrictFileSystems",
+        "RestrictNetworkInterfaces", "SystemCallLog", "ProtectEverything", "ReadWritePaths")},
+}
+
+
+def old_key(key, value):
+    return with_predecessor(f"extraServiceConfig.{key} = {value};")
+
+
 REFUSED_OLD = [
-    (with_predecessor('extraServiceConfig.User = "build";'), "builders.old.extraServiceConfig.User means nothing"),
-    (with_predecessor('extraServiceConfig.MemoryMax = "lots";'), "services.hatch.builders.old.limits.memory' is not of type"),
+    (old_key("User", '"build"'), "services.nix-sandbox-escape-hatch.builders.old.extraServiceConfig.User means nothing"),
+    (old_key("MemoryMax", '"lots"'), "builders.old.extraServiceConfig.MemoryMax is not what hatch can keep, which is bytes, as"),
     (with_predecessor('description = "x";'), "nix-sandbox-escape-hatch.builders.old.description' does not exist"),
 ]
 
@@ -356,15 +441,60 @@ def test_module_warns_of_what_is_hardly_meant():
         check(len(made["warnings"]) == 1 and word in made["warnings"][0], f"of {options} it warned {made['warnings']}")
 
 
-def test_options_of_the_predecessor_become_keys_or_hold_anyway_or_are_refused():
-    made = machine(with_options(with_predecessor("extraServiceConfig = { MemoryMax = \"4G\"; MemoryHigh = 4194304; MemorySwapMax = \"1G\"; "
-        "CPUQuota = \"25%\"; TasksMax = 10; IOWeight = 5; RuntimeMaxSec = 60; SupplementaryGroups = \"dialout\"; PrivateNetwork = false; "
-        "ProtectSystem = \"strict\"; RestrictNamespaces = true; SystemCallFilter = [ \"~@mount\" ]; UMask = \"0077\"; };")))
+def predecessors(cases):
+    """Many builders of the predecessor at once: extraServiceConfig of each, in Nix. The machine that is made of them."""
+    builders = "".join(f'b{i} = {{ builder = "/bin/old"; extraServiceConfig = {{ {case} }}; }};' for i, case in enumerate(cases))
+    return machine(f"{{ imports = [ {TOP}/nixos/compat.nix ]; services.nix-sandbox-escape-hatch = {{ enable = true; builders = {{ {builders} }}; }}; }}")
+
+
+# What each builder of the predecessor gets.
+OLD = {"command": ["/bin/old"], "args": {"max": 4096, "dash": True}, "network": "host", "view": {"base": "host"}}
+OLD_LIMITS = {"time_sec": {"default": 86400, "max": 86400}, "output": "64G", "output_entries": 10000000}
+
+
+def check_becomes(made, name, part, case):
+    allow = {"groups": ["nixbld"], "features": [f"hatch-{name}"]}
+    expected = {**OLD, **(part or {}), "allow": allow, "limits": {**OLD_LIMITS, **(part or {}).get("limits", {})}}
+    check_equal(definition(made, name), expected, f"what becomes of {case}")
+
+
+def test_options_of_the_predecessor_become_keys_or_hold_anyway():
+    known = set(evaluate(f"builtins.attrNames (import {TOP}/nixos/service-config.nix {{ lib = import {HERE}/lib.nix; }})"))
+    check_equal(set(KEPT_OLD), known, "keys with a row")
+    cases = [(f"{key} = {value};", part) for key, rows in KEPT_OLD.items() for value, part in rows]
+    # Of two limits of time the shorter, of two words about the network the stricter.
+    cases += [("RuntimeMaxSec = 90; TimeoutStartSec = 60;", {"limits": {"time_sec": {"default": 60, "max": 60}}}),
+              ("RuntimeMaxSec = \"2d\"; TimeoutStartSec = \"infinity\";", {"limits": {"time_sec": {"default": 172800, "max": 172800}}}),
+              ("PrivateNetwork = true; RestrictAddressFamilies = \"AF_UNIX AF_INET AF_INET6\";", {"network": "none"}),
+              ("PrivateNetwork = false; RestrictAddressFamilies = \"none\";", {"network": "none"})]
+    made = predecessors([case for case, _ in cases])
     check_equal(made["failed"], [], "failed assertions")
-    old = definition(made, "old")
-    check_equal((old["command"], old["groups"], old["network"]), (["/bin/old"], ["dialout"], "host"), "definition")
-    check_equal(old["limits"], {"memory": "4G", "memory_high": 4194304, "swap": "1G", "cpus": 0.25, "tasks": 10, "io_weight": 5,
-                                "time_sec": {"default": 60, "max": 60}, "output": "64G", "output_entries": 10000000}, "limits")
+    for i, (case, part) in enumerate(cases):
+        check_becomes(made, f"b{i}", part, case)
+
+
+def test_options_of_the_predecessor_that_cannot_be_kept_are_refused_by_name():
+    cases = [(key, value) for key, values in REFUSED_VALUES.items() for value in values]
+    said = predecessors([f"{key} = {value};" for key, value in cases])["failed"]
+    check_equal(len(said), len(cases), "assertions that fail")
+    for i, (key, value) in enumerate(cases):
+        option = f"services.nix-sandbox-escape-hatch.builders.b{i}.extraServiceConfig.{key} "
+        check(any(s.startswith(option) for s in said), f"nothing is said of {key} = {value}")
+
+
+def test_options_beside_those_of_the_predecessor_win():
+    made = machine(with_options(with_predecessor(
+        'extraServiceConfig = { MemoryMax = "4G"; PrivateNetwork = true; RuntimeMaxSec = 60; SupplementaryGroups = "dialout"; };')
+        + 'services.hatch.builders.old = { limits = { memory = "8G"; time_sec = 30; }; network = "private"; groups = [ "video" ]; };'))
+    check_equal(made["failed"], [], "failed assertions")
+    check_becomes(made, "old", {"limits": {"memory": "8G", "time_sec": {"default": 30, "max": 30}}, "network": "private", "groups": ["video"]}, "both")
+
+
+def test_own_lib_reads_numbers_as_strictly_as_that_of_nixpkgs():
+    lib = f"(import {HERE}/lib.nix)"
+    taken = lambda text: evaluate(f"let made = builtins.tryEval ({lib}.toInt {json.dumps(text)}); in if made.success then made.value else null")
+    for text, number in (("0", 0), ("12", 12), ("-3", -3), (" 7 ", 7), ("012", None), ("1.5", None), ("", None), ("true", None), ("1e3", None), ("x", None)):
+        check_equal(taken(text), number, f"toInt {text!r}")
 
 
 def test_each_assertion_and_warning_has_a_test():
