@@ -60,6 +60,7 @@ SECRETS = "machine:test_secrets.py:"
 LIMITS = "machine:test_limits.py:"
 FEATURES = "hatchd/request/features.c"
 HOOK = "machine:test_hook.py:"
+ENDS = "machine:test_ends.py:"
 HOSTILE = "machine:test_hostile_derivation.py:"
 INPUTS = "machine:test_inputs.py:"
 INPUT_SESSION = "session:test_inputs.py:"
@@ -390,7 +391,7 @@ ROWS = [
      [INPUT_SESSION + "a_service_that_is_stopped_tells_a_client_in_the_middle"]),
     ("pause_in_mid_input", [(TREES, "clock_now_ms() + STALL_MS;", "clock_now_ms() + 10 * STALL_MS;")],
      [INPUT_SESSION + "a_client_that_stalls_gives_its_slot_back_after_a_minute"]),
-    ("time_for_all_inputs", [("hatchd/monitor/inputs.c", "if (left_ms <= 0)\n\t\t\treturn took_too_long(job, err);", "(void)took_too_long;\n\t\tif (left_ms < 0)\n\t\t\tleft_ms = 1000;")],
+    ("time_for_all_inputs", [("hatchd/monitor/inputs.c", "r == HEARD_NOTHING ? took_too_long(job, err) : r;", "r == HEARD_NOTHING && took_too_long ? hear(job, deadline_ms + 60000, err) : r;")],
      [INPUT_SESSION + "a_client_that_drips_is_ended_by_the_time_for_all_inputs"]),
     ("mode_of_what_is_sent", [("lib/tree/pack.c", "p->as_it_is ? 0 : S_IRUSR | S_IXUSR", "S_IRUSR | S_IXUSR")],
      ["unit:pack:changes_no_mode_of_a_tree_that_is_taken_as_it_is"]),
@@ -635,10 +636,19 @@ ROWS = [
      [VIEWS + "what_layers_hold_in_different_forms_is_listed_on_request"]),
     ("links_inside_of_a_bind", [(PLACE, "open_resolved(root_fd, path, flags, RESOLVE_IN_ROOT)", "open_resolved(root_fd, path, flags, 0)")],
      [SANDBOX + "a_link_inside_of_a_bind_does_not_lead_to_the_host"]),
+    # --- how a request ends
+    ("leash_of_a_helper", [("hatchd/monitor/helper.c", "if (leash_wear(result_fd) < 0)", "if (result_fd < 0)")],
+     ["unit:helper:one_that_works_for_ever_is_ended", "unit:helper:one_that_was_stopped_is_ended", "unit:helper:a_result_has_its_time_and_no_more"]),
+    ("patience_with_a_helper", [("hatchd/leash.c", "if (child > 0 && !ended && fd_wait(pid_fd, POLLIN, KILL_LIMIT_MS) <= 0)", "if (false)")],
+     ["unit:helper:one_that_is_out_of_reach_is_waited_for_but_not_for_ever"]),
+    ("whole_result_of_a_helper", [("hatchd/monitor/helper.c", "fd_read_some(helper->result_fd, &result, sizeof(result)) : 0;", "fd_read_full(helper->result_fd, &result, sizeof(result)) == 1 ? (ssize_t)sizeof(result) : -1 : 0;")],
+     ["unit:helper:a_part_of_a_result_is_none"]),
+    ("leash_of_the_speaker", [("hatchd/speaker/speaker.c", "leash_wear(ends->leash[1]) < 0 ||", "")],
+     [ENDS + "a_speaker_that_is_stopped_holds_neither_slot_nor_instance"]),
     # --- secrets
     ("filter_of_the_tap", [("hatchd/monitor/tap.c", "return filter_tap(err);", "return 0;")],
      [SECRETS + "the_tap_is_the_build_user_s_and_can_only_pass_on"]),
-    ("end_of_the_tap", [(BUILD, "job->tap.pid > 0 ? helper_finish(&job->tap, err) : 0", "0")],
+    ("end_of_the_tap", [(BUILD, "job->tap.pid > 0 ? helper_finish(&job->tap, TAP_LIMIT_MS, err) : 0", "0")],
      [SECRETS + "a_request_whose_tap_died_is_no_success"]),
     ("pulse_of_the_tap", [("hatchd/monitor/tap.c", "\t\tpulse(stream->tap);\n", "\t\t(void)pulse;\n")],
      ["unit:tap:leaves_a_secret_out_that_comes_in_two_writes", SECRETS + "a_builder_whose_words_are_held_back_is_not_silent"]),

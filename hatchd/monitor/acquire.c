@@ -67,18 +67,13 @@ static int wait_for_change(struct job *job, const struct wait *wait, struct erro
 	struct pollfd p[] = { { .fd = job->speaker.control_fd, .events = POLLIN },
 		              { .fd = job->signal_fd, .events = POLLIN },
 		              { .fd = job->pool.change_fd, .events = POLLIN } };
-	struct note note;
 
 	if (left_ms == 0)
 		return end_wait(job, wait, err);
 	if (poll(p, ARRAY_SIZE(p), timeout_ms) < 0 && errno != EINTR)
 		return error_errno(err, BLAME_HOST, errno, "cannot wait");
-	if (p[0].revents) {
-		(void)job_receive_note(job, &note);
-		if (job->gone)
-			note.type = NOTE_HANGUP;
-		return job_end_by_note(job, &note, err);
-	}
+	if (p[0].revents)
+		return job_end_by_speaker(job, err);
 	if (p[1].revents) {
 		job_hear_signal(job);
 		return job_stop_error(job, err);

@@ -7,26 +7,38 @@
 #include <sys/wait.h>
 #include <sysexits.h>
 
+#include "hatchd/clock.h"
 #include "hatchd/sandbox/rlimits.h"
+
+enum {
+	RECORD_LIMIT_MS = 15000, /* the speaker's own for the client, and some */
+	LAST_BREATH_MS = 1000,
+};
+
+/* One that fell to its filter or a fault is a matter for the operator. */
+static int lost_speaker(struct job *job, struct error *err)
+{
+	int status;
+
+	if (speaker_end(&job->speaker, LAST_BREATH_MS, &status) == 1 && WIFSIGNALED(status))
+		return error_set(err, BLAME_HOST, EPIPE, "the speaker was killed by signal %d",
+		                 WTERMSIG(status));
+	return error_set(err, BLAME_HOST, EPIPE, "the speaker ended without a word");
+}
 
 int job_receive_record(struct job *job, struct error *err)
 {
 	struct note note;
-	int r;
+	int r = job_hear(job, -1, clock_now_ms() + RECORD_LIMIT_MS);
 
-	if (job_receive_note(job, &note) == 0) {
-		int status;
-
-		/* A speaker that fell to its filter or a fault is a matter for the operator. */
-		if (waitpid(job->speaker.pid, &status, 0) == job->speaker.pid) {
-			job->speaker.pid = 0;
-			if (WIFSIGNALED(status))
-				return error_set(err, BLAME_HOST, EPIPE,
-				                 "the speaker was killed by signal %d",
-				                 WTERMSIG(status));
-		}
-		return error_set(err, BLAME_HOST, EPIPE, "the speaker ended without a word");
+	if (r < 0)
+		return job_stop_error(job, err);
+	if (r == HEARD_NOTHING) {
+		job_give_up_client(job);
+		return error_set(err, BLAME_HOST, ETIMEDOUT, "the speaker does not say a word");
 	}
+	if (job_receive_note(job, &note) == 0)
+		return lost_speaker(job, err);
 	if (note.type != NOTE_RECORD)
 		return job_end_by_note(job, &note, err);
 	r = record_read(job->speaker.record_fd, &job->record, err);

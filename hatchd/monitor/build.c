@@ -2,7 +2,6 @@
 #include "job.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,6 +11,7 @@
 #include "hatchd/sandbox/overlay.h"
 
 enum {
+	TAP_LIMIT_MS = 5000,   /* for the end of one whose speaker has everything, or nothing */
 	BEGIN_EXPECT_SEC = 60, /* over what limits and grace allow, for our own work */
 };
 
@@ -189,23 +189,21 @@ static void drain_log(struct job *job)
 {
 	struct order order = job_make_order(job, ORDER_DRAIN);
 	bool well = job->watch.ending == ENDING_EXITED;
-	int64_t deadline_ms = clock_now_ms() + DRAIN_LIMIT_MS;
+	int64_t deadline_ms = clock_now_ms() + (well ? TAKE_LIMIT_SEC * 1000 : DRAIN_LIMIT_MS);
 	struct note note = { 0 };
 
 	if (job->watch.started_ms == 0 || job->watch.ending == ENDING_CANCELLED)
 		return;
 	job_send_order(job, &order);
 	while (!job->gone && note.type != NOTE_DRAINED) {
-		int64_t left_ms = deadline_ms - clock_now_ms();
-		int r = job_wait_for(job, job->speaker.control_fd, POLLIN,
-		                     well ? -1 : (int)(left_ms > 0 ? left_ms : 0));
+		int r = job_hear(job, -1, deadline_ms);
 
 		if (r == -ECANCELED && well) {
 			/* Stopped now: its client is told so, if it listens. */
 			well = job->stopping = false;
 			job->watch.ending = ENDING_STOPPED;
 			deadline_ms = clock_now_ms() + DRAIN_LIMIT_MS;
-		} else if (r != 1 || job_receive_note(job, &note) == 0 ||
+		} else if (r != HEARD_SPEAKER || job_receive_note(job, &note) == 0 ||
 		           note.type == NOTE_HANGUP || note.type == NOTE_BAD_REQUEST)
 			job_give_up_client(job);
 		else if (note.type == NOTE_LOG_FULL && job->watch.ending == ENDING_EXITED) {
@@ -225,7 +223,7 @@ static void drain_log(struct job *job)
 /* A log that did not come through whole is no log. */
 static int end_tap(struct job *job, struct error *err)
 {
-	return job->tap.pid > 0 ? helper_finish(&job->tap, err) : 0;
+	return job->tap.pid > 0 ? helper_finish(&job->tap, TAP_LIMIT_MS, err) : 0;
 }
 
 size_t job_list_locks(const struct job *job, int ret[SANDBOX_KEPT_MAX])

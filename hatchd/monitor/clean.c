@@ -47,6 +47,19 @@ int job_kill_sandbox(struct job *job, struct error *err)
 	return 0;
 }
 
+/* All of them, also after one that does not end. */
+static int end_helpers(struct job *job)
+{
+	struct helper *const helpers[] = { &job->unpacker, &job->packer, &job->collector,
+		                           &job->gauge, &job->tap };
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(helpers); i++)
+		if (helper_done(helpers[i]) < 0)
+			r = -ETIMEDOUT;
+	return r;
+}
+
 /*
  * Unmake everything, in the reverse order. If something cannot be removed the lock keeps its name,
  * and the next instance tries again.
@@ -57,23 +70,21 @@ int job_clean(struct job *job, struct error *err)
 
 	sandbox_done(&job->sandbox);
 	job_run_after(job);
-	helper_done(&job->unpacker);
-	helper_done(&job->packer);
-	helper_done(&job->collector);
+	if (end_helpers(job) < 0 && r == 0)
+		r = error_set(err, BLAME_HOST, ETIMEDOUT,
+		              "a process of the build user does not end");
 	keepsake_done(&job->keepsake);
-	helper_done(&job->gauge);
-	if (r == 0) /* else somebody may write to it still, and it ends when we do */
-		helper_done(&job->tap);
-	receipt_expect(CLEAN_EXPECT_SEC);
+	receipt_expect(CLEAN_LIMIT_SEC + 60);
 	if (r == 0 && job->cleaner.pid > 0) {
 		struct error unclean = { 0 };
 
 		/* What it cannot remove is root's, as the place of a bind below /tmp is: then
 		 * scratch_remove() can, or names what stays. */
 		(void)helper_go(&job->cleaner);
-		(void)helper_finish(&job->cleaner, &unclean);
+		(void)helper_finish(&job->cleaner, CLEAN_LIMIT_SEC * 1000, &unclean);
 	}
-	helper_done(&job->cleaner);
+	if (helper_done(&job->cleaner) < 0)
+		r = error_set(err, BLAME_HOST, ETIMEDOUT, "the cleaner does not end");
 	/* By what was announced: the making may have failed half-way. */
 	if (r == 0 && job->made.scratch[0])
 		r = scratch_remove(job->pool.scratch_fd, job->made.scratch, err);

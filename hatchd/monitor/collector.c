@@ -15,7 +15,7 @@
 
 enum {
 	ENTRIES_MAX = 1000000, /* looked at: a second or two */
-	CPU_SEC = 60,          /* nobody could kill it: the monitor has no rights any more */
+	CPU_SEC = 60,          /* what it does is worth no more */
 };
 
 struct collecting {

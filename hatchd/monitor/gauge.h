@@ -12,8 +12,8 @@
  * the limit is exceeded
  *
  * The error of its result: BLAME_BUILD -EDQUOT too much in scratch, -ENOSPC the disk itself is
- * nearly full. It ends without a result when its go_fd is closed. What is not seen: files that are
- * open but have no name, and what lies in a directory that its owner may not read.
+ * nearly full. What is not seen: files that are open but have no name, and what lies in a directory
+ * that its owner may not read.
  */
 int gauge_start(const struct scratch *scratch, const struct account *account, uint64_t bytes,
                 struct helper *ret, struct error *err);

@@ -1,13 +1,19 @@
 /* Forked early, confined at once, idle until told: see helper.h. */
 #include "helper.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "hatchd/leash.h"
 #include "lib/base/cleanup.h"
+
+/* It comes whole, or not at all: nobody waits for the rest of one. */
+_Static_assert(sizeof(struct helper_result) <= PIPE_BUF, "a result that a pipe may cut");
 
 static int await_go(int go_fd)
 {
@@ -20,19 +26,24 @@ __attribute__((noreturn)) static void
 helper_main(struct helper_work *work, const struct account *account, int go_fd, int result_fd)
 {
 	struct helper_result result;
-	int r;
+	int keep[HELPER_KEEP_MAX + 3], r;
+	size_t n_keep = work->n_keep;
 
+	assert(n_keep <= HELPER_KEEP_MAX);
 	memset(&result, 0, sizeof(result));
 	work->go_fd = go_fd;
-	work->keep[work->n_keep++] = go_fd;
-	work->keep[work->n_keep++] = result_fd;
+	memcpy(keep, work->keep, n_keep * sizeof(*keep));
+	keep[n_keep++] = go_fd;
+	keep[n_keep++] = result_fd;
 	if (account->user_ns_fd)
-		work->keep[work->n_keep++] = *account->user_ns_fd;
-	r = fds_close_except(work->keep, work->n_keep, &result.error);
+		keep[n_keep++] = *account->user_ns_fd;
+	r = fds_close_except(keep, n_keep, &result.error);
 	if (r == 0)
 		r = privilege_become(account, &result.error);
 	if (account->user_ns_fd)
 		(void)close(*account->user_ns_fd);
+	if (leash_wear(result_fd) < 0)
+		_exit(1); /* nobody could end it */
 	if (r == 0)
 		r = work->prepare(work->context, &result.error);
 	/* A helper that could not be confined says so when it is asked to work, and does none. */
@@ -82,22 +93,15 @@ int helper_go(const struct helper *helper)
 	return fd_write_full(helper->go_fd, "g", 1);
 }
 
-static void helper_reap(struct helper *helper)
-{
-	while (helper->pid > 0 && waitpid(helper->pid, NULL, 0) < 0 && errno == EINTR)
-		;
-	helper->pid = 0;
-}
-
-int helper_finish(struct helper *helper, struct error *err)
+int helper_finish(struct helper *helper, int timeout_ms, struct error *err)
 {
 	struct helper_result result;
-	int r = fd_read_full(helper->result_fd, &result, sizeof(result));
+	int r = fd_wait(helper->result_fd, POLLIN, timeout_ms);
+	ssize_t n = r > 0 ? fd_read_some(helper->result_fd, &result, sizeof(result)) : 0;
 
-	fd_closep(&helper->go_fd);
-	fd_closep(&helper->result_fd);
-	helper_reap(helper);
-	if (r != 1)
+	if (helper_done(helper) < 0 || r == 0)
+		return error_set(err, BLAME_HOST, ETIMEDOUT, "a helper process took too long");
+	if (n != sizeof(result))
 		return error_set(err, BLAME_HOST, ECHILD, "a helper process died");
 	if (result.ok)
 		return 0;
@@ -113,9 +117,8 @@ int helper_finish(struct helper *helper, struct error *err)
 	return -err->code;
 }
 
-void helper_done(struct helper *helper)
+int helper_done(struct helper *helper)
 {
 	fd_closep(&helper->go_fd);
-	fd_closep(&helper->result_fd);
-	helper_reap(helper);
+	return leash_end(&helper->pid, &helper->result_fd, 0, NULL) < 0 ? -ETIMEDOUT : 0;
 }

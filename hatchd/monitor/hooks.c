@@ -2,11 +2,10 @@
 #include "job.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "lib/base/cleanup.h"
+#include "hatchd/clock.h"
 
 enum {
 	HOOK_EXPECT_SEC = 60, /* over the time of a command, for killing and our own work */
@@ -82,24 +81,15 @@ static int start_steward(struct job *job, struct error *err)
 /* The client may leave meanwhile, and a signal may come; "before" is ended then. */
 static int await_before(struct job *job, struct error *err)
 {
-	struct pollfd p[] = { { .fd = job->steward.fd, .events = POLLIN },
-		              { .fd = job->speaker.control_fd, .events = POLLIN },
-		              { .fd = job->signal_fd, .events = POLLIN } };
-	struct note note;
+	uint64_t limit_sec = job->builder.before.time_sec + HOOK_EXPECT_SEC;
+	int r = job_hear(job, job->steward.fd, clock_now_ms() + (int64_t)limit_sec * 1000);
 
-	while (poll(p, ARRAY_SIZE(p), -1) < 0)
-		if (errno != EINTR)
-			return error_errno(err, BLAME_HOST, errno, "cannot wait");
-	if (p[2].revents) {
-		job_hear_signal(job);
+	if (r < 0)
 		return job_stop_error(job, err);
-	}
-	if (p[1].revents) {
-		(void)job_receive_note(job, &note);
-		if (job->gone)
-			note.type = NOTE_HANGUP;
-		return job_end_by_note(job, &note, err);
-	}
+	if (r == HEARD_SPEAKER)
+		return job_end_by_speaker(job, err);
+	if (r == HEARD_NOTHING)
+		return error_set(err, BLAME_HOST, ETIMEDOUT, "the steward does not say a word");
 	return steward_hear(&job->steward, err);
 }
 
@@ -113,7 +103,6 @@ int phase_before(struct job *job, struct error *err)
 	r = start_steward(job, err);
 	if (r < 0 || !job->builder.before.command)
 		return r;
-	receipt_expect(job->builder.before.time_sec + HOOK_EXPECT_SEC);
 	receipt_status("%s for uid %u is made ready", job->receipt.builder, job->peer.uid);
 	r = steward_tell(&job->steward, &order, err);
 	if (r == 0)

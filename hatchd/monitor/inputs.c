@@ -2,17 +2,11 @@
 #include "job.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 
 #include "hatchd/clock.h"
 
-enum { TAKE_EXPECT_SEC = 60 };
-
-enum heard {
-	HEARD_SPEAKER = 1,
-	HEARD_UNPACKER,
-};
+enum { UNPACKER_END_MS = 1000 }; /* of one that has a result */
 
 /* A client that sends slowly holds a build user, and resources. */
 static int took_too_long(struct job *job, struct error *err)
@@ -23,40 +17,22 @@ static int took_too_long(struct job *job, struct error *err)
 	return error_hint(err, "limits.input_sec in %s allows no more", job->builder.file);
 }
 
-/* Wait for whoever has something to say first. Returns an enum heard, or an error: the service is
- * stopped, the time is over. */
+/* Wait for the speaker or the unpacker, whoever has something to say first. Returns an enum heard,
+ * or an error: the service is stopped, the time is over. */
 static int hear(struct job *job, int64_t deadline_ms, struct error *err)
 {
-	struct pollfd p[] = { { .fd = job->speaker.control_fd, .events = POLLIN },
-		              { .fd = job->unpacker.result_fd, .events = POLLIN },
-		              { .fd = job->signal_fd, .events = POLLIN } };
+	int r = job_hear(job, job->unpacker.result_fd, deadline_ms);
 
-	for (;;) {
-		int64_t left_ms = deadline_ms - clock_now_ms();
-
-		if (left_ms <= 0)
-			return took_too_long(job, err);
-		receipt_expect(TAKE_EXPECT_SEC);
-		if (left_ms > TAKE_EXPECT_SEC * 1000 / 2)
-			left_ms = TAKE_EXPECT_SEC * 1000 / 2;
-		if (poll(p, ARRAY_SIZE(p), (int)left_ms) < 0 && errno != EINTR)
-			return error_errno(err, BLAME_HOST, errno, "cannot wait");
-		if (p[2].revents) {
-			job_hear_signal(job);
-			return job_stop_error(job, err);
-		}
-		if (p[0].revents)
-			return HEARD_SPEAKER;
-		if (p[1].revents)
-			return HEARD_UNPACKER;
-	}
+	if (r < 0)
+		return job_stop_error(job, err);
+	return r == HEARD_NOTHING ? took_too_long(job, err) : r;
 }
 
 /* What the unpacker says of all inputs, in the words of a limit where it is one. */
 static int end_unpacker(struct job *job, struct error *err)
 {
 	bool scratch_is_limited = job->builder.limits.scratch_bytes > 0;
-	int r = helper_finish(&job->unpacker, err);
+	int r = helper_finish(&job->unpacker, UNPACKER_END_MS, err);
 
 	if (r == -EFBIG || r == -E2BIG) {
 		job->code_name = "limit";
@@ -82,7 +58,7 @@ static int take_input(struct job *job, const char *name, int64_t deadline_ms, st
 	r = hear(job, deadline_ms, err);
 	/* It is well only when it has them all: then what the speaker says of the last one may come
 	 * after. */
-	if (r == HEARD_UNPACKER)
+	if (r == HEARD_OTHER)
 		r = end_unpacker(job, err);
 	if (r == 0)
 		r = hear(job, deadline_ms, err);
@@ -96,18 +72,11 @@ static int take_input(struct job *job, const char *name, int64_t deadline_ms, st
 /* The last bytes are still on their way to the disk. */
 static int await_unpacker(struct job *job, int64_t deadline_ms, struct error *err)
 {
-	struct note note = { 0 };
 	int r = job->unpacker.pid == 0 ? 0 : hear(job, deadline_ms, err);
 
-	if (r == 0)
-		return 0;
-	if (r == HEARD_UNPACKER)
+	if (r == HEARD_OTHER)
 		return end_unpacker(job, err);
-	if (r < 0)
-		return r;
-	if (job_receive_note(job, &note) == 0)
-		note.type = NOTE_HANGUP;
-	return job_end_by_note(job, &note, err);
+	return r == HEARD_SPEAKER ? job_end_by_speaker(job, err) : r;
 }
 
 int phase_inputs(struct job *job, struct error *err)

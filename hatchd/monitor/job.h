@@ -40,8 +40,10 @@
 #define STOP_CANCEL SIGUSR1
 
 enum {
-	CLEAN_EXPECT_SEC = 900, /* to remove what a builder made */
-	DRAIN_LIMIT_MS = 5000,  /* for a client to take the rest of a log that a limit ended */
+	CLEAN_LIMIT_SEC = 840, /* to remove what a builder made */
+	TAKE_LIMIT_SEC = 600,  /* for a client to take the rest of what is there for it */
+	DRAIN_LIMIT_MS = 5000, /* the same, if a limit has ended the builder, or somebody the
+	                          request */
 };
 
 /* What tells an object of the host from another that has its path later; all zero: there is none.
@@ -154,13 +156,20 @@ int job_read_features(struct job *job, const struct builder *builder, struct err
 
 /* --- talking to the speaker (tell.c) --- */
 
+enum heard {
+	HEARD_NOTHING, /* the time is over */
+	HEARD_SPEAKER,
+	HEARD_OTHER,
+};
+
 /*
- * job_wait_for - wait for a descriptor, but not longer than until the service is stopped
+ * job_hear - wait for whoever has something to say first: the speaker or the other, but neither for
+ * ever nor past the end of the service. The service manager is told that the request is at work.
  *
- * Returns  1 ready, 0 after timeout_ms (-1: never), -ECANCELED when a signal has come, now or
- * before
+ * fd       of the other; -1: none
+ * Returns  an enum heard, or -ECANCELED when a signal has come, now or before
  */
-int job_wait_for(struct job *job, int fd, short events, int timeout_ms);
+int job_hear(struct job *job, int fd, int64_t deadline_ms);
 
 /* job_hear_signal - read job->signal_fd, which is readable: the request is to end */
 void job_hear_signal(struct job *job);
@@ -182,6 +191,9 @@ int job_receive_note(struct job *job, struct note *ret);
 /* job_end_by_note - a note that came where only the end of the client can come, as an error.
  * Returns it */
 int job_end_by_note(struct job *job, const struct note *note, struct error *err);
+
+/* job_end_by_speaker - the same for the note that is there, or the end of the speaker */
+int job_end_by_speaker(struct job *job, struct error *err);
 
 /* job_tell_failure - the error to journal and client, in the words that each may read */
 void job_tell_failure(struct job *job, const struct error *err);

@@ -10,7 +10,7 @@
 #include "lib/base/buffer.h"
 #include "lib/base/log.h"
 
-enum { COLLECT_EXPECT_SEC = 300 };
+enum { COLLECT_LIMIT_SEC = 240 };
 
 /* The definition as it is read now; nobody but root could have changed it meanwhile. */
 static int keep_definition(const struct job *job, struct error *err)
@@ -67,12 +67,12 @@ static void collect(struct job *job)
 
 	if (job->collector.pid == 0)
 		return;
-	receipt_expect(COLLECT_EXPECT_SEC);
+	receipt_expect(COLLECT_LIMIT_SEC + 60);
 	r = helper_go(&job->collector);
 	if (r < 0)
 		(void)error_errno(&err, BLAME_HOST, -r, "cannot start the collector");
 	else
-		r = helper_finish(&job->collector, &err);
+		r = helper_finish(&job->collector, COLLECT_LIMIT_SEC * 1000, &err);
 	if (r < 0)
 		keepsake_drop_files(&job->keepsake, err.text);
 }

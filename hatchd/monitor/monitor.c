@@ -180,7 +180,7 @@ int monitor_serve(const struct monitor_options *options, int conn_take_fd, const
 		.exit_status = EX_OSERR,
 		.equipment = EQUIPMENT_NONE,
 		.peer = { .pid_fd = -1 },
-		.speaker = { 0, -1, -1, -1, -1, -1, -1, -1 },
+		.speaker = SPEAKER_NONE,
 		.pool = { .pool_fd = -1,
 		          .scratch_fd = -1,
 		          .queue_fd = -1,

@@ -2,7 +2,6 @@
 #include "job.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -11,8 +10,7 @@
 #include "lib/base/text.h"
 
 enum {
-	RETURN_LIMIT_SEC = 600, /* for outputs, and a second for each mebibyte they may have */
-	RETURN_EXPECT_SEC = 60, /* the same, while outputs go to a slow client */
+	HELPER_END_MS = 1000, /* of one that has a result */
 };
 
 /* An end that is a limit's, not the builder's own, as err says: which key, in which file. */
@@ -42,7 +40,7 @@ static void explain_oom(struct job *job)
 /* In the words of the gauge; one that died without any is the host's matter. */
 static int scratch_error(struct job *job, struct error *err)
 {
-	int r = helper_finish(&job->gauge, err);
+	int r = helper_finish(&job->gauge, HELPER_END_MS, err);
 
 	if (r != -EDQUOT && r != -ENOSPC)
 		return r < 0 ? r : error_set(err, BLAME_HOST, EPROTO, "the gauge of scratch ended");
@@ -113,28 +111,31 @@ static int judge(struct job *job, struct error *err)
 	return 0;
 }
 
-/* How long outputs may take: a client that takes less than a mebibyte a second for so long holds a
- * build user for no good reason. */
+/* How long outputs may take, a second more for each mebibyte they may have: a client that takes
+ * less for so long holds a build user for no good reason. */
 static int64_t return_limit_ms(const struct job *job)
 {
-	return (RETURN_LIMIT_SEC + (int64_t)(job->builder.limits.output_bytes >> 20)) * 1000;
+	return (TAKE_LIMIT_SEC + (int64_t)(job->builder.limits.output_bytes >> 20)) * 1000;
 }
 
-/*
- * Until the packer has a result. It may wait for the speaker, and that for a client; when the
- * service is stopped or the client too slow the speaker ends, so the packer's pipe breaks.
- */
-static void await_packer(struct job *job)
+/* The client left, or takes too little. */
+static int lose_client(struct job *job, struct error *err)
 {
-	int64_t deadline_ms = clock_now_ms() + return_limit_ms(job);
-	int r;
+	job_give_up_client(job);
+	job->code_name = "cancelled";
+	return error_set(err, BLAME_PEER, ECANCELED, "the client hung up");
+}
 
-	do {
-		receipt_expect(RETURN_EXPECT_SEC);
-		r = job_wait_for(job, job->packer.result_fd, POLLIN, RETURN_EXPECT_SEC * 1000 / 2);
-	} while (r == 0 && clock_now_ms() < deadline_ms);
-	if (r != 1)
-		job_give_up_client(job);
+/* Until the packer has a result. It may wait for the speaker, and that for a client. */
+static int await_packer(struct job *job, struct error *err)
+{
+	int r = job_hear(job, job->packer.result_fd, clock_now_ms() + return_limit_ms(job));
+
+	if (r < 0)
+		return job_stop_error(job, err);
+	if (r == HEARD_SPEAKER)
+		return job_end_by_speaker(job, err);
+	return r == HEARD_NOTHING ? lose_client(job, err) : 0;
 }
 
 static int return_outputs(struct job *job, struct error *err)
@@ -151,18 +152,15 @@ static int return_outputs(struct job *job, struct error *err)
 	r = helper_go(&job->packer);
 	if (r < 0)
 		return error_errno(err, BLAME_HOST, -r, "cannot start the packer");
-	await_packer(job);
-	r = helper_finish(&job->packer, err);
+	r = await_packer(job, err);
+	if (r < 0)
+		return r;
+	r = helper_finish(&job->packer, HELPER_END_MS, err);
 	if (r == -EFBIG || r == -E2BIG)
 		return limit_end(job, r == -EFBIG ? "output" : "output_entries", err);
 	/* A packer whose pipe broke has done nothing wrong: the client left while it read. */
-	if (r == -EPIPE) {
-		job->gone = true;
-		if (job->stopping)
-			return job_stop_error(job, err);
-		job->code_name = "cancelled";
-		return error_set(err, BLAME_PEER, ECANCELED, "the client hung up");
-	}
+	if (r == -EPIPE)
+		return lose_client(job, err);
 	if (r == 0)
 		job->receipt.outputs = job->request.n_outputs;
 	return r;

@@ -52,7 +52,7 @@ struct leftover {
 /* Whatever is not cleared by now stays recorded. */
 static void leftover_done(struct leftover *left)
 {
-	helper_done(&left->cleaner);
+	(void)helper_done(&left->cleaner);
 	cgroup_done(&left->cgroup);
 	cgroup_done(&left->hooks_cgroup);
 	slot_abandon(&left->slot);
@@ -220,7 +220,7 @@ static int clear_leftover(const struct job *job, struct leftover *left, struct e
 
 		/* What it cannot remove scratch_remove() can, or names. */
 		(void)helper_go(&left->cleaner);
-		(void)helper_finish(&left->cleaner, &unclean);
+		(void)helper_finish(&left->cleaner, CLEAN_LIMIT_SEC * 1000, &unclean);
 	}
 	if (r == 0 && left->record.scratch[0])
 		r = scratch_remove(job->pool.scratch_fd, left->record.scratch, err);
@@ -337,8 +337,9 @@ void job_await_sweep(struct job *job)
 {
 	while (job->sweeper > 0) {
 		receipt_expect(SWEEP_EXPECT_SEC);
-		if (job->sweeper_fd >= 0 && job_wait_for(job, job->sweeper_fd, POLLIN,
-		                                         SWEEP_EXPECT_SEC * 1000 / 2) == -ECANCELED)
+		if (job->sweeper_fd >= 0 &&
+		    job_hear(job, job->sweeper_fd, clock_now_ms() + SWEEP_EXPECT_SEC * 1000 / 2) ==
+		            -ECANCELED)
 			return;
 		(void)reap(job, job->sweeper_fd >= 0 ? WNOHANG : 0);
 	}

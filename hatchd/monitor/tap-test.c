@@ -31,7 +31,7 @@ static bool bench_start(struct bench *bench, const char *secret)
 	struct error err = { 0 };
 	int out[2], errors[2], status[2];
 
-	*bench = (struct bench){ .speaker = { 0, -1, -1, -1, -1, -1, -1, -1, -1 } };
+	*bench = (struct bench){ .speaker = SPEAKER_NONE };
 	check(pipe2(out, O_CLOEXEC) == 0 && pipe2(errors, O_CLOEXEC) == 0 &&
 	      pipe2(status, O_CLOEXEC) == 0);
 	check(scan_new(secrets, 1, &bench->scan, &err) == 0);
@@ -58,7 +58,7 @@ static void bench_done(struct bench *bench)
 	fd_closep(&bench->out_fd);
 	fd_closep(&bench->err_fd);
 	fd_closep(&bench->status_fd);
-	helper_done(&bench->tap);
+	check(helper_done(&bench->tap) == 0);
 	fd_closep(&bench->tail_fd);
 	scan_free(bench->scan);
 }
@@ -102,7 +102,7 @@ static void finish(struct bench *bench)
 	fd_closep(&bench->speaker.stdout_fd);
 	fd_closep(&bench->speaker.stderr_fd);
 	fd_closep(&bench->speaker.status_fd);
-	check(helper_finish(&bench->tap, &err) == 0);
+	check(helper_finish(&bench->tap, 10000, &err) == 0);
 }
 
 static bool tail_is(const struct bench *bench, const char *text, size_t len)
@@ -234,7 +234,7 @@ static void ends_when_the_speaker_is_gone(void)
 	say(bench.speaker.stdout_fd, "x");
 	say(bench.speaker.stderr_fd, "x");
 	/* Also while the builder's ends are open. */
-	check(helper_finish(&bench.tap, &err) == 0);
+	check(helper_finish(&bench.tap, 10000, &err) == 0);
 	check(write(bench.speaker.stdout_fd, "x", 1) < 0 && errno == EPIPE);
 }
 

@@ -7,9 +7,15 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
+#include "hatchd/clock.h"
 #include "lib/base/log.h"
+
+enum {
+	WAIT_EXPECT_SEC = 60,
+	WAIT_SLICE_MS = WAIT_EXPECT_SEC * 1000 / 2,
+	SPEAKER_END_MS = 1000, /* of one to which nobody speaks any more */
+};
 
 /* What each kind of failure looks like to the client and to the operator. */
 static const struct verdict {
@@ -43,22 +49,40 @@ int job_stop_error(struct job *job, struct error *err)
 	                           : "the service is stopped");
 }
 
-int job_wait_for(struct job *job, int fd, short events, int timeout_ms)
+/* Until one of them is ready, or the deadline. Returns 1, 0 at the deadline, or -ECANCELED. */
+static int wait_for(struct job *job, struct pollfd *p, size_t n, int64_t deadline_ms)
 {
 	/* One that ends because of a signal already tells its client so, whatever else comes. */
 	bool heed = job->watch.ending != ENDING_STOPPED;
-	struct pollfd p[] = { { .fd = fd, .events = events },
-		              { .fd = heed ? job->signal_fd : -1, .events = POLLIN } };
+	struct pollfd *signal = &p[n - 1];
+	int64_t left_ms;
 	int r;
 
-	do
-		r = poll(p, ARRAY_SIZE(p), job->stopping ? 0 : timeout_ms);
-	while (r < 0 && errno == EINTR);
-	if (p[0].revents)
-		return 1;
-	if (p[1].revents)
-		job_hear_signal(job);
-	return job->stopping || r < 0 ? -ECANCELED : 0;
+	*signal = (struct pollfd){ .fd = heed ? job->signal_fd : -1, .events = POLLIN };
+	do {
+		left_ms = job->stopping ? 0 : deadline_ms - clock_now_ms();
+		if (left_ms > 0)
+			receipt_expect(WAIT_EXPECT_SEC);
+		r = poll(p, n,
+		         left_ms < 0               ? 0
+		         : left_ms < WAIT_SLICE_MS ? (int)left_ms
+		                                   : WAIT_SLICE_MS);
+		if (r > 0 && signal->revents)
+			job_hear_signal(job);
+		if (r > (signal->revents != 0))
+			return 1;
+	} while (!job->stopping && left_ms > 0 && (r >= 0 || errno == EINTR));
+	return job->stopping ? -ECANCELED : 0;
+}
+
+int job_hear(struct job *job, int fd, int64_t deadline_ms)
+{
+	struct pollfd p[] = { { .fd = job->speaker.control_fd, .events = POLLIN },
+		              { .fd = fd, .events = POLLIN },
+		              { 0 } };
+	int r = wait_for(job, p, ARRAY_SIZE(p), deadline_ms);
+
+	return r != 1 ? r : p[0].revents ? HEARD_SPEAKER : HEARD_OTHER;
 }
 
 void job_give_up_client(struct job *job)
@@ -69,9 +93,11 @@ void job_give_up_client(struct job *job)
 
 void job_send_order(struct job *job, const struct order *order)
 {
+	struct pollfd p[] = { { .fd = job->speaker.control_fd, .events = POLLOUT }, { 0 } };
+
 	if (job->gone || job->speaker.control_fd < 0)
 		return;
-	if (job_wait_for(job, job->speaker.control_fd, POLLOUT, -1) != 1 ||
+	if (wait_for(job, p, ARRAY_SIZE(p), clock_now_ms() + TAKE_LIMIT_SEC * 1000) != 1 ||
 	    send(job->speaker.control_fd, order, sizeof(*order), MSG_NOSIGNAL) < 0)
 		job->gone = true; /* its last note is still to be read */
 }
@@ -107,6 +133,15 @@ int job_end_by_note(struct job *job, const struct note *note, struct error *err)
 	}
 	job->code_name = "cancelled";
 	return error_set(err, BLAME_PEER, ECANCELED, "the client hung up");
+}
+
+int job_end_by_speaker(struct job *job, struct error *err)
+{
+	struct note note = { 0 };
+
+	if (job_receive_note(job, &note) == 0)
+		note.type = NOTE_HANGUP;
+	return job_end_by_note(job, &note, err);
 }
 
 struct order job_make_order(const struct job *job, enum order_type type)
@@ -157,18 +192,15 @@ void job_tell_failure(struct job *job, const struct error *err)
 void job_await_speaker(struct job *job)
 {
 	bool stopped = job->stopping || job->watch.ending == ENDING_STOPPED;
+	int64_t deadline_ms = clock_now_ms() + (stopped ? DRAIN_LIMIT_MS : TAKE_LIMIT_SEC * 1000);
 	struct note note = { 0 };
 
 	while (!job->gone && note.type != NOTE_FINISHED) {
-		if (job_wait_for(job, job->speaker.control_fd, POLLIN,
-		                 stopped ? DRAIN_LIMIT_MS : -1) != 1 ||
+		if (job_hear(job, -1, deadline_ms) != HEARD_SPEAKER ||
 		    job_receive_note(job, &note) == 0 || note.type == NOTE_HANGUP ||
 		    note.type == NOTE_BAD_REQUEST)
 			job->gone = true;
 	}
 	fd_closep(&job->speaker.control_fd);
-	/* One that still waits for its client dies with us. */
-	while (!stopped && !job->stopping && job->speaker.pid > 0 &&
-	       waitpid(job->speaker.pid, NULL, 0) < 0 && errno == EINTR)
-		;
+	(void)speaker_end(&job->speaker, SPEAKER_END_MS, NULL);
 }

@@ -21,7 +21,14 @@ struct speaker {
 	int status_fd;            /* write end, for the builder: hatch-builder(5), "STATUS" */
 	int pulse_fd;             /* eventfd, for who sits between builder and speaker: the builder
 	                             wrote, though nothing of it comes yet */
+	int leash_fd;             /* hatchd/leash.h */
 };
+
+/* A struct speaker without a process. */
+#define SPEAKER_NONE                                  \
+	{                                             \
+		0, -1, -1, -1, -1, -1, -1, -1, -1, -1 \
+	}
 
 /*
  * speaker_start - fork the speaker; from here on it alone has the connection
@@ -31,6 +38,13 @@ struct speaker {
  */
 int speaker_start(int conn_take_fd, const struct account *account, struct speaker *ret,
                   struct error *err);
+
+/*
+ * speaker_end - let it end by itself for so long, then have it killed
+ *
+ * ret_status, and what is returned: as of leash_end()
+ */
+int speaker_end(struct speaker *speaker, int timeout_ms, int *ret_status);
 void speaker_done(struct speaker *speaker);
 
 /*

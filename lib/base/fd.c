@@ -4,9 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -31,6 +34,27 @@ int fd_receive(int fd, void *message, size_t len)
 	if (n < 0)
 		return -errno;
 	return n == 0 ? -EPIPE : (size_t)n == len ? 0 : -EBADMSG;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int fd_wait(int fd, short events, int timeout_ms)
+{
+	struct pollfd p = { .fd = fd, .events = events };
+	int64_t deadline_ms = now_ms() + timeout_ms, left_ms = timeout_ms;
+	int r;
+
+	do {
+		r = poll(&p, 1, left_ms > 0 ? (int)left_ms : 0);
+		left_ms = deadline_ms - now_ms();
+	} while (r < 0 && errno == EINTR);
+	return r < 0 ? -errno : r;
 }
 
 ssize_t fd_read_some(int fd, void *buf, size_t len)

@@ -27,6 +27,13 @@ static inline int take_fd(int *fd)
 int fd_receive(int fd, void *message, size_t len);
 
 /*
+ * fd_wait - wait for events (poll(2)) of one descriptor, but not for longer than timeout_ms in all
+ *
+ * Returns 1 there are some, or its end or an error is to be read; 0 the time is over; or -errno
+ */
+int fd_wait(int fd, short events, int timeout_ms);
+
+/*
  * fd_read_some - read once, restarted after a signal
  *
  * Returns bytes read, 0 at the end of the stream, or a negative errno
