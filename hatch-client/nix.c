@@ -15,8 +15,6 @@
 enum {
 	ATTRS_MAX = 16 * 1024 * 1024,       /* closures in it are long, but not this long */
 	MOUNT_TABLE_MAX = 16 * 1024 * 1024, /* an input is a line of it */
-	STORE_HASH_LEN = 32,
-	STORE_NAME_MAX = 211,
 };
 
 bool nix_is_build(void)
@@ -71,22 +69,27 @@ bool nix_may_read(void)
 
 /* ---- paths and numbers ---- */
 
+/* What follows the directory of the store; empty: it does not lie there. */
+static const char *below_store(const char *path)
+{
+	static const char store_dir[] = "/nix/store/";
+
+	return strncmp(path, store_dir, strlen(store_dir)) == 0 ? path + strlen(store_dir) : "";
+}
+
 bool nix_is_store_path(const char *path)
 {
-	static const char store[] = "/nix/store/";
-	static const char base32[] = "0123456789abcdfghijklmnpqrsvwxyz";
-	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-				      "0123456789+-._?=";
-	size_t len;
+	const char *base = below_store(path);
 
-	if (strncmp(path, store, strlen(store)) != 0)
-		return false;
-	path += strlen(store);
-	if (strspn(path, base32) != STORE_HASH_LEN || path[STORE_HASH_LEN] != '-')
-		return false;
-	path += STORE_HASH_LEN + 1;
-	len = strlen(path);
-	return len >= 1 && len <= STORE_NAME_MAX && strspn(path, allowed) == len;
+	return text_is_store_name(base, strlen(base));
+}
+
+bool nix_is_in_store(const char *path)
+{
+	const char *inner = below_store(path);
+
+	return text_is_store_name(inner, strcspn(inner, "/")) &&
+	       path_is_inner(inner, strlen(inner));
 }
 
 int nix_log_fd(void)

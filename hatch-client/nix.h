@@ -32,8 +32,10 @@ bool nix_may_read(void);
  */
 int nix_read_derivation(struct message *ret, struct error *err);
 
-/* nix_is_store_path - /nix/store/<hash>-<name>, nothing below */
+/* nix_is_store_path - /nix/store/<hash>-<name>, nothing inside; nix_is_in_store - that, or what
+ * path_is_inner() takes behind it */
 bool nix_is_store_path(const char *path);
+bool nix_is_in_store(const char *path);
 
 /* nix_log_fd - where Nix reads the log of this build; -1: there is none. To be asked before
  * anything else is opened: a number that nobody has open yet may be our own file next. No socket is

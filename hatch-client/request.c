@@ -248,7 +248,7 @@ static int find_trees(struct message *request, struct inputs *inputs, struct err
 		r = inputs_add(inputs, input->name, input->path, err);
 		if (r < 0)
 			return r;
-		if (!nix_is_store_path(input->path))
+		if (!nix_is_in_store(input->path))
 			free(take_ptr(&input->path));
 	}
 	return 0;

@@ -6,11 +6,11 @@ int inputs_find(const struct request *request, struct inputs *ret, struct error 
 	cleanup_inputs struct inputs inputs = { 0 };
 
 	for (; inputs.n < request->n_inputs; inputs.n++) {
-		const char *base = request->inputs[inputs.n].base;
+		const char *path = request->inputs[inputs.n].path;
 		int *fd = &inputs.store_fds[inputs.n], r;
 
 		*fd = -1;
-		r = base ? peer_open_input(request->peer, request->config->store_dir, base, fd, err)
+		r = path ? peer_open_input(request->peer, request->config->store_dir, path, fd, err)
 		         : 0;
 		if (r < 0)
 			return r;

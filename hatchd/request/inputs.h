@@ -1,5 +1,5 @@
-/* Where each input of a request comes from: a store path that is the caller's own, or the client
- * itself. */
+/* Where each input of a request comes from: a store path that is the caller's own, what lies inside
+ * of one, or the client itself. */
 #pragma once
 
 #include <stdint.h>
@@ -8,7 +8,7 @@
 
 /* Of zeros: none. */
 struct inputs {
-	/* of input i of the request: O_PATH of the host's store path that it is, open until the
+	/* of input i of the request: O_PATH of what it is in the host's store, open until the
 	 * request ends, which keeps it from being collected; -1: the client sends it */
 	int store_fds[RECORD_INPUTS_MAX];
 	size_t n, n_bound;
@@ -17,7 +17,7 @@ struct inputs {
 #define cleanup_inputs cleanup_(inputs_done)
 
 /*
- * inputs_find - which of them need not be sent: store paths that the Nix build that asks has itself
+ * inputs_find - which of them need not be sent: what the Nix build that asks has in its own store
  *
  * With the capabilities by which the peer was identified.
  * Errors  as peer_open_input()

@@ -80,6 +80,17 @@ static const struct input {
 	{ "hidden", false },  /* of the host alone */
 	{ "way", false },     /* a link to what is the host's */
 	{ "gone", false },    /* of the build alone */
+	{ "given/inside", true },
+	{ "given/inside/text", true },
+	{ "given/inside/link", true },     /* a link itself */
+	{ "given/inside/link/x", false },  /* nothing behind it */
+	{ "given/inside/up/file", false }, /* nor out of the store path */
+	{ "given/inside/../../hidden", false },
+	{ "given/mounted", false }, /* on it the build has mounted another of its own */
+	{ "given/none", false },
+	{ "file/text", false },
+	{ "link/text", false },
+	{ "planted/text", false }, /* the very file, in a directory of the build's own */
 };
 
 static void make_text(const char *name)
@@ -112,6 +123,11 @@ static void make_inputs(void)
 	make_directory("store/given/inside", 0755);
 	make_directory("store/planted", 0755);
 	make_directory("store/hidden", 0755);
+	make_directory("store/given/mounted", 0755);
+	make_text("store/given/inside/text");
+	make_link("store/given/inside/link", "text");
+	make_link("store/given/inside/up", "../..");
+	make_text("store/planted/text");
 	make_text("store/file");
 	make_text("store/copy");
 	make_link("store/link", "text");
@@ -136,11 +152,15 @@ static void make_inputs(void)
 	make_link(below, "tex");
 	(void)snprintf(below, sizeof(below), "%s%s/store/way", root, base);
 	make_link(below, "given");
-	path_below(own, "store/file");
-	(void)snprintf(below, sizeof(below), "%s%s/store/file", root, base);
-	path_below(its, below);
-	if (link(own, its) < 0)
-		perror(its);
+	for (size_t i = 0; i < 2; i++) {
+		static const char *const files[] = { "store/file", "store/planted/text" };
+
+		path_below(own, files[i]);
+		(void)snprintf(below, sizeof(below), "%s%s/%s", root, base, files[i]);
+		path_below(its, below);
+		if (link(own, its) < 0)
+			perror(its);
+	}
 }
 
 /* A store with the root directories of two builds, directories that only have such names, and a
@@ -245,6 +265,7 @@ struct answer {
 	char why[256];
 	char error[ERROR_TEXT_MAX];
 	unsigned inputs; /* bit i: inputs[i] is the peer's, and was opened */
+	bool opened_elsewhere;
 };
 
 static void answer_from_peer(const struct peer *peer, struct answer *answer)
@@ -263,8 +284,8 @@ static void answer_from_peer(const struct peer *peer, struct answer *answer)
 		(void)snprintf(answer->why, sizeof(answer->why), "%s", peer->derivation_why);
 }
 
-/* What was opened is the host's own, where its root can be read. */
-static bool opens_input(const struct peer *peer, const char *store, const char *name)
+/* *ret_own: what was opened is the host's own, where its root can be read. */
+static bool opens_input(const struct peer *peer, const char *store, const char *name, bool *ret_own)
 {
 	cleanup_fd int fd = -1;
 	struct error err = { 0 };
@@ -276,7 +297,8 @@ static bool opens_input(const struct peer *peer, const char *store, const char *
 	(void)snprintf(path, sizeof(path), "%s/%s", store, name);
 	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	n = readlink(link, target, sizeof(target) - 1);
-	return n == (ssize_t)strlen(path) && memcmp(target, path, (size_t)n) == 0;
+	*ret_own = n == (ssize_t)strlen(path) && memcmp(target, path, (size_t)n) == 0;
+	return true;
 }
 
 static void identify_here(int conn_fd, struct answer *answer)
@@ -290,9 +312,13 @@ static void identify_here(int conn_fd, struct answer *answer)
 	memcpy(answer->error, err.text, sizeof(answer->error));
 	if (answer->result == 0) {
 		answer_from_peer(&peer, answer);
-		for (size_t i = 0; i < ARRAY_SIZE(inputs); i++)
-			if (opens_input(&peer, store, inputs[i].name))
+		for (size_t i = 0; i < ARRAY_SIZE(inputs); i++) {
+			bool own = true;
+
+			if (opens_input(&peer, store, inputs[i].name, &own))
 				answer->inputs |= 1u << i;
+			answer->opened_elsewhere |= !own;
+		}
 		peer_done(&peer);
 	}
 }
@@ -963,6 +989,9 @@ static void mount_given(void)
 	path_below(own, "store/given");
 	(void)snprintf(its, sizeof(its), ".%s/store/given", base);
 	must(mount(own, its, NULL, MS_BIND | MS_REC, NULL));
+	path_below(own, "store/given/inside");
+	(void)snprintf(its, sizeof(its), ".%s/store/given/mounted", base);
+	must(mount(own, its, NULL, MS_BIND, NULL));
 }
 
 static void build_with_inputs(void)
@@ -980,6 +1009,7 @@ static void opens_what_a_build_was_given_and_nothing_else(void)
 	struct answer answer = answer_for(build_with_inputs);
 
 	check(strcmp(answer.derivation, DRV) == 0);
+	check(!answer.opened_elsewhere);
 	for (size_t i = 0; i < ARRAY_SIZE(inputs); i++) {
 		bool opened = answer.inputs & 1u << i;
 

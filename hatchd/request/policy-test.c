@@ -696,12 +696,31 @@ static void only_a_builder_that_takes_inputs_gets_any(void)
 	check(try_inputs("", 0, NULL) == 0);
 }
 
-static void an_input_has_one_name_and_at_most_a_store_path(void)
+static void an_input_has_one_name_and_is_at_most_of_the_store(void)
 {
-	static const char *const good[] = { "/" HASH "-x", "/" HASH "-a+b._?=-C" };
+	static const char *const good[] = {
+		"/" HASH "-x",
+		"/" HASH "-a+b._?=-C",
+		"/" HASH "-x/y",
+		"/" HASH "-x/.y/... z/..y",
+	};
 	static const char *const bad[] = {
-		"",        "/",           "/" HASH, "/" HASH "-", "/" HASH "-x/", "/" HASH "-x/y",
-		"/../etc", "x/" HASH "-x"
+		"",
+		"/",
+		"/" HASH,
+		"/" HASH "-",
+		"/" HASH "-/y",
+		"/" HASH "-x/",
+		"/" HASH "-x/y/",
+		"/" HASH "-x//y",
+		"/" HASH "-x/.",
+		"/" HASH "-x/./y",
+		"/" HASH "-x/..",
+		"/" HASH "-x/../" HASH "-y",
+		"/" HASH "-x/y/../../z",
+		"/y/" HASH "-x",
+		"/../etc",
+		"x/" HASH "-x",
 	};
 	struct record_tree twice[] = { { text("a"), { 0 } }, { text("a"), { 0 } } };
 	char path[512];
@@ -983,7 +1002,7 @@ static const struct unit_case cases[] = {
 	CASE(an_output_must_not_exist),
 	CASE(two_outputs_are_two),
 	CASE(only_a_builder_that_takes_inputs_gets_any),
-	CASE(an_input_has_one_name_and_at_most_a_store_path),
+	CASE(an_input_has_one_name_and_is_at_most_of_the_store),
 	CASE(the_name_of_an_output_is_no_variable_of_the_builder),
 	CASE(an_inline_reply_has_no_outputs),
 	CASE(the_time_limit_is_the_shorter_one),

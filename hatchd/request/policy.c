@@ -21,7 +21,6 @@ enum {
 	SHOWN_LEN = 160,
 	ARGUMENT_MAX = 131071, /* MAX_ARG_STRLEN of the kernel, without the NUL */
 	STORE_HASH_LEN = 32,
-	STORE_NAME_MAX = 211,
 };
 
 /* How the answer looks to a peer that may not use a builder, and to one that named none. */
@@ -548,28 +547,38 @@ static int check_environment(const struct builder *builder, const struct record 
 	return r;
 }
 
-static bool is_store_base(const char *base, size_t len)
+/* What follows STORE/ in the path, *ret_len bytes, or NULL. */
+static const char *below_store(const struct config *config, const struct record_text *path,
+                               size_t *ret_len)
 {
-	static const char hash_letters[] = "0123456789abcdfghijklmnpqrsvwxyz";
-	static const char name_letters[] = "0123456789abcdefghijklmnopqrstuvwxyz"
-					   "ABCDEFGHIJKLMNOPQRSTUVWXYZ+._?=-";
-	size_t name_at = STORE_HASH_LEN + 1;
+	size_t dir_len = strlen(config->store_dir);
 
-	return len > name_at && len <= name_at + STORE_NAME_MAX &&
-	       strspn(base, hash_letters) >= STORE_HASH_LEN && base[STORE_HASH_LEN] == '-' &&
-	       strspn(base + name_at, name_letters) == len - name_at;
+	if (path->len <= dir_len + 1 || memcmp(path->data, config->store_dir, dir_len) != 0 ||
+	    path->data[dir_len] != '/')
+		return NULL;
+	*ret_len = path->len - dir_len - 1;
+	return path->data + dir_len + 1;
 }
 
 /* The last component of a path that is exactly STORE/HASH-NAME, or NULL. */
 static const char *store_base(const struct config *config, const struct record_text *path)
 {
-	size_t dir_len = strlen(config->store_dir);
-	const char *base = path->data + dir_len + 1;
+	size_t len;
+	const char *base = below_store(config, path, &len);
 
-	if (path->len <= dir_len + 1 || memcmp(path->data, config->store_dir, dir_len) != 0 ||
-	    path->data[dir_len] != '/')
+	return base && text_is_store_name(base, len) ? base : NULL;
+}
+
+/* HASH-NAME of a path that is exactly STORE/HASH-NAME or leads inside of it, with the way there; or
+ * NULL. */
+static const char *store_inner(const struct config *config, const struct record_text *path)
+{
+	size_t len;
+	const char *inner = below_store(config, path, &len);
+
+	if (!inner || !path_is_inner(inner, len))
 		return NULL;
-	return is_store_base(base, path->len - dir_len - 1) ? base : NULL;
+	return text_is_store_name(inner, strcspn(inner, "/")) ? inner : NULL;
 }
 
 /* The builder makes it in a layer over the store; what is there already would be in its way. */
@@ -704,14 +713,16 @@ static int check_input(const struct config *config, const struct record *record,
 	ret->name = input->name.data;
 	if (input->path.len == 0)
 		return 0;
-	ret->base = store_base(config, &input->path);
-	if (ret->base)
+	ret->path = store_inner(config, &input->path);
+	if (ret->path)
 		return 0;
 	(void)error_set(err, BLAME_PEER, EINVAL,
 	                "the input %.64s is said to be `%s`, which is no "
-	                "store path",
+	                "store path, nor inside of one",
 	                input->name.data, shown(input->path.data, input->path.len, buf));
-	return error_hint(err, "expected %s/<32 characters of base 32>-<name>, or no path",
+	return error_hint(err,
+	                  "expected %s/<32 characters of base 32>-<name>, a path inside of "
+	                  "it without dots, or no path",
 	                  config->store_dir);
 }
 

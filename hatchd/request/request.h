@@ -19,8 +19,9 @@ struct request_output {
 /* What one input is. */
 struct request_input {
 	const char *name;
-	const char
-		*base; /* last component of the store path that the client says it is; NULL: none */
+	/* from the store's directory, where the client says that it is there: a store path, or
+	 * inside of one; NULL: it is not */
+	const char *path;
 };
 
 /*

@@ -235,6 +235,63 @@ static void says_sizes_as_people_write_them(void)
 	}
 }
 
+static void knows_names_of_the_store(void)
+{
+#define STORE_HASH "0123456789abcdfghijklmnpqrsvwxyz"
+	char longest[33 + 212];
+	static const struct {
+		const char *text;
+		size_t len;
+		bool good;
+	} rows[] = {
+		{ BYTES(STORE_HASH "-a"), true },
+		{ BYTES(STORE_HASH "-A+b._?=-9"), true },
+		{ BYTES(""), false },
+		{ BYTES("-"), false },
+		{ BYTES(STORE_HASH), false },
+		{ BYTES(STORE_HASH "-"), false },
+		{ BYTES(STORE_HASH "a-a"), false },
+		{ BYTES("123456789abcdfghijklmnpqrsvwxyz-a"), false },
+		{ BYTES("e123456789abcdfghijklmnpqrsvwxyz-a"), false },
+		{ BYTES("A123456789abcdfghijklmnpqrsvwxyz-a"), false },
+		{ BYTES(STORE_HASH "_a"), false },
+		{ BYTES(STORE_HASH "-a/b"), false },
+		{ BYTES(STORE_HASH "-a b"), false },
+		{ BYTES(STORE_HASH "-a\0"), false },
+		{ BYTES("0123456789abcdfghijk\0lmnpqrsvwxyz-a"), false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		check(text_is_store_name(rows[i].text, rows[i].len) == rows[i].good);
+	memset(longest, 'a', sizeof(longest));
+	longest[32] = '-';
+	check(text_is_store_name(longest, 33 + 211));
+	check(!text_is_store_name(longest, 33 + 212));
+}
+
+static void knows_paths_that_stay_inside(void)
+{
+	static const struct {
+		const char *text;
+		size_t len;
+		bool good;
+	} rows[] = {
+		{ BYTES("a"), true },         { BYTES("a/b c/..."), true },
+		{ BYTES(".a/..b/c."), true }, { BYTES("\xff"), true },
+		{ BYTES(""), false },         { BYTES("/"), false },
+		{ BYTES("/a"), false },       { BYTES("a/"), false },
+		{ BYTES("a//b"), false },     { BYTES("."), false },
+		{ BYTES(".."), false },       { BYTES("./a"), false },
+		{ BYTES("a/."), false },      { BYTES("a/../b"), false },
+		{ BYTES("a/.."), false },     { BYTES("a\0b"), false },
+		{ "a/b", 2, false },          { "a/..b", 4, false },
+		{ "a/b/", 3, true },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		check(path_is_inner(rows[i].text, rows[i].len) == rows[i].good);
+}
+
 static void says_what_happened_to_what(void)
 {
 	struct error err = { 0 };
@@ -279,6 +336,8 @@ static const struct unit_case cases[] = {
 	CASE(knows_outputs),
 	CASE(knows_inputs),
 	CASE(says_sizes_as_people_write_them),
+	CASE(knows_names_of_the_store),
+	CASE(knows_paths_that_stay_inside),
 	CASE(says_what_happened_to_what),
 	CASE(cuts_sentences_that_are_too_long),
 	CASE(needs_no_place_for_an_error),

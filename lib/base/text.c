@@ -228,6 +228,45 @@ bool text_is_input(const char *text, size_t len)
 	return true;
 }
 
+static bool is_made_of(const char *text, size_t len, const char *letters)
+{
+	for (size_t i = 0; i < len; i++)
+		if (!text[i] || !strchr(letters, text[i]))
+			return false;
+	return true;
+}
+
+bool text_is_store_name(const char *text, size_t len)
+{
+	enum { HASH_LEN = 32, NAME_MAX_LEN = 211 };
+	static const char digits[] = "0123456789abcdfghijklmnpqrsvwxyz";
+	static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyz"
+				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ+._?=-";
+
+	if (len <= HASH_LEN + 1 || len > HASH_LEN + 1 + NAME_MAX_LEN || text[HASH_LEN] != '-')
+		return false;
+	return is_made_of(text, HASH_LEN, digits) &&
+	       is_made_of(text + HASH_LEN + 1, len - HASH_LEN - 1, letters);
+}
+
+bool path_is_inner(const char *path, size_t len)
+{
+	const char *end = path + len, *slash;
+
+	if (memchr(path, '\0', len))
+		return false;
+	for (const char *name = path;; name = slash + 1) {
+		size_t n;
+
+		slash = memchr(name, '/', (size_t)(end - name));
+		n = (size_t)((slash ? slash : end) - name);
+		if (n == 0 || (n <= 2 && memcmp(name, "..", n) == 0))
+			return false;
+		if (!slash)
+			return true;
+	}
+}
+
 bool path_is_below(const char *inner, const char *outer)
 {
 	size_t len = strlen(outer);

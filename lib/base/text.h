@@ -48,5 +48,12 @@ bool text_is_output(const char *text, size_t len);
  * name, never a variable. */
 bool text_is_input(const char *text, size_t len);
 
+/* text_is_store_name - <32 digits of base 32>-<name>: what a path of the Nix store ends in */
+bool text_is_store_name(const char *text, size_t len);
+
+/* path_is_inner - does it lead from a directory to what is inside of it? Relative, and no component
+ * is empty, "." or ".."; no NUL */
+bool path_is_inner(const char *path, size_t len);
+
 /* path_is_below - is inner the place outer, or inside of it? Both absolute, without "." and ".." */
 bool path_is_below(const char *inner, const char *outer);

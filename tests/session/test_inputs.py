@@ -120,7 +120,8 @@ def test_a_store_path_of_nobody_known_must_be_sent():
 
 
 def test_a_path_that_is_no_store_path_is_refused():
-    for path in ("/etc", "src", "/nix/store/" + "0" * 32, "/nix/store/" + "0" * 32 + "-x/y", "/nix/store/../" + "0" * 32 + "-x"):
+    for path in ("/etc", "src", "/nix/store/" + "0" * 32, "/nix/store/" + "0" * 32 + "-x/y/", "/nix/store/" + "0" * 32 + "-x/../y",
+                 "/nix/store/../" + "0" * 32 + "-x"):
         result = server.request("take", inputs={"src": path})
         assert result.error == "bad-request" and "no store path" in result.last["message"], (path, result)
 

@@ -27,6 +27,8 @@ def make_tree(m, text="of the tree"):
     tree = m.temporary_directory() / "tree"
     tree.mkdir()
     (tree / "a").write_text(text)
+    (tree / "sub").mkdir()
+    (tree / "sub" / "a").write_text(text)
     return tree
 
 
@@ -61,6 +63,27 @@ def test_inputs_of_a_derivation_are_shown_and_not_sent(m):
     check_in("/build/inputs/f.txt ro,nosuid,nodev", result.stderr, "mounts")
     check_in("/build/inputs/tree ro,nosuid,nodev", result.stderr, "mounts")
     check("wrote to" not in result.stderr, f"an input could be written to: {result.stderr}")
+
+
+def test_what_lies_inside_of_a_store_path_is_shown_too(m):
+    m.write_builder("look", LOOK, inputs=True)
+    tree = make_tree(m)
+    (tree / "sub" / "deep").mkdir()
+    (tree / "sub" / "deep" / "file").write_text("of the file")
+    (tree / "sub" / "to-a").symlink_to("/nowhere/a")
+    (tree / "away").symlink_to("sub/deep")
+    store = in_store(tree)
+    cursor = m.journal_cursor()
+    result = m.nix_build(derivation(m, "inside", "look", f"d={store}/sub/deep", f"f={store}/sub/deep/file", f"l={store}/sub/to-a"))
+    check_equal(built(result), "d directory of the file\nf file of the file\nl link /nowhere/a\n", "what the builder saw")
+    check_equal(of_journal(m, cursor, "look"), (3, 3, 0), "inputs, bound, bytes")
+    check_in("/build/inputs/d ro,nosuid,nodev", result.stderr, "mounts")
+    check("wrote to" not in result.stderr, f"an input could be written to: {result.stderr}")
+    # By way of a link, or in words that are not the plain ones: sent, and the same for the builder.
+    cursor = m.journal_cursor()
+    result = m.nix_build(derivation(m, "around", "look", f"a={store}/away/file", f"b={store}/sub/../sub/deep", f"c={store}/away/"))
+    check_equal(built(result), "a file of the file\nb directory of the file\nc directory of the file\n", "what the builder saw")
+    check_equal(of_journal(m, cursor, "look")[:2], (3, 0), "inputs, bound")
 
 
 def test_a_store_path_that_is_a_symlink_is_shown_as_one(m):
@@ -143,12 +166,12 @@ def test_a_caller_without_a_sandbox_sends_store_paths(m):
 # --- the collector ------------------------------------------------------------------------------------------------------
 
 
-def start_holding(m, name):
-    """A build whose builder runs and has an input; the build, and the path."""
+def start_holding(m, name, inside=""):
+    """A build whose builder runs and has an input, which is a store path or lies inside of one; the build, and the path."""
     m.write_builder("hold", 'echo begun; while [ ! -e /build/end ]; do sleep 0.1; cat "$HATCH_INPUTS/x/a" >/dev/null || exit 9; done', inputs=True)
     tree = make_tree(m)
     path = pathlib.Path(m.run(["nix-store", "--add", tree]).ok().stdout.strip())
-    build = m.nix_build_start(derivation(m, name, "hold", f"x={in_store(tree)}"))
+    build = m.nix_build_start(derivation(m, name, "hold", f"x={in_store(tree)}{inside}"))
     m.wait_until(lambda: b"begun" in build.stderr(), "the builder")
     return build, path
 
@@ -183,8 +206,8 @@ def test_an_input_is_not_collected_in_mid_build(m):
 
 
 # The build is gone, and what kept its inputs with it; the monitor cannot act on it yet, so its builder runs on.
-def test_after_a_cancel_an_input_is_there_until_the_builder_is_dead(m):
-    build, path = start_holding(m, "cancelled")
+def keeps_until_the_builder_is_dead(m, name, inside):
+    build, path = start_holding(m, name, inside)
     [monitor] = m.monitors()
     builders = [p.pid for p in attack.processes() if p.command == "/bin/sh" and p.uids & set(m.build_users().values())]
     check(builders, "no builder runs")
@@ -202,6 +225,14 @@ def test_after_a_cancel_an_input_is_there_until_the_builder_is_dead(m):
     check(not any(pathlib.Path(f"/proc/{pid}").exists() for pid in builders), "the builder runs on")
     collect(m)
     check(not path.exists(), "nothing keeps the path any more, but the collector did")
+
+
+def test_after_a_cancel_an_input_is_there_until_the_builder_is_dead(m):
+    keeps_until_the_builder_is_dead(m, "cancelled", "")
+
+
+def test_a_directory_inside_keeps_its_store_path(m):
+    keeps_until_the_builder_is_dead(m, "cancelled-inside", "/sub")
 
 
 # --- as another, and where little fits ----------------------------------------------------------------------------------
