@@ -13,12 +13,12 @@ let
   # Of a file of the configuration, one that is generated, or one that lies beside it.
   textOf =
     file:
-    file.text or (
-      if builtins.isPath file.source then
-        builtins.readFile file.source
-      else
-        file.source.text or (throw "${toString file.source} has no text")
-    );
+    if file.text != null then
+      file.text
+    else if builtins.isPath file.source then
+      builtins.readFile file.source
+    else
+      file.source.text or (throw "${toString file.source} has no text");
 
   # --- units: only what is put over those of the package ---
 
@@ -32,8 +32,8 @@ let
     );
   marks =
     unit:
-    lib.optionalAttrs (!(unit.restartIfChanged or true)) { X-RestartIfChanged = false; }
-    // lib.optionalAttrs (!(unit.stopIfChanged or true)) { X-StopIfChanged = false; };
+    lib.optionalAttrs (!unit.restartIfChanged) { X-RestartIfChanged = false; }
+    // lib.optionalAttrs (!unit.stopIfChanged) { X-StopIfChanged = false; };
   unitFiles =
     kind: own:
     lib.concatMap (
@@ -42,7 +42,7 @@ let
         unit = own.${name};
         file = "${name}.${kind}";
         kindSection = {
-          service = section "Service" (marks unit // unit.serviceConfig or { });
+          service = section "Service" (marks unit // unit.serviceConfig);
           slice = section "Slice" unit.sliceConfig;
           socket = section "Socket" unit.socketConfig;
         };
@@ -54,28 +54,29 @@ let
       ++ map (target: {
         name = "etc/systemd/system/${target}.wants/${file}";
         value.link = "../${file}";
-      }) (unit.wantedBy or [ ])
+      }) unit.wantedBy
     ) (lib.attrNames own);
 
   # --- accounts ---
 
+  number = id: if id == null then "-" else toString id;
   userLines =
     name: user:
     [
       (
-        if user.isNormalUser or false then
+        if user.isNormalUser then
           ''u ${name} - "${name}" /home/${name} /bin/sh''
         else
-          ''u ${name} ${toString (user.uid or "-")}:${user.group} "${user.description or name}"''
+          ''u ${name} ${number user.uid}:${user.group} "${user.description}"''
       )
     ]
-    ++ map (group: "m ${name} ${group}") (user.extraGroups or [ ]);
+    ++ map (group: "m ${name} ${group}") user.extraGroups;
   sysusers =
-    lib.mapAttrsToList (name: group: "g ${name} ${toString (group.gid or "-")}") config.users.groups
+    lib.mapAttrsToList (name: group: "g ${name} ${number group.gid}") config.users.groups
     ++ lib.concatLists (lib.mapAttrsToList userLines config.users.users);
 
   homes = map (name: "d /home/${name} 0700 ${name} ${name} -") (
-    lib.attrNames (lib.filterAttrs (_: user: user.isNormalUser or false) config.users.users)
+    lib.attrNames (lib.filterAttrs (_: user: user.isNormalUser) config.users.users)
   );
   tmpfiles = config.systemd.tmpfiles.rules ++ homes;
 
@@ -98,7 +99,7 @@ in
   sources = lib.mapAttrs' (_: file: {
     name = toString file.source;
     value = textOf file;
-  }) (lib.filterAttrs (_: file: file ? source) config.environment.etc);
+  }) (lib.filterAttrs (_: file: file.source != null) config.environment.etc);
   packages = {
     units = map toString config.systemd.packages;
     tmpfiles = map toString config.systemd.tmpfiles.packages;
@@ -110,7 +111,7 @@ in
       value = {
         text = textOf file;
       }
-      // lib.optionalAttrs (file ? mode) { inherit (file) mode; };
+      // lib.optionalAttrs (file.mode != "symlink") { inherit (file) mode; };
     }) config.environment.etc
     // lib.listToAttrs (
       unitFiles "service" config.systemd.services

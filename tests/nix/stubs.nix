@@ -13,7 +13,21 @@ let
     mkOption {
       inherit type default;
     };
-  anything = types.attrsOf types.anything;
+  optional = type: option (types.nullOr type) null;
+  named = options: option (types.attrsOf (types.submodule { inherit options; })) { };
+  listed = options: option (types.listOf (types.submodule { inherit options; })) [ ];
+
+  # What all units have, as far as somebody here sets it: what is misspelt does not exist.
+  unit = {
+    wantedBy = option (types.listOf types.str) [ ];
+  };
+  directive = types.oneOf [
+    types.bool
+    types.int
+    types.str
+    types.path
+  ];
+  section = option (types.attrsOf (types.either directive (types.listOf directive))) { };
 
   nixWord = types.oneOf [
     types.bool
@@ -137,7 +151,11 @@ rec {
       assertions = option (types.listOf types.anything) [ ];
       warnings = option (types.listOf types.str) [ ];
       environment = {
-        etc = option (types.attrsOf types.anything) { };
+        etc = named {
+          text = optional types.str;
+          source = optional types.path;
+          mode = option types.str "symlink";
+        };
         systemPackages = option (types.listOf types.package) [ ];
       };
       nix = {
@@ -149,7 +167,15 @@ rec {
         )) { };
         extraOptions = option types.str "";
         distributedBuilds = option types.bool false;
-        buildMachines = option (types.listOf anything) [ ];
+        buildMachines = listed {
+          hostName = mkOption { type = types.str; };
+          protocol = optional types.str;
+          sshUser = optional types.str;
+          sshKey = optional types.str;
+          systems = option (types.listOf types.str) [ ];
+          maxJobs = option types.int 1;
+          supportedFeatures = option (types.listOf types.str) [ ];
+        };
       };
       programs.ssh.extraConfig = option types.str "";
       services.openssh.enable = option types.bool false;
@@ -160,20 +186,39 @@ rec {
           packages = option (types.listOf types.package) [ ];
           rules = option (types.listOf types.str) [ ];
         };
-        sockets = option (types.attrsOf anything) { };
-        services = option (types.attrsOf anything) { };
-        slices = option (types.attrsOf anything) { };
+        sockets = named (unit // { socketConfig = section; });
+        services = named (
+          unit
+          // {
+            serviceConfig = section;
+            restartIfChanged = option types.bool true;
+            stopIfChanged = option types.bool true;
+          }
+        );
+        slices = named (unit // { sliceConfig = section; });
       };
       system.checks = option (types.listOf types.package) [ ];
       users = {
-        users = option (types.attrsOf (
-          types.submodule {
-            freeformType = anything;
-            # Of several modules.
-            options.extraGroups = option (types.listOf types.str) [ ];
-          }
-        )) { };
-        groups = option (types.attrsOf anything) { };
+        users = named {
+          isNormalUser = option types.bool false;
+          isSystemUser = option types.bool false;
+          uid = optional types.int;
+          group = option types.str "";
+          extraGroups = option (types.listOf types.str) [ ];
+          description = option types.str "";
+          subUidRanges = listed {
+            startUid = mkOption { type = types.int; };
+            count = option types.int 1;
+          };
+          subGidRanges = listed {
+            startGid = mkOption { type = types.int; };
+            count = option types.int 1;
+          };
+        };
+        groups = named {
+          gid = optional types.int;
+          members = option (types.listOf types.str) [ ];
+        };
       };
     };
     config.nix.settings = {

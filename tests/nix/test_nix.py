@@ -518,6 +518,14 @@ def test_each_assertion_and_warning_has_a_test():
             check(any(re.search(pattern, s) for s in said), f"no test for the {kind} {text!r}")
 
 
+def test_what_nixos_has_is_known_by_name():
+    # So that the module cannot set what is not there.
+    for option, value in (("systemd.sockets.hatchd.socketConfg", "{ }"), ("systemd.services.hatchd.restartIfChange", "true"),
+                          ("systemd.slices.hatch.slice", "{ }"), ("users.users.hatch.isSystem", "true"), ("users.groups.hatch.member", "[ ]"),
+                          ("environment.etc.hatch.txt", '""'), ("nix.setings", "{ }"), ("systemd.tmpfiles.rule", "[ ]")):
+        check_refused(with_options(f"{option} = {value};"), f"{option}' does not exist")
+
+
 def test_module_refuses_keys_that_the_server_does_not_know():
     check_refused(with_builder('{ command = [ "/bin/sh" ]; netwrok = "host"; }'), "builders.b.netwrok' does not exist")
     check_refused(with_builder('{ command = [ "/bin/sh" ]; limits.memroy = "1G"; }'),
