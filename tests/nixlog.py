@@ -4,7 +4,7 @@ here and not by a user of Nix 2.8, which ends the whole command at one."""
 import json
 
 PREFIX = b"@nix "
-TRANSFER = 101
+TRANSFER, BUILD = 101, 105
 SET_PHASE, PROGRESS = 104, 105
 
 # Of an action: each member and its type; of a list: the types of its items.
