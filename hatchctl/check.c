@@ -10,7 +10,7 @@
 
 int run_check(const struct options *options)
 {
-	const struct config_report report = { say_error };
+	const struct config_report report = { .error = say_error, .warning = say_warning };
 	struct config_check found = config_check_all(options->config_dir, !options->unprivileged,
 	                                             &report);
 
@@ -23,7 +23,10 @@ int run_check(const struct options *options)
 		         found.n_errors == 1 ? "" : "s");
 		return EX_CONFIG;
 	}
-	printf("%s: %zu builder%s, no errors\n", options->config_dir, found.n_builders,
+	printf("%s: %zu builder%s, no errors", options->config_dir, found.n_builders,
 	       found.n_builders == 1 ? "" : "s");
+	if (found.n_warnings > 0)
+		printf(", %zu warning%s", found.n_warnings, found.n_warnings == 1 ? "" : "s");
+	(void)putchar('\n');
 	return end_printing(fflush(stdout) == 0 ? 0 : -EIO);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "hatchd/config/permission.h"
 #include "hatchd/slot/control.h"
 #include "json.h"
 #include "question.h"
@@ -156,6 +157,20 @@ static void write_decision(struct json *json, const struct answer *answer, bool 
 	json_close(json);
 }
 
+/* What check would warn of; nothing of a request that is refused. */
+static void write_warnings(struct json *json, const struct answer *answer)
+{
+	const struct builder *builder = &answer->builder;
+	struct error warning;
+
+	json_open_list(json, "warnings");
+	for (size_t i = 0; !answer->err.text[0] && i < builder->view.n_places; i++)
+		if (builder_warn_write(&answer->config, builder, &builder->view.places[i],
+		                       &warning))
+			json_text(json, NULL, warning.text);
+	json_close(json);
+}
+
 static int print_answer(const struct options *options, const struct question *question,
                         struct answer *answer, struct error *err)
 {
@@ -166,6 +181,7 @@ static int print_answer(const struct options *options, const struct question *qu
 	json_text(json, "file", answer->builder.file);
 	write_peer(json, question);
 	write_decision(json, answer, !options->json);
+	write_warnings(json, answer);
 	if (!answer->err.text[0])
 		r = sheet_write(json,
 		                &(struct sheet){ .config = &answer->config,
@@ -224,6 +240,15 @@ static void check_host(struct answer *answer)
 		(void)control_refuse(builder, answer->missing, &answer->err);
 }
 
+/* Groups of one that cannot be looked up are not known then: check says so. */
+static void resolve_users(struct config *config)
+{
+	struct error err;
+
+	for (size_t i = 0; i < config->n_users; i++)
+		(void)config_resolve_user(config, &config->users[i], &err);
+}
+
 /* As the phase "policy" of a request. Returns a negative errno if there is no answer. */
 static int judge(const struct options *options, const struct question *question,
                  struct answer *answer, struct error *err)
@@ -245,6 +270,8 @@ static int judge(const struct options *options, const struct question *question,
 		find_missing(&answer->builder.limits, pool, answer->missing);
 		check_host(answer);
 	}
+	if (r == 0)
+		resolve_users(&answer->config);
 	return answer->rulings.failed ? error_set(err, BLAME_HOST, ENOMEM, "no memory") : 0;
 }
 

@@ -113,12 +113,22 @@ static void print_usage(FILE *file)
 
 /* --- what the verbs share --- */
 
-void say_error(void *data, const struct error *err)
+static void say(int level, const char *kind, const struct error *err)
 {
 	if (err->hint[0])
-		log_line(LOG_ERR, "%s (%s)", err->text, err->hint);
+		log_line(level, "%s%s (%s)", kind, err->text, err->hint);
 	else
-		log_line(LOG_ERR, "%s", err->text);
+		log_line(level, "%s%s", kind, err->text);
+}
+
+void say_error(void *data, const struct error *err)
+{
+	say(LOG_ERR, "", err);
+}
+
+void say_warning(void *data, const struct error *err)
+{
+	say(LOG_WARNING, "warning: ", err);
 }
 
 int fail_usage(const char *fmt, ...)

@@ -52,6 +52,7 @@ int run_cancel(const struct options *options);
 
 /* say_error - on standard error, for all verbs */
 void say_error(void *data, const struct error *err);
+void say_warning(void *data, const struct error *err);
 
 /* fail_usage - the same for what is wrong with the command line; returns the exit status */
 int fail_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -352,6 +352,14 @@ static void print_error(void *data, const struct error *err)
 		printf("        %s\n", err->hint);
 }
 
+static void print_warning(void *data, const struct error *err)
+{
+	(void)data;
+	printf("config: warning: %s\n", err->text);
+	if (err->hint[0])
+		printf("        %s\n", err->hint);
+}
+
 /* Nothing that is needed: what holds limits.scratch on the disk that requests use here. */
 static void print_scratch(const char *config_dir, const char *state_dir, bool privileged)
 {
@@ -407,7 +415,9 @@ static size_t check_images(const char *config_dir)
 
 static size_t check_configuration(const char *config_dir, bool privileged, unsigned scope)
 {
-	const struct config_report report = { print_error, .layers = scope & CHECK_LAYERS,
+	const struct config_report report = { .error = print_error,
+		                              .warning = print_warning,
+		                              .layers = scope & CHECK_LAYERS,
 		                              .offline = !(scope & CHECK_HOST) };
 	struct config_check found = config_check_all(config_dir, privileged, &report);
 
@@ -416,8 +426,8 @@ static size_t check_configuration(const char *config_dir, bool privileged, unsig
 	if (privileged && (scope & CHECK_HOST) && !found.unit_known)
 		printf("config: credentials and rlimits of the service are not checked: systemd "
 		       "does not tell of hatchd@.service\n");
-	printf("config: %s: definitions: %zu, errors: %zu\n", config_dir, found.n_builders,
-	       found.n_errors);
+	printf("config: %s: definitions: %zu, errors: %zu, warnings: %zu\n", config_dir,
+	       found.n_builders, found.n_errors, found.n_warnings);
 	return found.n_errors;
 }
 

@@ -5,14 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 
 #include "exposure.h"
-#include "hatchd/request/features.h"
 #include "hatchd/slot/control.h"
 #include "hatchd/unit.h"
 #include "layers.h"
 #include "lib/base/fd.h"
+#include "permission.h"
 #include "range.h"
 #include "read.h"
 #include "source.h"
@@ -75,31 +74,6 @@ static void check_users(struct config *config, struct checking *checking)
 	}
 }
 
-static bool has_gid(const gid_t *gids, size_t n_gids, gid_t gid)
-{
-	for (size_t i = 0; i < n_gids; i++)
-		if (gids[i] == gid)
-			return true;
-	return false;
-}
-
-/* By its mode, for the first build user: they are meant to be alike. A list of more rights may say
- * more. */
-static bool may_open(const struct config *config, const struct builder *builder,
-                     const struct place *place, const struct stat *st)
-{
-	const struct build_user *user = &config->users[0];
-
-	if (config->n_users == 0 || getxattr(place->source, "system.posix_acl_access", NULL, 0) > 0)
-		return true;
-	if (st->st_uid == user->uid)
-		return st->st_mode & (S_IRUSR | S_IWUSR);
-	if (st->st_gid == user->gid || has_gid(user->groups, user->n_groups, st->st_gid) ||
-	    has_gid(builder->groups, builder->n_groups, st->st_gid))
-		return st->st_mode & (S_IRGRP | S_IWGRP);
-	return st->st_mode & (S_IROTH | S_IWOTH);
-}
-
 static void check_device(const struct config *config, const struct builder *builder,
                          const struct place *place, struct checking *checking)
 {
@@ -108,7 +82,7 @@ static void check_device(const struct config *config, const struct builder *buil
 	struct stat st;
 
 	if (place->kind != PLACE_DEVICE || stat(place->source, &st) < 0 ||
-	    may_open(config, builder, place, &st))
+	    permission_any(config, builder, place->source, &st, MAY_READ | MAY_WRITE))
 		return;
 	(void)error_set(&err, BLAME_HOST, EACCES,
 	                "%s:%zu:%zu: no build user may open %s (mode %04o, uid %u, gid %u); "
@@ -120,6 +94,19 @@ static void check_device(const struct config *config, const struct builder *buil
 	                        : "a group of its own that may, by a rule of udev(7) such as "
 	                          "GROUP=\"NAME\", MODE=\"0660\", and that group in \"groups\"");
 	count(checking, &err);
+}
+
+/* It may be meant, while those who will write there have yet to be let in. */
+static void check_write(const struct config *config, const struct builder *builder,
+                        const struct place *place, struct checking *checking)
+{
+	struct error err;
+
+	if (checking->report && checking->report->warning &&
+	    builder_warn_write(config, builder, place, &err)) {
+		checking->found.n_warnings++;
+		checking->report->warning(checking->report->data, &err);
+	}
 }
 
 static void check_network(const struct config *config, const struct builder *builder,
@@ -169,18 +156,22 @@ static void check_limits(const struct config *config, const struct builder *buil
 static void check_places(const struct config *config, const struct builder *builder,
                          struct checking *checking)
 {
-	struct error err;
+	for (size_t i = 0; i < builder->view.n_places; i++) {
+		const struct place *place = &builder->view.places[i];
+		struct error err;
 
-	for (size_t i = 0; i < builder->view.n_places; i++)
-		if (builder_check_place(builder, &builder->view.places[i], &err) < 0)
+		if (builder_check_place(builder, place, &err) < 0) {
 			count(checking, &err);
-		else
-			check_device(config, builder, &builder->view.places[i], checking);
+			continue;
+		}
+		check_device(config, builder, place, checking);
+		check_write(config, builder, place, checking);
+	}
 }
 
 static void check_builder(const struct config *config, const char *name, struct checking *checking)
 {
-	const struct config_report report = { count, checking };
+	const struct config_report report = { .error = count, .data = checking };
 	cleanup_builder struct builder builder = { 0 };
 	struct error err;
 
@@ -200,7 +191,7 @@ static void check_builder(const struct config *config, const char *name, struct 
 
 static void check_builders(const struct config *config, struct checking *checking)
 {
-	const struct config_report report = { count, checking };
+	const struct config_report report = { .error = count, .data = checking };
 	cleanup_(strv_freep) char **names = NULL;
 
 	(void)config_list_builders_reporting(config, &report, &names, NULL);
@@ -208,20 +199,7 @@ static void check_builders(const struct config *config, struct checking *checkin
 		check_builder(config, names[i], checking);
 }
 
-/* Its chain is a program that every build of the machine needs. */
-static void check_exposure_here(const struct config *config, const struct exposure *exposure,
-                                struct checking *checking)
-{
-	struct account account;
-	struct error err;
-
-	if (exposure_check_chain(exposure, config->owner_uid, &err) < 0)
-		count(checking, &err);
-	if (exposure->user && features_account(exposure->user, &account, &err) < 0)
-		count(checking, &err);
-}
-
-/* What hatch-pre-build-hook reads. */
+/* What hatch-pre-build-hook reads. Its chain is a program that every build of the machine needs. */
 static void check_exposure(const struct config *config, struct checking *checking)
 {
 	const struct config_report report = { .error = count, .data = checking };
@@ -236,8 +214,8 @@ static void check_exposure(const struct config *config, struct checking *checkin
 		return;
 	}
 	if (exposure_load(path, config->owner_uid, &report, &exposure, NULL) > 0 &&
-	    !config->offline)
-		check_exposure_here(config, &exposure, checking);
+	    !config->offline && exposure_check_chain(&exposure, config->owner_uid, &err) < 0)
+		count(checking, &err);
 }
 
 /* Whoever names them: systemd loads all of them for every request. */
@@ -254,7 +232,8 @@ struct config_check config_check_all(const char *dir, bool pool, const struct co
 {
 	cleanup_unit struct unit unit = { 0 };
 	struct checking checking = { .report = report, .unit = &unit };
-	const struct config_report counting = { count, &checking,
+	const struct config_report counting = { .error = count,
+		                                .data = &checking,
 		                                .offline = report && report->offline };
 	cleanup_config struct config config = { 0 };
 

@@ -10,6 +10,7 @@
 struct config_check {
 	size_t n_builders; /* definitions read, right or wrong */
 	size_t n_errors;
+	size_t n_warnings;
 	bool unit_known; /* else nothing is said of what hatchd@.service would have */
 };
 
@@ -17,7 +18,7 @@ struct config_check {
  * config_check_all - read everything below dir as requests would, and say all that is wrong
  *
  * dir, pool  as for config_load()
- * report     gets each error, in the order of the files; may be NULL
+ * report     gets each error and warning, in the order of the files; may be NULL
  * Returns    what was found. Definitions are looked at also if hatchd.json has errors, but not at
  *            what they take from it
  */

@@ -18,6 +18,9 @@ enum {
 struct config_report {
 	void (*error)(void *data, const struct error *err);
 	void *data;
+	/* of config_check_all(): what a request does not fail for, but hardly does as it was meant;
+	 * NULL: it is not looked for */
+	void (*warning)(void *data, const struct error *err);
 	bool layers; /* of config_check_all(): also compare the layers of overlays */
 
 	/* The configuration is not this machine's: nothing of the machine is asked, neither its

@@ -684,6 +684,34 @@ def test_a_device_that_no_build_user_may_open_is_found(m):
     check_equal(m.run(["hatchctl", "check"]).code, 0, "the check with the group")
 
 
+def test_a_place_to_write_where_no_build_user_can_write_is_a_warning(m):
+    place = m.temporary_directory()
+    (place / "cache").mkdir(mode=0o755)
+    os.chown(place / "cache", 0, group_id(m, "dialout"))
+    m.write_definition("caches", f'{{ "command": ["/bin/true"], "allow": {{ "users": ["root"] }},\n  "view": {{ "write": ["{place}/cache"] }} }}\n')
+    warning = f"caches.json:2:23: no build user can write to {place}/cache, nor to anything in it (mode 0755, uid 0, gid {group_id(m, 'dialout')})"
+    code, text = errors_of_check(m)
+    check_equal(code, 0, "exit status of the check")
+    check_in(f"warning: /etc/hatch/builders.d/{warning}", text, "what the check says")
+    checked = m.run(["hatchd", "--check"]).ok().stdout
+    check_in(f"config: warning: /etc/hatch/builders.d/{warning}", checked, "--check")
+    check_in("definitions: 1, errors: 0, warnings: 1", checked, "--check")
+    told = json.loads(m.run(["hatchctl", "explain", "--json", "--uid=0", "caches"]).ok().stdout)
+    check_equal([text.removeprefix("/etc/hatch/builders.d/") for text in told["warnings"]], [warning], "what explain says")
+    check_in("no build user can write", m.run(["hatchctl", "explain", "--uid=0", "caches"]).ok().stdout, "what explain says to people")
+    # A directory of it that a group may write is enough, for builders with that group.
+    (place / "cache" / "deep").mkdir(mode=0o775)
+    (place / "cache" / "deep").chmod(0o775)
+    os.chown(place / "cache" / "deep", 0, group_id(m, "dialout"))
+    check_in("no build user can write", errors_of_check(m)[1], "what the check says without the group")
+    m.write_builder("caches", f"echo x >{place}/cache/deep/file", view={"write": [f"{place}/cache"]}, groups=["dialout"])
+    code, text = errors_of_check(m)
+    check("warning" not in text, text)
+    check_equal(m.request("caches").code, 0, "a builder with the group")
+    told = json.loads(m.run(["hatchctl", "explain", "--json", "--uid=0", "caches"]).ok().stdout)
+    check_equal(told["warnings"], [], "what explain says")
+
+
 # The second wall: a node that a builder finds anywhere else is shut by the flags of its mount, and by its cgroup
 def test_other_nodes_do_not_open_wherever_they_are(m):
     place = need_nodes(m)
