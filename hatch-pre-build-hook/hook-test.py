@@ -4,12 +4,15 @@
 import json
 import os
 import pathlib
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 NOBODY = 65534
+AS_USER = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
 SAMPLES = pathlib.Path(os.environ["SAMPLES"])
 
 
@@ -38,15 +41,13 @@ class Place:
         return str(path)
 
     def run(self, *words, env=None, fds=()):
-        as_user = {}
-        if os.geteuid() == 0:
-            as_user = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+        if AS_USER:
             for path in [self.root, *self.root.rglob("*")]:
                 os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
         if (self.root / "hook.json").exists():
             os.chmod(self.root / "hook.json", 0o644)
         return subprocess.run([self.program, "--config", str(self.root / "hook.json"), *words], capture_output=True, text=True,
-                              timeout=60, env={**os.environ, **(env or {})}, pass_fds=fds, **as_user)
+                              timeout=60, env={**os.environ, **(env or {})}, pass_fds=fds, **AS_USER)
 
     def build(self, name, **options):
         return self.run(str(self.root / name), "/nonexistent/root", **options)
@@ -244,6 +245,32 @@ def knows_its_options(place):
     assert place.run("--version").stdout.startswith("hatch-pre-build-hook 0.")
 
 
+def cheapest(command, times=50):
+    """Of so many runs: processor time, also of what it starts, and time that goes by, in ms."""
+    used, gone = [], []
+    for _ in range(times):
+        before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60, **AS_USER)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        gone.append(1000 * (time.monotonic() - begun))
+        used.append(1000 * (after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime))
+    return min(used), min(gone)
+
+
+def costs_a_build_at_most_two_milliseconds(place):
+    """Of processor time, which does not depend on who else is on the machine. What goes by does: there is room for that, and
+    none for a wait. bench/run has the figures."""
+    if os.environ.get("WATCHED"):
+        return  # a sanitizer costs more than the hook
+    os.environ.pop("MALLOC_PERTURB_", None)
+    nothing = cheapest(["/bin/true"])
+    for name in ("plain.drv", "structured.drv"):
+        check_shown(place, name, name != "plain.drv")
+        hook = cheapest([place.program, "--config", place.root / "hook.json", place.root / name])
+        assert hook[0] - nothing[0] <= 2, f"{name}: {hook[0]} ms of a processor, of which {nothing[0]} ms are to start anything"
+        assert hook[1] - nothing[1] <= 20, f"{name}: {hook[1]} ms go by, of which {nothing[1]} ms to start anything"
+
+
 def main(program):
     failed = False
     os.umask(0o022)
@@ -255,7 +282,7 @@ def main(program):
              another_hook_reads_the_derivation_too, another_hook_that_fails_fails_every_build,
              a_wrong_configuration_fails_only_who_needs_it, without_the_file_nothing_is_shown_and_that_is_said,
              a_wrong_configuration_does_not_lose_the_other_hook, where_another_hook_may_be_lost_no_build_goes_on,
-             who_is_to_read_derivations_must_be_an_account_of_its_own, knows_its_options]
+             who_is_to_read_derivations_must_be_an_account_of_its_own, knows_its_options, costs_a_build_at_most_two_milliseconds]
     for case in cases:
         with tempfile.TemporaryDirectory(prefix="hook-", dir="/tmp") as directory:
             try:
