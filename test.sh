@@ -15,6 +15,7 @@ cache=$PWD/.cache
 logs=$cache/logs
 release=$cache/build/release
 sanitized=$cache/build/sanitized
+static=$cache/build/static
 jobs=$(nproc)
 
 # --- stages: each prints result lines among other text, and fails if it could not do its work ------------------------
@@ -36,7 +37,10 @@ configure() {
 
 build_release() {
         configure "$release" --prefix=/usr --sysconfdir=/etc --buildtype=release --werror -Dstatic_client=true &&
-                ninja --quiet -k 0 -C "$release"
+                ninja --quiet -k 0 -C "$release" &&
+                # What the Nix package has by itself.
+                configure "$static" --werror -Dstatic_client=true -Dserver=false -Dhook=enabled -Dtests=false -Ddocs=disabled &&
+                ninja --quiet -k 0 -C "$static"
 }
 
 build_sanitized() {

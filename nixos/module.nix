@@ -133,7 +133,8 @@ in
     clientPackage = lib.mkPackageOption pkgs "hatch-client" {
       extraDescription = ''
         Builds find its {file}`bin/hatch` as {file}`/bin/hatch`. It must be linked statically: with `expose =
-        "feature"` Nix does not show them what else it needs.
+        "feature"` Nix does not show them what else it needs. Nix runs its {file}`bin/hatch-pre-build-hook`
+        before each build.
       '';
     };
 
@@ -339,7 +340,7 @@ in
   config = lib.mkIf cfg.enable {
     services.hatch = {
       features = lib.unique (lib.concatLists (lib.mapAttrsToList featuresOf cfg.builders));
-      hook.command = lib.getExe' cfg.package "hatch-pre-build-hook";
+      hook.command = lib.getExe' cfg.clientPackage "hatch-pre-build-hook";
       buildUsers.names = map (number: "${cfg.buildUsers.group}${toString number}") (
         lib.range 1 cfg.buildUsers.count
       );

@@ -1,5 +1,6 @@
-# Server, hatchctl, units and man pages, with a client for the machine itself; or the client alone, which is to be linked
-# statically, because a Nix sandbox is not shown what else it needs: pkgsStatic.callPackage ./package.nix { withServer = false; }
+# Server, hatchctl, units and man pages, with a client for the machine itself; or what is to be linked statically:
+# pkgsStatic.callPackage ./package.nix { withServer = false; }. That is the client, because a Nix sandbox is not shown what
+# else it needs, and hatch-pre-build-hook, which every build of the machine waits for.
 {
   lib,
   stdenv,
@@ -48,16 +49,17 @@ stdenv.mkDerivation (finalAttrs: {
   buildInputs = [
     libarchive
     jansson
+    libseccomp
     nettle
   ]
   ++ lib.optionals withServer [
     systemd
     cjson
-    libseccomp
   ];
 
   mesonFlags = [
     (lib.mesonBool "server" withServer)
+    (lib.mesonEnable "hook" (!withServer))
     # They start servers and make namespaces, which a Nix sandbox does not let them; passthru.tests does.
     (lib.mesonBool "tests" false)
   ]

@@ -195,7 +195,7 @@ ROWS = [
        ".gid = job->config.speaker_gid,\n\t\t                 .change = false")],
      [SANDBOX + "processes_of_a_request_have_no_rights_and_cannot_be_looked_into"]),
     # --- what a process has open
-    ("close_range", [(PRIVILEGE, "end > next && close_range(next, end == UINT_MAX ? end : end - 1, 0) < 0", "false")],
+    ("close_range", [(PRIVILEGE, "syscall(SYS_close_range, next, end == UINT_MAX ? end : end - 1, 0) < 0", "false")],
      ["unit:privilege:closes_every_descriptor_that_is_not_kept",
       SANDBOX + "descriptors_that_hatchd_inherits_do_not_reach_a_request"]),
     ("standard_streams", [("hatchd/main.c", "\topen_standard_streams();\n", "\t(void)open_standard_streams;\n")],

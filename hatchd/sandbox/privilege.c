@@ -285,7 +285,9 @@ int fds_close_except(int *keep, size_t n_keep, struct error *err)
 
 		if (i < n_keep && keep[i] < (int)next)
 			continue;
-		if (end > next && close_range(next, end == UINT_MAX ? end : end - 1, 0) < 0)
+		/* By its number: not every libc has a function for it. */
+		if (end > next &&
+		    syscall(SYS_close_range, next, end == UINT_MAX ? end : end - 1, 0) < 0)
 			return error_errno(err, BLAME_HOST, errno, "cannot close descriptors");
 		next = end == UINT_MAX ? end : end + 1;
 	}

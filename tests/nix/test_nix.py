@@ -172,7 +172,7 @@ def test_one_machine_has_every_option_and_every_key():
 
 def test_module_puts_other_names_of_programs_where_packages_are():
     made = system.machine(HERE / "machines/everything.nix", {"hatchd": "/usr", "hatch-client": "/opt/client"})
-    check("pre-build-hook = /usr/bin/hatch-pre-build-hook\n" in text_of(made, "etc/nix/nix.conf"), "hook")
+    check("pre-build-hook = /opt/client/bin/hatch-pre-build-hook\n" in text_of(made, "etc/nix/nix.conf"), "hook")
     hook = json.loads(text_of(made, "etc/hatch/hook.json"))
     check_equal(hook["paths"][1], {"at": "/bin/hatch", "path": "/opt/client/bin/hatch"}, "client")
 
