@@ -117,7 +117,7 @@ on_suite() {
         tests=0
         tests/vm/run-machine -b "$release" -l "$logs/$name.journal" "$1" nspawn \
                 tests/vm/test_readme_example.py tests/vm/test_unit_effects.py tests/vm/test_hook.py \
-                tests/vm/test_inputs.py tests/vm/test_derivations.py tests/vm/test_examples.py \
+                tests/vm/test_inputs.py tests/vm/test_derivations.py tests/vm/test_examples.py tests/vm/test_module.py \
                 tests/vm/test_hostile_derivation.py tests/vm/test_nix.py tests/vm/test_progress.py \
                 tests/vm/test_references.py || tests=$?
         [ "$tests" -le 1 ] || return "$tests"

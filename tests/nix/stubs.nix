@@ -65,7 +65,7 @@ let
     nixfmt-tree = package "nixfmt-tree";
     python3 = package "python3";
     mkShell = arguments: package "shell" // arguments;
-    writeShellScript = name: text: package name // { inherit text; };
+    writeText = name: text: package name // { inherit text; };
     runCommand =
       name: _: text:
       package name // { inherit text; };
@@ -75,7 +75,7 @@ let
         type = types.anything // {
           description = "JSON value";
         };
-        generate = name: value: package name // { text = builtins.toJSON value; };
+        generate = name: value: pkgs.writeText name (builtins.toJSON value);
       };
     # Without the machine: what the test would run, and its nodes' modules.
     testers = {
