@@ -99,6 +99,18 @@ static void finds_the_members_in_order(void)
 	check(c.users[1].uid == 601 && c.users[1].gid == 600 && !c.users[1].resolved);
 }
 
+static void takes_build_users_as_whom_nobody_can_log_in(void)
+{
+	cleanup_config struct config c = { 0 };
+
+	set_accounts("b1:x:601:600::/:/usr/sbin/nologin\n"
+	             "b2:x:602:600::/:/run/current-system/sw/bin/nologin\n"
+	             "b3:x:603:600::/:/bin/false\n",
+	             "hatchbld:x:600:b1,b2,b3\n");
+	check(parse(NULL, &c) == 0);
+	check(c.n_users == 3);
+}
+
 static void finds_accounts_of_other_names(void)
 {
 	cleanup_config struct config c = { 0 };
@@ -123,8 +135,11 @@ static void refuses_accounts_that_cannot_be_kept_apart(void)
 		{ two_users, "hatchbld:x:600:nobody\n", "neither root nor nobody" },
 		{ two_users, "hatchbld:x:600:hatch\n", "is also speaker_user" },
 		{ two_users, "hatchbld:x:600:b1,b2,b1\n", "\"b1\" and \"b1\" are both uid 601" },
-		{ "b1:x:601:600::/:\nb2:x:601:600::/:\n", "hatchbld:x:600:b1,b2\n",
-		  "\"b1\" and \"b2\" are both uid 601" },
+		{ "b1:x:601:600::/:/bin/false\nb2:x:601:600::/:/bin/false\n",
+		  "hatchbld:x:600:b1,b2\n", "\"b1\" and \"b2\" are both uid 601" },
+		{ "alice:x:1000:1000::/:/bin/bash\n", "hatchbld:x:600:alice\n",
+		  "somebody can log in as the build user \"alice\"" },
+		{ "b1:x:601:600::/:\n", "hatchbld:x:600:b1\n", "somebody can log in as" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -239,6 +254,7 @@ static void tells_a_failing_name_service_from_a_missing_account(void)
 
 static const struct unit_case cases[] = {
 	CASE(finds_the_members_in_order),
+	CASE(takes_build_users_as_whom_nobody_can_log_in),
 	CASE(finds_accounts_of_other_names),
 	CASE(refuses_accounts_that_cannot_be_kept_apart),
 	CASE(refuses_the_group_of_nix),

@@ -45,6 +45,23 @@ int account_find_user(const char *name, uid_t *ret_uid, gid_t *ret_gid, struct e
 	return 1;
 }
 
+int account_has_login(const char *name, struct error *err)
+{
+	static const char *const closed[] = { "nologin", "false" };
+	const struct passwd *user;
+	const char *slash;
+
+	errno = 0;
+	user = getpwnam(name);
+	if (!user)
+		return not_found(name, err);
+	slash = strrchr(user->pw_shell, '/');
+	for (size_t i = 0; slash && i < ARRAY_SIZE(closed); i++)
+		if (strcmp(slash + 1, closed[i]) == 0)
+			return 0;
+	return 1;
+}
+
 int account_find_group(const char *name, gid_t *ret_gid, struct error *err)
 {
 	const struct group *group;

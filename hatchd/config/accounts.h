@@ -22,6 +22,10 @@ bool id_is_nobody(uid_t id);
 int account_find_user(const char *name, uid_t *ret_uid, gid_t *ret_gid, struct error *err);
 int account_find_group(const char *name, gid_t *ret_gid, struct error *err);
 
+/* account_has_login - is its shell one that people work with, and not nologin(8) or false(1)? An
+ * empty one is sh(1). 1, 0 also if there is no such user, or a negative errno. Source: passwd(5) */
+int account_has_login(const char *name, struct error *err);
+
 /* account_list_members - names in the group's entry; 1 and *ret (NULL-terminated; strv_free()), 0
  * no such group, or a negative errno */
 int account_list_members(const char *group, gid_t *ret_gid, char ***ret, struct error *err);

@@ -291,6 +291,10 @@ static void refuses_what_is_wrong_in_hatchd_json(void)
 		{ "{\"resources\": {\"slot\": 1}}", "1:16", "expected another name" },
 		{ "{\"resources\": {\"a\": 1, \"a\": 1}}", "1:24", "twice" },
 		{ "[]", "1:1", "this is a list; expected an object" },
+		{ "{\"state\": \"/run/hatch/s\"}", "1:11", "meets /run/hatch: builds see it" },
+		{ "{\"state\": \"/run\"}", "1:11", "meets /run/hatch" },
+		{ "{\"state\": \"/nix/store/x\"}", "1:11", "meets /nix/store" },
+		{ "{\"state\": \"/a\", \"store\": \"/a/b\"}", "1:11", "meets /a/b" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -1622,6 +1626,18 @@ static void another_machine_s_configuration_is_read_without_asking_this_one(void
 	check(strstr(seen.places[0], "wrong.json:1:32: group 0") != NULL);
 	check(strstr(seen.places[1], "wrong.json:1:55: there is no resource") != NULL);
 	check(strstr(seen.places[2], "wrong.json:2:19: this meets /nix/store") != NULL);
+
+	/* What is wrong by its numbers and names alone. */
+	seen.n = 0;
+	make_file("other/hatchd.json", 0666,
+	          "{\"speaker_user\": \"root\", \"build_users_group\": \"nixbld\",\n"
+	          "\"range_base\": 4294901760, \"state\": \"/run/hatch/s\"}");
+	(void)config_check_all(at("other"), true, &offline);
+	check(seen.n >= 4);
+	check(strstr(seen.places[0], "hatchd.json:2:36: this meets /run/hatch") != NULL);
+	check(strstr(seen.places[1], "hatchd.json:1:18: speaker_user is root") != NULL);
+	check(strstr(seen.places[2], "hatchd.json:1:47: the group \"nixbld\"") != NULL);
+	check(strstr(seen.places[3], "hatchd.json:2:15: 65536 ids for each of 1 build") != NULL);
 
 	/* The same files are not believed for requests. */
 	check(config_load(at("other"), false, &(struct config){ 0 }, &err) == -EPERM);

@@ -149,6 +149,23 @@ static int check_user(struct reading *in, const struct config *config,
 	return 0;
 }
 
+/* Somebody who logs in as it could end strangers' builders, and look into them. */
+static int check_login(struct reading *in, const struct build_user *user)
+{
+	char shown[SHOW_LEN];
+	struct error err;
+	int r = account_has_login(user->name, &err);
+
+	if (r < 0)
+		return reading_keep_error(in, &err);
+	if (r == 0)
+		return 0;
+	return reading_fail(in, find_key(in, "build_users_group"), EINVAL,
+	                    "somebody can log in as the build user \"%s\"; expected accounts for "
+	                    "builders alone, whose shell is nologin(8)",
+	                    show(user->name, shown));
+}
+
 static int find_user(struct reading *in, struct config *config, const char *name)
 {
 	struct build_user *user = &config->users[config->n_users];
@@ -167,7 +184,8 @@ static int find_user(struct reading *in, struct config *config, const char *name
 	if (!user->name)
 		return reading_no_memory(in);
 	config->n_users++;
-	return check_user(in, config, user);
+	r = check_user(in, config, user);
+	return r < 0 ? r : check_login(in, user);
 }
 
 static int fail_no_users(struct reading *in, const struct config *config, const char *what)
@@ -179,6 +197,16 @@ static int fail_no_users(struct reading *in, const struct config *config, const 
 		"the group \"%s\" %s; expected build_users_group to name a group whose "
 		"entry lists the build users, such as \"hatchbld\" (systemd-sysusers makes it)",
 		show(config->build_group, shown), what);
+}
+
+/* What can be said of the group by its name alone. */
+static int check_group_name(struct reading *in, const struct config *config)
+{
+	if (strcmp(config->build_group, "root") == 0)
+		return fail_no_users(in, config, "is root's");
+	if (strcmp(config->build_group, NIX_BUILD_GROUP) == 0)
+		return fail_no_users(in, config, "is Nix's own, whose members run Nix's builds");
+	return 0;
 }
 
 static int find_users(struct reading *in, struct config *config)
@@ -194,8 +222,8 @@ static int find_users(struct reading *in, struct config *config)
 		return fail_no_users(in, config, "does not exist");
 	if (config->build_gid == 0)
 		return fail_no_users(in, config, "is root's");
-	if (strcmp(config->build_group, NIX_BUILD_GROUP) == 0)
-		return fail_no_users(in, config, "is Nix's own, whose members run Nix's builds");
+	if (check_group_name(in, config) < 0)
+		return in->first;
 	while (names[n])
 		n++;
 	if (n == 0)
@@ -220,6 +248,21 @@ static uid_t believed_owner(bool pool, const struct config_report *report)
 	if (is_offline(report))
 		return OWNER_ANYBODY;
 	return pool ? 0 : geteuid();
+}
+
+/* What requests write, and who holds which slot. */
+static int check_state_place(struct reading *in, const struct config *config)
+{
+	const struct value *state = find_key(in, "state");
+	const struct reserved rows[] = {
+		{ "/run/hatch", "builds see it", RESERVED_BELOW | RESERVED_AROUND },
+		{ config->store_dir, "everybody sees the store", RESERVED_BELOW | RESERVED_AROUND },
+	};
+
+	/* Of another kind: an error already. */
+	if (!state || state->kind != VALUE_STRING)
+		return 0;
+	return check_reserved(in, state, rows, ARRAY_SIZE(rows), 0);
 }
 
 /* One that does not fit would be kept by nobody. */
@@ -264,11 +307,31 @@ static int set_defaults(const char *dir, bool pool, const struct config_report *
 	               : -ENOMEM;
 }
 
+/* Of another machine's, whose accounts cannot be asked for. */
+static int check_account_names(struct reading *in, const struct config *config)
+{
+	if (strcmp(config->speaker_user, "root") == 0)
+		(void)reading_fail(in, find_key(in, "speaker_user"), EINVAL,
+		                   "speaker_user is root; expected a user and group of its own");
+	if (!reading_stops(in))
+		(void)check_group_name(in, config);
+	return in->first;
+}
+
 static int find_accounts(struct reading *in, struct config *config)
 {
 	(void)find_speaker(in, config);
 	if (!reading_stops(in))
 		(void)find_users(in, config);
+	return in->first;
+}
+
+static int check_accounts(struct reading *in, struct config *config)
+{
+	if (config->offline)
+		(void)check_account_names(in, config);
+	else
+		(void)find_accounts(in, config);
 	if (!reading_stops(in))
 		(void)check_range(in, config);
 	return in->first;
@@ -293,8 +356,10 @@ int config_parse(const char *dir, bool pool, const char *text, size_t len,
 	}
 	if (!reading_stops(&in))
 		(void)check_failed(&in, &config);
-	if (pool && !config.offline && !reading_stops(&in))
-		(void)find_accounts(&in, &config);
+	if (!reading_stops(&in))
+		(void)check_state_place(&in, &config);
+	if (pool && !reading_stops(&in))
+		(void)check_accounts(&in, &config);
 	if (in.first < 0 && !report)
 		return in.first;
 	config.partial = in.first < 0;

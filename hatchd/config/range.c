@@ -143,7 +143,9 @@ int check_range(struct reading *in, const struct config *config)
 {
 	const struct value *at = value_member(&in->doc->root, "range_base");
 	uint64_t first = config->range_base;
-	uint64_t end = first + (uint64_t)config->n_users * RANGE_LEN;
+	/* There is one at least, where they are not known. */
+	size_t n_users = config->n_users > 0 ? config->n_users : 1;
+	uint64_t end = first + (uint64_t)n_users * RANGE_LEN;
 
 	if (first == 0)
 		return 0;
@@ -151,7 +153,9 @@ int check_range(struct reading *in, const struct config *config)
 		return reading_fail(in, at, EINVAL,
 		                    "%d ids for each of %zu build users end above %" PRIu64
 		                    "; expected a number that leaves room for them",
-		                    RANGE_LEN, config->n_users, ID_END);
+		                    RANGE_LEN, n_users, ID_END);
+	if (config->offline)
+		return 0;
 	/* The accounts that are not in the files, but of another name service. */
 	for (size_t i = 0; i < config->n_users; i++)
 		if ((config->users[i].uid >= first && config->users[i].uid < end) ||

@@ -34,5 +34,6 @@ int range_find_account(const char *path, uint64_t first, uint64_t end, struct id
  * BLAME_HOST -EINVAL, naming the line */
 int range_check_user(const struct build_user *user, struct error *err);
 
-/* check_range - of hatchd.json: "range_base" gives every slot ids that are nobody else's */
+/* check_range - of hatchd.json: "range_base" gives every slot ids that are nobody else's; offline
+ * only, ids that there are */
 int check_range(struct reading *in, const struct config *config);

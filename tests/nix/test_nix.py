@@ -607,6 +607,11 @@ def test_a_wrong_definition_is_no_part_of_any_machine():
             ("services.hatch.builders.b.resources.seat = 1;", "builders.d/b.json:1:", "no resource"),
             ('services.hatch.builders.b.uid_map = "range";', "builders.d/b.json:1:", "range_base"),
             ('services.hatch.settings.quue_max = 1;', "hatchd.json:1:", "quue_max"),
+            # What an assertion finds too, for who evaluates without them.
+            ('services.hatch.settings.state = "/run/hatch/s";', "hatchd.json:1:", "meets /run/hatch"),
+            ('services.hatch.settings.speaker_user = "root";', "hatchd.json:1:", "speaker_user is root"),
+            ('services.hatch.buildUsers.group = "nixbld";', "hatchd.json:1:", "Nix's own"),
+            ("services.hatch.settings.range_base = 4294967295;", "hatchd.json:1:", "leaves room"),
             ('services.hatch.hook.chain = "/a/../b";', "hook.json:1:", "/a/../b")):
         run = run_check(machine(with_options(options)))
         check(run.returncode == 78, f"of {options} hatchd says {run.returncode}: {run.stdout}")

@@ -321,6 +321,14 @@ def test_a_missing_group_of_build_users_is_told(m):
     check_server_failed(m, "dialout", 78)
 
 
+def test_nobody_who_logs_in_is_a_build_user(m):
+    m.write_builder("quick", "echo done")
+    m.run(["gpasswd", "--add", "alice", "hatchbld"]).ok()
+    m.after_test(lambda: m.run(["gpasswd", "--delete", "alice", "hatchbld"]).ok())
+    check_server_failed(m, '"alice"', 78, "quick")
+    check('log in as the build user "alice"' in m.run(["hatchd", "--check"]).stdout, "hatchd --check finds it, too")
+
+
 def test_a_missing_state_directory_is_told(m):
     m.write_config(state="/var/lib/not-there")
     m.write_builder("quick", "echo done")
