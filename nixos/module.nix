@@ -307,7 +307,10 @@ in
         type = types.nullOr types.ints.positive;
         default = null;
         example = 64;
-        description = "Those of one user; 32 if null. Older systems than systemd 256 do not count them.";
+        description = ''
+          Those of one user; 32 if null. Systems older than systemd 256 do not count them: there hatchd does,
+          by `services.hatch.settings.connections_per_user`.
+        '';
       };
       backlog = mkOption {
         type = types.nullOr types.ints.positive;
@@ -346,6 +349,9 @@ in
       );
       settings = {
         build_users_group = cfg.buildUsers.group;
+        connections_per_user = lib.mkIf (cfg.socket.maxConnectionsPerSource != null) (
+          lib.mkDefault cfg.socket.maxConnectionsPerSource
+        );
         missing_derivation = lib.mkIf (cfg.hook.missingDerivation == "expose") (lib.mkDefault "allow");
         pasta = lib.mkIf (lib.any isPrivate (lib.attrValues cfg.builders)) (
           lib.mkDefault (lib.getExe' pkgs.passt "pasta")

@@ -36,6 +36,10 @@ in
       The first id of those that builders with `uid_map = "range"` have beside their own: 65536 for each build user.
     '';
     queue_max = key (types.ints.between 0 65536) 200 "How many requests may wait; 64 if null.";
+    connections_per_user = key (types.ints.between 1 65536) 64 ''
+      How many connections one user may have at once; 32 if null, or what `services.hatch.socket.maxConnectionsPerSource`
+      says.
+    '';
     missing_derivation =
       key
         (types.enum [

@@ -234,6 +234,7 @@ static void hatchd_json_may_be_absent_or_empty(void)
 		check(strcmp(c.build_group, "hatchbld") == 0);
 		check(strcmp(c.speaker_user, "hatch") == 0);
 		check(c.queue_max == 64 && c.n_users == 0 && !c.pool);
+		check(c.connections_per_user == 32);
 		check(c.failed.size == 64 << 20 && c.failed.total == 1 << 30);
 		check(c.failed.keep_days == 7);
 		check(c.speaker_uid == (uid_t)-1 && c.build_gid == (gid_t)-1);
@@ -245,6 +246,7 @@ static void hatchd_json_may_say_everything(void)
 {
 	static const char
 		text[] = "{\"store\": \"/s\", \"state\": \"/t\", \"queue_max\": 0,"
+			 "\"connections_per_user\": 1,"
 			 "\"build_users_group\": \"g\", \"speaker_user\": \"u\","
 			 "\"failed\": {\"size\": \"1M\", \"total\": \"2M\", \"keep_days\": 90},"
 			 "\"missing_derivation\": \"allow\","
@@ -255,7 +257,7 @@ static void hatchd_json_may_say_everything(void)
 	check(strcmp(c.dir, "/d") == 0 && strcmp(c.file, "/d/hatchd.json") == 0);
 	check(strcmp(c.store_dir, "/s") == 0 && strcmp(c.state_dir, "/t") == 0);
 	check(strcmp(c.build_group, "g") == 0 && strcmp(c.speaker_user, "u") == 0);
-	check(c.queue_max == 0 && c.allow_missing);
+	check(c.queue_max == 0 && c.connections_per_user == 1 && c.allow_missing);
 	check(c.n_resources == 2 && strcmp(c.resources[0].name, "vivado-seat") == 0);
 	check(c.resources[0].count == 2 && c.resources[1].count == 1024);
 	check(c.failed.size == 1 << 20 && c.failed.total == 2 << 20 && c.failed.keep_days == 90);
@@ -271,6 +273,8 @@ static void refuses_what_is_wrong_in_hatchd_json(void)
 		{ "{\"state\": \"/var/../x\"}", "1:11", "absolute path" },
 		{ "{\"queue_max\": -1}", "1:15", "out of range; expected 0 to 65536" },
 		{ "{\"queue_max\": 65537}", "1:15", "queue_max is out of range" },
+		{ "{\"connections_per_user\": 0}", "1:26", "expected 1 to 65536" },
+		{ "{\"connections_per_user\": 65537}", "1:26", "expected 1 to 65536" },
 		{ "{\"queue_max\": \"64\"}", "1:15", "this is a string; expected an integer" },
 		{ "{\"failed\": {\"size\": 10}}", "1:21", "size is out of range; expected \"" },
 		{ "{\"queue_max\": 1,\n}", "2:1", "a comma before this; expected none" },

@@ -24,6 +24,8 @@
 enum {
 	QUEUE_DEFAULT = 64,
 	QUEUE_MAX = 65536,
+	CONNECTIONS_DEFAULT = 32,
+	CONNECTIONS_MAX = 65536,
 };
 
 static const char config_name[] = "hatchd.json";
@@ -61,6 +63,8 @@ static const struct member config_members[] = {
 	{ "speaker_user", read_line, offsetof(struct config, speaker_user), 1, ACCOUNT_NAME_MAX },
 	{ "range_base", read_count, offsetof(struct config, range_base), RANGE_LEN, UINT32_MAX },
 	{ "queue_max", read_count, offsetof(struct config, queue_max), 0, QUEUE_MAX },
+	{ "connections_per_user", read_count, offsetof(struct config, connections_per_user), 1,
+	  CONNECTIONS_MAX },
 	{ "resources", read_resources_defined },
 	{ "missing_derivation", read_missing },
 	{ "failed", read_members, .rows = failed_members, .n_rows = ARRAY_SIZE(failed_members) },
@@ -290,6 +294,7 @@ static int set_defaults(const char *dir, bool pool, const struct config_report *
 		.pasta = strdup("/usr/bin/pasta"),
 		.speaker_user = strdup("hatch"),
 		.queue_max = QUEUE_DEFAULT,
+		.connections_per_user = CONNECTIONS_DEFAULT,
 		.failed = { .size = 64 * MIB, .total = 1024 * MIB, .keep_days = 7 },
 		.pool = pool,
 		.offline = is_offline(report),

@@ -69,7 +69,8 @@ struct config {
 	uint64_t range_base; /* "range_base"; the slot of users[i] has the 65536 ids from range_base
 	                        + i * 65536; 0: none */
 	uint64_t queue_max;  /* requests that may wait; default 64 */
-	struct resource *resources; /* what there is to be taken by requests */
+	uint64_t connections_per_user; /* at once; default 32 */
+	struct resource *resources;    /* what there is to be taken by requests */
 	size_t n_resources;
 	struct {
 		uint64_t size;      /* of the files of one bundle; default 64 MiB */

@@ -78,6 +78,7 @@ struct job {
 
 	struct config config;
 	struct peer peer;
+	int share_fd; /* one of the connections that its user may have */
 	struct speaker speaker;
 	struct record record;
 	struct builder builder;

@@ -11,6 +11,7 @@
 #include <sysexits.h>
 
 #include "hatchd/clock.h"
+#include "hatchd/slot/share.h"
 #include "job.h"
 #include "lib/base/log.h"
 
@@ -78,6 +79,7 @@ static void job_done(struct job *job)
 	self_users_done(&job->self);
 	config_done(&job->config);
 	fd_closep(&job->signal_fd);
+	fd_closep(&job->share_fd);
 }
 
 struct account job_speaker_account(const struct job *job)
@@ -87,6 +89,26 @@ struct account job_speaker_account(const struct job *job)
 		                 .change = job->options->privileged };
 }
 
+/* Without root everybody is one user. */
+static int take_share(struct job *job, struct error *err)
+{
+	uint64_t max = job->config.connections_per_user;
+	cleanup_fd int state_fd = -1;
+	int r;
+
+	if (!job->options->privileged)
+		return 0;
+	r = config_open_state(&job->config, &state_fd, err);
+	if (r == 0)
+		r = share_take(state_fd, job->peer.uid, (unsigned)max, &job->share_fd, err);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	job->code_name = "busy";
+	(void)error_set(err, BLAME_PEER, EBUSY, "uid %u has %llu connections", job->peer.uid,
+	                (unsigned long long)max);
+	return error_hint(err, "connections_per_user in %s allows no more", job->config.file);
+}
+
 /* Who asks, and a speaker to talk to them: after this a failure has somebody to be told to. */
 static int meet_client(struct job *job, int *conn_fd, struct error *err)
 {
@@ -94,6 +116,8 @@ static int meet_client(struct job *job, int *conn_fd, struct error *err)
 	int r = peer_identify(*conn_fd, job->config.store_dir, &job->peer, err);
 
 	job->receipt.peer = &job->peer;
+	if (r == 0)
+		r = take_share(job, err);
 	if (r == 0)
 		r = speaker_start(take_fd(conn_fd), &account, &job->speaker, err);
 	return r;
@@ -114,6 +138,17 @@ static int serve_client(struct job *job, struct error *err)
 		log_line(LOG_ERR, "left for the next instance to clear: %s", clean_err.text);
 	job_await_speaker(job);
 	return r;
+}
+
+/* Nobody speaks for us yet. One that is too many ends without a word, as where systemd counts: its
+ * client tries again. */
+static void turn_away(struct job *job, int conn_fd, const struct error *err)
+{
+	if (conn_fd >= 0 && !job->code_name)
+		speaker_refuse(conn_fd);
+	job->receipt.verdict = job->code_name ? job->code_name : "server-failed";
+	job->receipt.level = job->code_name ? LOG_NOTICE : LOG_ERR;
+	job->receipt.error = *err;
 }
 
 static int open_signals(void)
@@ -177,6 +212,7 @@ int monitor_serve(const struct monitor_options *options, int conn_take_fd, const
 		.options = options,
 		.socket_class = socket_class,
 		.signal_fd = -1,
+		.share_fd = -1,
 		.exit_status = EX_OSERR,
 		.equipment = EQUIPMENT_NONE,
 		.peer = { .pid_fd = -1 },
@@ -219,13 +255,8 @@ int monitor_serve(const struct monitor_options *options, int conn_take_fd, const
 	r = meet_client(&job, &conn_fd, &err);
 	if (r == 0)
 		r = serve_client(&job, &err);
-	else {
-		if (conn_fd >= 0)
-			speaker_refuse(conn_fd);
-		job.receipt.verdict = "server-failed";
-		job.receipt.level = LOG_ERR;
-		job.receipt.error = err;
-	}
+	else
+		turn_away(&job, conn_fd, &err);
 	job.receipt.total_ms = (uint64_t)(clock_now_ms() - job.receipt.begun_ms);
 	receipt_log(&job.receipt);
 	job_await_sweep(&job);

@@ -367,9 +367,10 @@ class Snapshot:
     def _files():
         # Lock files stay, and the directory of what was kept; they are made once and hold nothing.
         lasting = (str(STATE / "pool"), str(STATE / "pool/resource"))
+        made_once = (str(STATE / "failed"), str(STATE / "connections.lock"))
         for place in (STATE, pathlib.Path("/run/hatch"), pathlib.Path("/dev/shm"), pathlib.Path("/dev/mqueue")):
             for path in below(place):
-                if os.path.dirname(path) not in lasting and path != str(STATE / "failed"):
+                if os.path.dirname(path) not in lasting and path not in made_once:
                     yield path
 
     @staticmethod

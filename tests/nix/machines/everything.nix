@@ -35,6 +35,7 @@
       speaker_user = "speaker";
       range_base = 1879048192;
       queue_max = 200;
+      connections_per_user = 100;
       missing_derivation = "allow";
       resources.vivado-seat = 2;
       failed = {
