@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "hatchd/sandbox/sandbox.h"
+#include "hatchd/slot/devices.h"
 #include "lib/base/cleanup.h"
 
 static double now_ms(void)
@@ -29,6 +30,8 @@ static bool live(const struct request *request, const struct account *account, i
                  int null_fd)
 {
 	const struct scratch_plan plain = { 0 };
+	const struct inputs no_inputs = { 0 };
+	const struct devices no_devices = { 0 };
 	struct error err = { 0 };
 	cleanup_scratch struct scratch scratch = SCRATCH_NONE;
 	cleanup_(sandbox_done) struct sandbox sandbox = { .pid_fd = -1, .report_fd = -1 };
@@ -41,17 +44,23 @@ static bool live(const struct request *request, const struct account *account, i
 		.user_name = "nobody",
 		.request_id = name,
 		.scratch = &scratch,
+		.inputs = &no_inputs,
+		.devices = &no_devices,
+		.time_ns_fd = -1,
 		.layers_ns_fd = -1,
+		.root_fd = -1,
 		.command_fd = command_fd,
 		.stdout_fd = null_fd,
 		.stderr_fd = null_fd,
+		.status_fd = null_fd,
 		.describe_fd = -1,
+		.network_fd = -1,
 		.cgroup_fd = -1,
 	};
 
 	if (scratch_choose_name(name) < 0 ||
 	    scratch_create(state_fd, name, account, &plain, &scratch, &err) < 0 ||
-	    sandbox_start(&plan, &sandbox, &err) < 0) {
+	    sandbox_start(&plan, &sandbox, &err) < 0 || sandbox_run(&sandbox, &err) < 0) {
 		fprintf(stderr, "sandbox-start: %s\n", err.text);
 		return false;
 	}
