@@ -182,8 +182,8 @@ static int drop_privileges(struct job *job, struct error *err)
 }
 
 /*
- * Have the rest of the log relayed, now that nobody writes to it any more. What the speaker says of
- * it counts: a builder that ended well with more log than it may write has not ended well.
+ * Have the rest of the log relayed, now that nobody inside writes to it any more. What the speaker
+ * says of it counts: a builder that ended well with more log than it may write has not ended well.
  */
 static void drain_log(struct job *job)
 {
@@ -192,8 +192,11 @@ static void drain_log(struct job *job)
 	int64_t deadline_ms = clock_now_ms() + (well ? TAKE_LIMIT_SEC * 1000 : DRAIN_LIMIT_MS);
 	struct note note = { 0 };
 
+	if (job->tap.pid > 0)
+		tap_drain(&job->tap);
 	if (job->watch.started_ms == 0 || job->watch.ending == ENDING_CANCELLED)
 		return;
+	order.tapped = job->tap.pid > 0;
 	job_send_order(job, &order);
 	while (!job->gone && note.type != NOTE_DRAINED) {
 		int r = job_hear(job, -1, deadline_ms);

@@ -231,11 +231,35 @@ static void ends_when_the_speaker_is_gone(void)
 		return;
 	fd_closep(&bench.out_fd);
 	fd_closep(&bench.err_fd);
+	fd_closep(&bench.status_fd);
 	say(bench.speaker.stdout_fd, "x");
 	say(bench.speaker.stderr_fd, "x");
+	say(bench.speaker.status_fd, "x");
 	/* Also while the builder's ends are open. */
 	check(helper_finish(&bench.tap, 10000, &err) == 0);
 	check(write(bench.speaker.stdout_fd, "x", 1) < 0 && errno == EPIPE);
+}
+
+/* Each has the end of a builder that is dead, and would write for ever. */
+static void what_is_in_the_pipes_of_a_dead_builder_is_all(void)
+{
+	static char flood[256 * 1024];
+	cleanup_(bench_done) struct bench bench;
+	struct error err = { 0 };
+
+	memset(flood, 'x', sizeof(flood));
+	if (!bench_start(&bench, "correct horse"))
+		return;
+	say(bench.speaker.stdout_fd, "out, and correct ");
+	check(comes(bench.out_fd, "out, and "));
+	check(is_silent(bench.out_fd));
+	say(bench.speaker.status_fd, "phase one\n");
+	tap_drain(&bench.tap);
+	check(comes(bench.out_fd, "correct ") && ends(bench.out_fd));
+	check(ends(bench.err_fd));
+	check(comes(bench.status_fd, "phase one\n") && ends(bench.status_fd));
+	check(helper_finish(&bench.tap, 5000, &err) == 0);
+	check(write(bench.speaker.stdout_fd, flood, sizeof(flood)) < 0 && errno == EPIPE);
 }
 
 /* A full disk, or here a file that nobody may write to, is no reason to lose a request. */
@@ -261,6 +285,7 @@ static const struct unit_case cases[] = {
 	CASE(keeps_the_last_of_a_long_log),
 	CASE(a_tail_without_room_costs_the_tail_alone),
 	CASE(ends_when_the_speaker_is_gone),
+	CASE(what_is_in_the_pipes_of_a_dead_builder_is_all),
 };
 
 int main(void)

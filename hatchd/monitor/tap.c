@@ -26,6 +26,7 @@ struct tail {
 struct stream {
 	struct tap *tap;
 	int in_fd, out_fd; /* -1 after its end */
+	size_t left;       /* once drained: to be read before its end */
 	bool is_log;
 	struct mask mask;
 	char out[READ_MAX]; /* not yet passed on; mask.c gives it in pieces */
@@ -34,6 +35,8 @@ struct stream {
 };
 
 struct tap {
+	struct helper_work work;
+	bool draining;
 	int pulse_fd, tail_fd;
 	struct stream streams[N_STREAMS];
 	struct tail tail;
@@ -125,8 +128,10 @@ static void pulse(const struct tap *tap)
 static void relay(struct stream *stream)
 {
 	uint64_t passed = stream->passed;
+	bool draining = stream->tap->draining;
 	char *in = stream->tap->in;
-	ssize_t n = fd_read_some(stream->in_fd, in, READ_MAX);
+	size_t max = draining && stream->left < READ_MAX ? stream->left : READ_MAX;
+	ssize_t n = fd_read_some(stream->in_fd, in, max);
 	int r;
 
 	if (n <= 0) {
@@ -137,8 +142,11 @@ static void relay(struct stream *stream)
 	                      : pass(stream, in, (size_t)n);
 	if (r == 0)
 		r = flush(stream);
+	stream->left -= draining ? (size_t)n : 0;
 	if (r < 0)
 		end(stream);
+	else if (draining && stream->left == 0)
+		finish(stream);
 	else if (stream->passed == passed)
 		pulse(stream->tap);
 }
@@ -151,10 +159,25 @@ static int tap_prepare(void *context, struct error *err)
 	return filter_tap(err);
 }
 
+/* The builder is dead, though somebody else may have an end of what it wrote to. */
+static void drain(struct tap *tap)
+{
+	tap->draining = true;
+	for (size_t i = 0; i < N_STREAMS; i++) {
+		struct stream *stream = &tap->streams[i];
+
+		if (stream->in_fd < 0)
+			continue;
+		stream->left = fd_left_in_pipe(stream->in_fd);
+		if (stream->left == 0)
+			finish(stream);
+	}
+}
+
 static int tap_run(void *context, struct error *err)
 {
 	struct tap *tap = context;
-	struct pollfd p[N_STREAMS];
+	struct pollfd p[N_STREAMS + 1];
 
 	for (;;) {
 		bool open = false;
@@ -165,8 +188,14 @@ static int tap_run(void *context, struct error *err)
 		}
 		if (!open)
 			break;
-		if (poll(p, N_STREAMS, -1) < 0 && errno != EINTR)
+		p[N_STREAMS] = (struct pollfd){ .fd = tap->draining ? -1 : tap->work.go_fd,
+			                        .events = POLLIN };
+		if (poll(p, ARRAY_SIZE(p), -1) < 0 && errno != EINTR)
 			return error_errno(err, BLAME_HOST, errno, "cannot wait for the log");
+		if (p[N_STREAMS].revents) {
+			drain(tap);
+			continue;
+		}
 		for (size_t i = 0; i < N_STREAMS; i++)
 			if (p[i].revents)
 				relay(&tap->streams[i]);
@@ -191,7 +220,7 @@ static void stream_init(struct stream *stream, struct tap *tap, const struct sca
 {
 	stream->tap = tap;
 	stream->in_fd = between->pipe[0];
-	stream->out_fd = between->pipe[0] < 0 ? -1 : *between->speaker_fd;
+	stream->out_fd = *between->speaker_fd;
 	stream->is_log = between->is_log;
 	stream->mask = (struct mask){ .scan = scan, .write = pass, .context = stream };
 }
@@ -201,34 +230,37 @@ static int start(const struct tap_plan *plan, const struct account *account,
                  struct helper *ret, struct error *err)
 {
 	cleanup_free struct tap *tap = calloc(1, sizeof(*tap));
-	struct helper_work work = {
+	struct helper_work *work;
+	int r;
+
+	if (!tap)
+		return error_set(err, BLAME_HOST, ENOMEM, "no memory for the log");
+	work = &tap->work;
+	*work = (struct helper_work){
 		.prepare = tap_prepare,
 		.run = tap_run,
 		.context = tap,
 		.keep = { speaker->pulse_fd, plan->tail_fd },
 		.n_keep = 2,
 	};
-	int r;
-
-	if (!tap)
-		return error_set(err, BLAME_HOST, ENOMEM, "no memory for the log");
 	tap->pulse_fd = speaker->pulse_fd;
 	tap->tail_fd = plan->tail_fd;
 	for (size_t i = 0; i < N_STREAMS; i++) {
 		stream_init(&tap->streams[i], tap, plan->scan, &betweens[i]);
-		work.keep[work.n_keep++] = tap->streams[i].in_fd;
-		work.keep[work.n_keep++] = tap->streams[i].out_fd;
+		work->keep[work->n_keep++] = tap->streams[i].in_fd;
+		work->keep[work->n_keep++] = tap->streams[i].out_fd;
 	}
-	r = helper_start(&work, account, ret, err);
+	r = helper_start(work, account, ret, err);
 	if (r == 0 && helper_go(ret) < 0)
 		r = error_set(err, BLAME_HOST, EPIPE, "cannot start a process for the log");
 	return r;
 }
 
-static int make_pipes(const struct tap_plan *plan, struct between betweens[N_STREAMS])
+/* All of them, so that the speaker has one answer to who ends what it reads. */
+static int make_pipes(struct between betweens[N_STREAMS])
 {
 	for (size_t i = 0; i < N_STREAMS; i++)
-		if ((betweens[i].is_log || plan->scan) && pipe2(betweens[i].pipe, O_CLOEXEC) < 0)
+		if (pipe2(betweens[i].pipe, O_CLOEXEC) < 0)
 			return -errno;
 	return 0;
 }
@@ -236,8 +268,6 @@ static int make_pipes(const struct tap_plan *plan, struct between betweens[N_STR
 /* From here on the builder's end is that of a pipe to the tap. */
 static void put_between(struct between *between)
 {
-	if (between->pipe[1] < 0)
-		return;
 	fd_closep(between->speaker_fd);
 	*between->speaker_fd = take_fd(&between->pipe[1]);
 }
@@ -250,7 +280,7 @@ int tap_start(const struct tap_plan *plan, const struct account *account, struct
 		{ &speaker->stderr_fd, { -1, -1 }, true },
 		{ &speaker->status_fd, { -1, -1 }, false },
 	};
-	int r = make_pipes(plan, betweens);
+	int r = make_pipes(betweens);
 
 	r = r < 0 ? error_errno(err, BLAME_HOST, -r, "cannot make pipes for the log")
 	          : start(plan, account, speaker, betweens, ret, err);
@@ -261,4 +291,9 @@ int tap_start(const struct tap_plan *plan, const struct account *account, struct
 		fd_closep(&betweens[i].pipe[1]);
 	}
 	return r;
+}
+
+void tap_drain(const struct helper *tap)
+{
+	(void)helper_go(tap); /* once more; one that has ended needs no word */
 }

@@ -29,8 +29,10 @@ struct tap_plan {
  *
  * speaker  its ends of the streams are taken, and what the builder is to have instead is put
  *          in their place
- * ret      to be ended by helper_finish(), once nobody can write to the streams any more: without
- *          that it may not end at all
+ * ret      to be ended by tap_drain() and helper_finish(), once the builder is dead
  */
 int tap_start(const struct tap_plan *plan, const struct account *account, struct speaker *speaker,
               struct helper *ret, struct error *err);
+
+/* tap_drain - nobody alive may write to the streams any more: what is in them is all there is */
+void tap_drain(const struct helper *tap);

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
@@ -28,6 +29,8 @@ static void kills_a_speaker_that_does_more_than_talk(void)
 		{ "clone3", SYS_clone3, { BAD_POINTER, 0 }, -SIGSYS },
 		{ "execve", SYS_execve, { BAD_POINTER, 0, 0 }, -SIGSYS },
 		{ "kill", SYS_kill, { 0, 0 }, -SIGSYS },
+		{ "another ioctl", SYS_ioctl, { -1, TIOCSTI, BAD_POINTER }, -SIGSYS },
+		{ "F_SETOWN", SYS_fcntl, { -1, F_SETOWN, 1 }, -SIGSYS },
 		{ "ptrace", SYS_ptrace, { 0, 0 }, -SIGSYS },
 		{ "setsockopt", SYS_setsockopt, { -1, 0, 0, 0, 0 }, -SIGSYS },
 		{ "pidfd_getfd", SYS_pidfd_getfd, { -1, 0, 0 }, -SIGSYS },
@@ -44,6 +47,7 @@ static void kills_a_speaker_that_does_more_than_talk(void)
 		{ "read", SYS_read, { -1, 0, 0 }, EBADF },
 		{ "sendto", SYS_sendto, { -1, 0, 0, 0, 0, 0 }, EBADF },
 		{ "recvfrom", SYS_recvfrom, { -1, 0, 0, 0, 0, 0 }, EBADF },
+		{ "FIONREAD", SYS_ioctl, { -1, FIONREAD, 0 }, EBADF },
 		{ "memory for data",
 		  SYS_mmap,
 		  { 0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0 },
@@ -138,6 +142,7 @@ static void kills_a_tap_that_does_more_than_pass_on(void)
 		{ "ptrace", SYS_ptrace, { 0, 0 }, -SIGSYS },
 		{ "read", SYS_read, { -1, 0, 0 }, EBADF },
 		{ "write", SYS_write, { -1, 0, 0 }, EBADF },
+		{ "FIONREAD", SYS_ioctl, { -1, FIONREAD, 0 }, EBADF },
 	};
 
 	check_calls(filter_tap, calls, ARRAY_SIZE(calls));

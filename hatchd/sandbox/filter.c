@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <seccomp.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -116,13 +117,16 @@ static int allow_data_memory(scmp_filter_ctx ctx)
 }
 
 /* Of fcntl(2) nothing that has the kernel send a signal to whom one likes; a signal only to
- * oneself. */
+ * oneself; of ioctl(2) how much there is to be read. */
 static int allow_harmless_forms(scmp_filter_ctx ctx)
 {
 	static const int commands[] = { F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC, F_ADD_SEALS };
 	int r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
 	                         SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
 
+	if (r == 0)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+		                     SCMP_A1(SCMP_CMP_EQ, FIONREAD));
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(commands); i++)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
 		                     SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)commands[i]));

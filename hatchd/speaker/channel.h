@@ -23,7 +23,7 @@ enum order_type {
 	ORDER_QUEUED,
 	ORDER_SEND, /* have the client send an input, into the input pipe, then NOTE_INPUT */
 	ORDER_STARTED,
-	ORDER_DRAIN,  /* the builder is gone: read both streams to their end, then NOTE_DRAINED */
+	ORDER_DRAIN,  /* the builder is gone: read what is left of its streams, then NOTE_DRAINED */
 	ORDER_OUTPUT, /* relay one output from the tree pipe */
 	ORDER_EXIT,
 	ORDER_ERROR,
@@ -47,6 +47,7 @@ struct order {
 	uint32_t send; /* accepted: bit i is set if input i of the request is to be sent */
 	uint64_t time_limit_sec, silence_sec, log_bytes;
 	uint32_t exit_code, exit_signal;
+	bool tapped; /* drain: a process of ours writes the streams, and ends them */
 	bool timed_out;
 	bool silent; /* timed_out: by limits.silence_sec, not by limits.time_sec */
 	bool oom;

@@ -61,14 +61,14 @@ __attribute__((noreturn)) static void speaker_main(int conn_fd, const struct acc
 		.record_fd = ends->record_fd,
 		.tree_fd = ends->tree[0],
 		.input_fd = ends->input[1],
-		.status_fd = ends->status[0],
 		.pulse_fd = ends->pulse_fd,
-		.streams = { { ends->out[0], MESSAGE_STDOUT, 0 },
-		             { ends->err[0], MESSAGE_STDERR, 0 } },
+		.streams = { { ends->out[0], MESSAGE_STDOUT, .left = STREAM_ENDLESS },
+		             { ends->err[0], MESSAGE_STDERR, .left = STREAM_ENDLESS } },
+		.status = { ends->status[0], .left = STREAM_ENDLESS },
 	};
 	int keep[] = { conn_fd,        talk.control_fd, talk.record_fd, talk.tree_fd,
 		       talk.input_fd,  talk.pulse_fd,   ends->out[0],   ends->err[0],
-		       talk.status_fd, ends->leash[1] };
+		       talk.status.fd, ends->leash[1] };
 	struct error err = { 0 };
 
 	/* Everything that needs a file, a right or a large allocation comes before the filter. */

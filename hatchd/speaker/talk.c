@@ -19,7 +19,6 @@
 enum {
 	REQUEST_DEADLINE_MS = 5000,   /* greeting to whole request, in all */
 	RECEIVED_DEADLINE_MS = 10000, /* exit to "received" */
-	DRAIN_QUIET_MS = 10000, /* a pipe of a dead builder without an end and without a byte */
 };
 
 static const char server_name[] = "hatchd " VERSION;
@@ -261,21 +260,42 @@ static int relay_log(struct talk *talk, struct stream *stream, size_t len)
 	return talk_say(talk, &m, talk->log_buf);
 }
 
+/* One read of a stream, which is closed at its end. Returns the number of bytes in log_buf. */
+static size_t read_stream(struct talk *talk, struct stream *stream, size_t max)
+{
+	ssize_t n = fd_read_some(stream->fd, talk->log_buf,
+	                         stream->left < max ? (size_t)stream->left : max);
+
+	if (n == -EAGAIN)
+		return 0;
+	if (n > 0 && stream->left != STREAM_ENDLESS)
+		stream->left -= (uint64_t)n;
+	if (n <= 0 || stream->left == 0)
+		fd_closep(&stream->fd);
+	return n > 0 ? (size_t)n : 0;
+}
+
+/* Whoever wrote to it is gone: what is in it now is all there is. Somebody else may have an end of
+ * it, but what he writes is not the builder's. */
+static void end_stream(struct stream *stream)
+{
+	if (stream->fd < 0)
+		return;
+	stream->left = fd_left_in_pipe(stream->fd);
+	if (stream->left == 0)
+		fd_closep(&stream->fd);
+}
+
 /* One read of one stream: forwarded, or dropped once the log is full. */
 static enum step read_log(struct talk *talk, struct stream *stream)
 {
-	ssize_t n = fd_read_some(stream->fd, talk->log_buf,
-	                         talk->inline_reply ? LOG_INLINE_MAX : LOG_READ_MAX);
+	size_t n = read_stream(talk, stream, talk->inline_reply ? LOG_INLINE_MAX : LOG_READ_MAX);
 	uint64_t total;
 
-	if (n == -EAGAIN)
+	if (n == 0)
 		return STEP_GO_ON;
-	if (n <= 0) {
-		fd_closep(&stream->fd);
-		return STEP_GO_ON;
-	}
 	talk->last_log_ms = clock_now_ms();
-	stream->bytes += (uint64_t)n;
+	stream->bytes += n;
 	total = talk->streams[0].bytes + talk->streams[1].bytes;
 	if (total > talk->log_max) {
 		if (!talk->log_full)
@@ -283,7 +303,7 @@ static enum step read_log(struct talk *talk, struct stream *stream)
 		talk->log_full = true;
 		return STEP_GO_ON;
 	}
-	if (relay_log(talk, stream, (size_t)n) < 0)
+	if (relay_log(talk, stream, n) < 0)
 		return talk_end_hangup(talk);
 	talk->last_log_ms = clock_now_ms();
 	return STEP_GO_ON;
@@ -303,15 +323,11 @@ static enum step say_phase(struct talk *talk)
  * to wait either. */
 static void read_status(struct talk *talk)
 {
-	ssize_t n = fd_read_some(talk->status_fd, talk->log_buf, LOG_READ_MAX);
+	size_t n = read_stream(talk, &talk->status, LOG_READ_MAX);
 
-	if (n == -EAGAIN)
+	if (n == 0)
 		return;
-	if (n <= 0) {
-		fd_closep(&talk->status_fd);
-		return;
-	}
-	phases_feed(&talk->phases, talk->log_buf, (size_t)n);
+	phases_feed(&talk->phases, talk->log_buf, n);
 	talk->last_log_ms = clock_now_ms();
 }
 
@@ -323,30 +339,28 @@ static enum step say_alive(struct talk *talk)
 	return talk_say(talk, &m, NULL) < 0 ? talk_end_hangup(talk) : STEP_GO_ON;
 }
 
-/* All that the builder wrote is on its way: what does not come for so long does not come. */
-static int64_t drain_due_ms(const struct talk *talk)
+/*
+ * The builder is gone: nothing of the log comes after the outputs, and whether it kept its limit is
+ * known before anybody calls it a success.
+ */
+static void begin_drain(struct talk *talk, bool tapped)
 {
-	return talk->draining ? talk->last_log_ms + DRAIN_QUIET_MS : INT64_MAX;
+	talk->ended = talk->draining = true;
+	if (tapped)
+		return;
+	end_stream(&talk->streams[0]);
+	end_stream(&talk->streams[1]);
+	end_stream(&talk->status);
 }
 
-/*
- * The builder is gone, so its streams end: nothing of the log comes after the outputs, and whether
- * it kept its limit is known before anybody calls it a success. An end that it has given to
- * somebody outside may live on: who has it holds up nobody.
- */
 static bool is_drained(const struct talk *talk)
 {
-	bool open = talk->streams[0].fd >= 0 || talk->streams[1].fd >= 0 || talk->status_fd >= 0;
-
-	return !open || clock_now_ms() >= drain_due_ms(talk);
+	return talk->streams[0].fd < 0 && talk->streams[1].fd < 0 && talk->status.fd < 0;
 }
 
 static enum step end_drain(struct talk *talk)
 {
 	talk->draining = false;
-	fd_closep(&talk->streams[0].fd);
-	fd_closep(&talk->streams[1].fd);
-	fd_closep(&talk->status_fd);
 	if (say_phase(talk) == STEP_END)
 		return STEP_END;
 	return talk_tell(talk, NOTE_DRAINED, DELIVERY_UNKNOWN, NULL) < 0 ? STEP_END : STEP_GO_ON;
@@ -527,8 +541,7 @@ static enum step obey(struct talk *talk, const struct order *order)
 	case ORDER_PONG:
 		return end_finished(talk, say_pong(talk));
 	case ORDER_DRAIN:
-		talk->ended = talk->draining = true;
-		talk->last_log_ms = clock_now_ms();
+		begin_drain(talk, order->tapped);
 		return STEP_GO_ON;
 	case ORDER_OUTPUT:
 		return talk_relay_output(talk, order->name);
@@ -575,7 +588,7 @@ static enum step hear_client(struct talk *talk, short events)
 /* When each thing that only time brings is due; INT64_MAX: never. */
 static int64_t silence_due_ms(const struct talk *talk)
 {
-	bool heeded = talk->started && !talk->draining && talk->silence_ms > 0 && !talk->silent;
+	bool heeded = talk->started && !talk->ended && talk->silence_ms > 0 && !talk->silent;
 
 	return heeded ? talk->last_log_ms + talk->silence_ms : INT64_MAX;
 }
@@ -595,8 +608,7 @@ static int64_t beat_due_ms(const struct talk *talk)
 
 static int poll_timeout_ms(const struct talk *talk)
 {
-	const int64_t due[] = { silence_due_ms(talk), phase_due_ms(talk), beat_due_ms(talk),
-		                drain_due_ms(talk) };
+	const int64_t due[] = { silence_due_ms(talk), phase_due_ms(talk), beat_due_ms(talk) };
 	int64_t now = clock_now_ms(), first = INT64_MAX;
 
 	for (size_t i = 0; i < ARRAY_SIZE(due); i++)
@@ -633,7 +645,7 @@ static enum step talk_once(struct talk *talk)
 		{ .fd = talk->streams[1].fd, .events = POLLIN },
 		{ .fd = talk->control_fd, .events = POLLIN },
 		{ .fd = talk->pulse_fd, .events = POLLIN },
-		{ .fd = talk->status_fd, .events = POLLIN },
+		{ .fd = talk->status.fd, .events = POLLIN },
 	};
 
 	if (talk->draining && is_drained(talk))

@@ -17,19 +17,21 @@ enum {
 	                     builder to wait for */
 };
 
-/* One of the builder's two streams. */
+/* What the builder writes: one of the two of its log, or what it says of itself. */
 struct stream {
 	int fd; /* read end; -1 after its end */
 	enum message_type type;
 	uint64_t bytes;
+	uint64_t left; /* to be read before it has ended for us; STREAM_ENDLESS: to its end */
 };
+
+#define STREAM_ENDLESS UINT64_MAX
 
 struct talk {
 	struct wire wire;
 	int control_fd, record_fd, tree_fd, pulse_fd;
-	int status_fd; /* what the builder says of itself; -1 after its end */
-	int input_fd;  /* to the unpacker; -1: nobody reads it any more */
-	struct stream streams[2];
+	int input_fd; /* to the unpacker; -1: nobody reads it any more */
+	struct stream streams[2], status;
 	bool client_done; /* the client has half-closed: nothing more comes from it */
 	bool deaf;        /* an input was given up: what still comes of it is nobody's */
 	char inputs[WIRE_INPUTS_MAX][CHANNEL_NAME_MAX + 1]; /* their names, in order */

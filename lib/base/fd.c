@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -55,6 +56,13 @@ int fd_wait(int fd, short events, int timeout_ms)
 		left_ms = deadline_ms - now_ms();
 	} while (r < 0 && errno == EINTR);
 	return r < 0 ? -errno : r;
+}
+
+size_t fd_left_in_pipe(int fd)
+{
+	int n = 0;
+
+	return ioctl(fd, FIONREAD, &n) < 0 || n < 0 ? 0 : (size_t)n;
 }
 
 ssize_t fd_read_some(int fd, void *buf, size_t len)

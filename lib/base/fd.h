@@ -33,6 +33,10 @@ int fd_receive(int fd, void *message, size_t len);
  */
 int fd_wait(int fd, short events, int timeout_ms);
 
+/* fd_left_in_pipe - bytes that are to be read now, whoever may write more later; 0 if that cannot
+ * be known */
+size_t fd_left_in_pipe(int fd);
+
 /*
  * fd_read_some - read once, restarted after a signal
  *
