@@ -280,6 +280,13 @@ def test_derivations_that_the_documents_show_are_right():
     check_equal(value_of(block)["requiredSystemFeatures"], ["hatch-sign"], "feature of a phase")
 
 
+def test_the_document_for_the_predecessor_s_users_shows_the_same_derivation_twice():
+    [block] = re.findall(r"^```nix\n(makeEscapeHatchRunner .*?)```", (TOP / "docs/migration.md").read_text(), re.DOTALL | re.MULTILINE)
+    before, now = (instantiate(f"hatch.{line.split('#')[0]}") for line in block.strip().split("\n"))
+    check_equal(before, now, "what both make")
+    check_equal(now["attributes"]["requiredSystemFeatures"], ["hatch-test"], "features")
+
+
 # --- examples ---
 
 def test_derivations_of_the_examples_are_what_is_written_down():

@@ -136,13 +136,18 @@ def test_examples_say_the_same_for_nixos_and_for_other_systems():
 
 
 def test_module_takes_what_the_documents_show():
-    blocks = [(file, block) for file in ("README.md", "docs/nix.md")
-              for block in re.findall(r"```nix\n(services\.hatch = .*?)```", (TOP / file).read_text(), re.DOTALL)]
-    check({file for file, _ in blocks} == {"README.md", "docs/nix.md"}, f"found {blocks}")
+    # Options, or a whole file of them; derivations have a test of their own.
+    blocks = [(file.name, block) for file in (TOP / "README.md", *(TOP / "docs").glob("*.md")) if file.name != "options.md"
+              for block in re.findall(r"```nix\n((?:services\.|nix\.|\{\n  imports).*?)```", file.read_text(), re.DOTALL)]
+    check_equal(sorted(file for file, _ in blocks), ["README.md", "migration.md", "migration.md", "nix.md", "nix.md"], "files with a block")
     for file, block in blocks:
         # A file beside the configuration would be copied to the store, which is none here.
-        made = machine("{ " + re.sub(r" [.](/[a-z]+)", r' "\1"', block) + " }")
-        check_equal((made["failed"], made["warnings"]), ([], []), f"what is said of {file}")
+        block = re.sub(r" [.](/[a-z-]+)", r' "\1"', block).replace("hatch.nixosModules.compat", f"{TOP}/nixos/compat.nix")
+        made = machine(block if block.startswith("{") else f"{{ {block} }}")
+        check_equal(made["failed"], [], f"failed assertions of {file}")
+        # The predecessor, and what its builders are open to.
+        old = ["services.nix-sandbox-escape-hatch", "services.hatch.builders.test"] if "compat.nix" in block else []
+        check_equal([warning.split()[0] for warning in made["warnings"]], old, f"warnings of {file}")
 
 
 def test_page_of_options_is_what_the_options_say():
