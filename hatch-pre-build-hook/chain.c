@@ -2,13 +2,13 @@
 #include "chain.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/base/cleanup.h"
+#include "lib/base/process.h"
 
 enum {
 	READ_LEN = 65536,
@@ -53,33 +53,26 @@ static int read_output(int fd, struct buffer *ret, struct error *err)
 
 static int await(pid_t pid)
 {
-	int status;
+	int status = process_wait(pid);
 
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return EXIT_NO_PROGRAM;
+	if (status < 0)
+		return EXIT_NO_PROGRAM;
 	return WIFSIGNALED(status) ? EXIT_SIGNAL + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
 int chain_run(const char *program, char **words, struct buffer *ret, struct error *err)
 {
-	cleanup_fd int read_fd = -1, write_fd = -1;
-	int ends[2], r, status;
-	pid_t pid;
+	cleanup_fd int fd = -1;
+	pid_t pid = process_fork(&fd, err);
+	int r, status;
 
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return error_errno(err, BLAME_HOST, errno, "cannot make a pipe");
-	read_fd = ends[0];
-	write_fd = ends[1];
-	pid = fork();
 	if (pid == 0)
-		run_child(program, words, write_fd);
+		run_child(program, words, fd);
 	if (pid < 0)
-		return error_errno(err, BLAME_HOST, errno, "cannot fork");
-	fd_closep(&write_fd);
-	r = read_output(read_fd, ret, err);
+		return pid;
+	r = read_output(fd, ret, err);
 	/* Who goes on printing is ended by that. */
-	fd_closep(&read_fd);
+	fd_closep(&fd);
 	status = await(pid);
 	return r < 0 ? r : status;
 }

@@ -5,7 +5,6 @@
  * parsed by root. hatch-pre-build-hook(8) is the manual.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
@@ -20,6 +19,7 @@
 #include "hatchd/request/features.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/log.h"
+#include "lib/base/process.h"
 #include "lib/base/text.h"
 #include "lib/derivation/derivation.h"
 
@@ -321,22 +321,12 @@ static int serve(struct build *build)
 	return status == EXIT_SUCCESS ? print(&output) : status;
 }
 
-/* What is opened later must never become a stream that leads to Nix. */
-static void open_standard_streams(void)
-{
-	for (int fd = 0; fd < 3; fd++)
-		while (fcntl(fd, F_GETFD) < 0)
-			/* It is to stay open. NOLINTNEXTLINE(android-cloexec-open) */
-			if (open("/dev/null", O_RDWR) < 0)
-				_exit(EX_OSERR);
-}
-
 int main(int argc, char **argv)
 {
 	struct build build = { 0 };
 	int status;
 
-	open_standard_streams();
+	process_open_streams();
 	log_open("hatch-pre-build-hook", false);
 	/* Of a build that another machine has sent, Nix throws away what its hook says. */
 	log_copy();

@@ -3,7 +3,6 @@
  * passed. hatchd(8) is the manual.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -26,6 +25,7 @@
 #include "hatchd/sandbox/privilege.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/log.h"
+#include "lib/base/process.h"
 
 static struct monitor_options opt = { .config_dir = CONFIG_DIR, .privileged = true };
 static bool opt_check, opt_layers, opt_offline;
@@ -126,16 +126,6 @@ static int parse_options(int argc, char **argv)
 		return -EINVAL;
 	}
 	return check_options();
-}
-
-/* A descriptor opened later must never become standard error by accident. */
-static void open_standard_streams(void)
-{
-	for (int fd = 0; fd < 3; fd++)
-		while (fcntl(fd, F_GETFD) < 0)
-			/* It is to stay open. NOLINTNEXTLINE(android-cloexec-open) */
-			if (open("/dev/null", O_RDWR) < 0)
-				_exit(EX_OSERR);
 }
 
 /* Of hatchd. The hard limit stays: a definition may ask for it, for its builder. */
@@ -269,7 +259,7 @@ int main(int argc, char **argv)
 	struct error err = { 0 };
 	int r;
 
-	open_standard_streams();
+	process_open_streams();
 	log_open("hatchd", getenv("JOURNAL_STREAM") != NULL);
 	if (parse_options(argc, argv) < 0)
 		return EX_USAGE;

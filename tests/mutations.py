@@ -210,7 +210,7 @@ ROWS = [
     ("close_range", [(PRIVILEGE, "syscall(SYS_close_range, next, end == UINT_MAX ? end : end - 1, 0) < 0", "false")],
      ["unit:privilege:closes_every_descriptor_that_is_not_kept",
       SANDBOX + "descriptors_that_hatchd_inherits_do_not_reach_a_request"]),
-    ("standard_streams", [("hatchd/main.c", "\topen_standard_streams();\n", "\t(void)open_standard_streams;\n")],
+    ("standard_streams", [("hatchd/main.c", "\tprocess_open_streams();\n", "")],
      [HOST + "hatchd_may_be_started_without_standard_streams"]),
     ("lock_held_by_init", [(INIT, "i < plan->n_kept_fds", "i < 0 * plan->n_kept_fds")],
      [LIFETIME + "a_killed_monitor_takes_its_request_with_it_and_the_next_one_clears_up"]),

@@ -5,16 +5,16 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 
 #include "lib/base/log.h"
+#include "lib/base/process.h"
 
 enum { KILL_TIMEOUT_MS = 10000 };
 
 static void reap(pid_t *pid)
 {
-	while (*pid > 0 && waitpid(*pid, NULL, 0) < 0 && errno == EINTR)
-		;
+	if (*pid > 0)
+		(void)process_wait(*pid);
 	*pid = 0;
 }
 

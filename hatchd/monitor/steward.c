@@ -24,6 +24,7 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/fd.h"
 #include "lib/base/log.h"
+#include "lib/base/process.h"
 
 enum {
 	WORK_KILL_TIMEOUT_MS = 10000,
@@ -494,7 +495,7 @@ void steward_done(struct steward *steward)
 {
 	fd_closep(&steward->fd);
 	fd_closep(&steward->end_fd);
-	while (steward->pid > 0 && waitpid(steward->pid, NULL, 0) < 0 && errno == EINTR)
-		;
+	if (steward->pid > 0)
+		(void)process_wait(steward->pid);
 	steward->pid = 0;
 }

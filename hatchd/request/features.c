@@ -17,6 +17,7 @@
 
 #include "hatchd/sandbox/filter.h"
 #include "lib/base/cleanup.h"
+#include "lib/base/process.h"
 #include "lib/derivation/derivation.h"
 
 enum {
@@ -171,11 +172,9 @@ static int take_report(struct report *report, struct features *ret, struct error
 static int await_report(int fd, pid_t pid, struct features *ret, struct error *err)
 {
 	struct report report;
-	int r = fd_read_full(fd, &report, sizeof(report)), status = 0;
+	int r = fd_read_full(fd, &report, sizeof(report)), status = process_wait(pid);
 
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	if (r != 1 && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+	if (r != 1 && status > 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
 		return error_set(err, BLAME_HOST, ETIMEDOUT,
 		                 "the process that reads derivations was killed, as it is after "
 		                 "%d s",
@@ -189,21 +188,12 @@ static int await_report(int fd, pid_t pid, struct features *ret, struct error *e
 int features_read(const struct derivation_source *source, const struct account *account,
                   struct features *ret, struct error *err)
 {
-	cleanup_fd int read_fd = -1, write_fd = -1;
-	int ends[2];
-	pid_t pid;
+	cleanup_fd int fd = -1;
+	pid_t pid = process_fork(&fd, err);
 
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return error_errno(err, BLAME_HOST, errno, "cannot make a pipe");
-	read_fd = ends[0];
-	write_fd = ends[1];
-	pid = fork();
 	if (pid == 0)
-		reader_main(source, account, write_fd);
-	if (pid < 0)
-		return error_errno(err, BLAME_HOST, errno, "cannot fork");
-	fd_closep(&write_fd);
-	return await_report(read_fd, pid, ret, err);
+		reader_main(source, account, fd);
+	return pid < 0 ? pid : await_report(fd, pid, ret, err);
 }
 
 int features_add(struct features *features, const char *name)

@@ -13,12 +13,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "hatchd/clock.h"
 #include "lib/base/buffer.h"
 #include "lib/base/cleanup.h"
+#include "lib/base/process.h"
 #include "lib/base/text.h"
 #include "network.h"
 
@@ -205,8 +205,7 @@ static int make_pipes(int ready[2], int said[2], struct error *err)
 static void end(pid_t pid)
 {
 	(void)kill(pid, SIGKILL);
-	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-		;
+	(void)process_wait(pid);
 }
 
 static int start(const struct pasta_plan *plan, const struct words *words, pid_t *ret_pid,

@@ -13,11 +13,11 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "lib/base/cleanup.h"
+#include "lib/base/process.h"
 #include "mount.h"
 
 enum { CLONE_NEWTIME_ = 0x80 };
@@ -248,8 +248,7 @@ int user_ns_make(const struct id_maps *maps, unsigned with, struct user_ns *ret,
 	}
 	r = hold(pid, our_fd, maps, with, &ns, err);
 	fd_closep(&our_fd);
-	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-		;
+	(void)process_wait(pid);
 	if (r < 0)
 		return r;
 	*ret = ns;

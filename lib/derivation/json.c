@@ -3,10 +3,9 @@
 #include <errno.h>
 #include <jansson.h>
 #include <string.h>
-#include <sys/auxv.h>
 
 #include "derivation.h"
-#include "lib/base/digest.h"
+#include "lib/base/process.h"
 
 enum { VERSION = 4 };
 
@@ -14,19 +13,7 @@ enum { VERSION = 4 };
 
 void derivation_init(void)
 {
-	const void *random = (const void *)getauxval(AT_RANDOM);
-	struct digest digest;
-	char hex[DIGEST_HEX_LEN + 1];
-
-	if (!random)
-		return; /* jansson looks for a seed itself then */
-	/* Random bytes that the kernel gave this process; they are the stack protector's too, so
-	 * what is used here is a digest. */
-	digest_init(&digest);
-	digest_add(&digest, random, 16);
-	digest_final(&digest, hex);
-	hex[8] = '\0';
-	json_object_seed(strtoul(hex, NULL, 16) | 1);
+	json_object_seed(process_seed());
 }
 
 /* jansson says nothing at all where there was none for an object or a list. */

@@ -2,11 +2,9 @@
 #include "json.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 
-#include "lib/base/digest.h"
+#include "lib/base/process.h"
 #include "lib/base/text.h"
 #include "message.h"
 
@@ -17,19 +15,7 @@ int wire_no_memory(struct error *err)
 
 void message_init(void)
 {
-	const void *random = (const void *)getauxval(AT_RANDOM);
-	struct digest digest;
-	char hex[DIGEST_HEX_LEN + 1];
-
-	if (!random)
-		return; /* jansson looks for a seed itself then */
-	/* Sixteen random bytes that the kernel gave this process: no open(), no system call. They
-	 * are also the stack protector's, so what is used here is a digest. */
-	digest_init(&digest);
-	digest_add(&digest, random, 16);
-	digest_final(&digest, hex);
-	hex[8] = '\0';
-	json_object_seed(strtoul(hex, NULL, 16) | 1);
+	json_object_seed(process_seed());
 }
 
 /* Counted before parsing: jansson recurses, and its own limit is 2048. */
