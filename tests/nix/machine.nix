@@ -110,6 +110,8 @@ in
       name = "etc/${name}";
       value = {
         text = textOf file;
+        # NixOS has it in the store, and a link to it here.
+        linked = file.mode == "symlink";
       }
       // lib.optionalAttrs (file.mode != "symlink") { inherit (file) mode; };
     }) config.environment.etc
@@ -125,6 +127,9 @@ in
       "etc/tmpfiles.d/00-nixos.conf".text = lib.concatLines tmpfiles;
     }
     // {
-      "etc/nix/nix.conf".text = lib.concatLines (lib.mapAttrsToList nixLine config.nix.settings) + config.nix.extraOptions;
+      "etc/nix/nix.conf" = {
+        text = lib.concatLines (lib.mapAttrsToList nixLine config.nix.settings) + config.nix.extraOptions;
+        linked = true;
+      };
     };
 }

@@ -23,14 +23,23 @@ TOP = HERE.parent.parent
 STORE = "/nix/store/00000000000000000000000000000000-"  # of the packages in stubs.nix
 
 
-def nix_instantiate(*words):
+def nix(*command):
     """Standard output, or an error with what it said."""
     # Its warnings about this machine's accounts are not ours.
     env = dict(os.environ, NIX_CONFIG="build-users-group =", NIX_PATH=os.environ.get("NIX_PATH", ""))
-    run = subprocess.run(["nix-instantiate", *map(str, words)], env=env, capture_output=True, text=True)
+    run = subprocess.run([str(word) for word in command], env=env, capture_output=True, text=True)
     if run.returncode != 0:
         raise RuntimeError(run.stderr.strip())
     return run.stdout
+
+
+def nix_instantiate(*words):
+    return nix("nix-instantiate", *words)
+
+
+def add_to(store, *paths):
+    """Copies of files or directories in a store: their paths, in order."""
+    return nix("nix-store", "--store", store, "--add", *paths).split()
 
 
 def evaluate(expression, *options):

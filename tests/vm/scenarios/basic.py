@@ -10,6 +10,11 @@ with subtest("a sandboxed build gets its tree through the hatch"):
     assert machine.succeed(f"cat {path}/greeting") == "hello a 'quoted' world\n"
     assert machine.succeed(f"cat {path}/self") == f"{path}\n"
 
+with subtest("its configuration is of links into the store, which a group may write to"):
+    files = machine.succeed("readlink -f /etc/hatch/hook.json /etc/hatch/builders.d/greet.json /etc/nix/nix.conf").split()
+    assert all(file.startswith("/nix/store/") for file in files), files
+    assert machine.succeed("stat --format=%a:%U:%G /nix/store") == "1775:root:nixbld\n"
+
 with subtest("the builder ran as a build user"):
     assert machine.succeed(f"cat {path}/user").startswith("hatchbld")
 
