@@ -57,6 +57,7 @@ let
     openssl = package "openssl";
     qemu_kvm = package "qemu";
     uhubctl = package "uhubctl";
+    bash = package "bash";
     busybox = package "busybox";
     passt = package "passt";
     clang-tools = package "clang-tools";
@@ -64,6 +65,7 @@ let
     mandoc = package "mandoc";
     nixfmt-tree = package "nixfmt-tree";
     python3 = package "python3";
+    socat = package "socat";
     mkShell = arguments: package "shell" // arguments;
     writeText = name: text: package name // { inherit text; };
     runCommand =

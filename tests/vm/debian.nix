@@ -26,6 +26,9 @@ in
   # Debian lets only a group reach the daemon.
   systemd.tmpfiles.rules = [ "z /nix/var/nix/daemon-socket 0755 root root -" ];
 
+  # Debian has it where udev is.
+  users.groups.kvm = { };
+
   environment.etc = {
     "nix/machines" = lib.mkIf config.nix.distributedBuilds {
       text = lib.concatLines (map buildMachine buildMachines);
