@@ -308,7 +308,7 @@ ROWS = [
      [LEFTOVERS + "a_build_user_with_a_stray_process_is_refused_and_told"]),
     ("sweep_beside_the_request", [("hatchd/monitor/acquire.c", "job_sweep(job);", "job_sweep(job);\n\tjob_await_sweep(job);")],
      [LEFTOVERS + "a_large_leftover_delays_nobody_who_finds_another_slot"]),
-    ("death_before_a_cleaner", [(SWEEP, "int r = kill_processes(left, left_ms > 0 ? (int)left_ms : 0, err);", "int r = left_ms < 0;")],
+    ("death_before_a_cleaner", [(SWEEP, "int r = kill_processes(left, deadline_ms, err);", "int r = deadline_ms < 0;")],
      [LEFTOVERS + "a_process_of_a_killed_request_that_is_slow_to_die_is_waited_for"]),
     ("solitude_of_a_cleaner", [(SWEEP, "r = await_helpers(job, deadline_ms, left, err);", "r = deadline_ms < 0 ? await_helpers(job, 0, left, err) : 0;")],
      [LEFTOVERS + "nothing_of_a_killed_request_is_touched_while_one_of_its_processes_lives"]),

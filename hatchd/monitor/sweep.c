@@ -100,13 +100,20 @@ static int start_cleaner(const struct job *job, struct leftover *left, struct er
 	return r < 0 ? r : cleaner_start(&scratch, cleaner, &left->cleaner, err);
 }
 
-static int kill_processes(const struct leftover *left, int timeout_ms, struct error *err)
+static int kill_group(const struct cgroup *cgroup, int64_t deadline_ms, struct error *err)
 {
-	int r = left->cgroup.dir_fd < 0 ? 0 : cgroup_kill(&left->cgroup, timeout_ms, err);
+	int64_t left_ms = deadline_ms - clock_now_ms();
 
-	if (r < 0 || left->hooks_cgroup.dir_fd < 0)
-		return r;
-	return cgroup_kill(&left->hooks_cgroup, timeout_ms, err);
+	return cgroup->dir_fd < 0 ? 0 : cgroup_kill(cgroup, left_ms > 0 ? (int)left_ms : 0, err);
+}
+
+/* Also the second group if the first does not die in time. */
+static int kill_processes(const struct leftover *left, int64_t deadline_ms, struct error *err)
+{
+	int r = kill_group(&left->cgroup, deadline_ms, err);
+	int hooks = kill_group(&left->hooks_cgroup, deadline_ms, r == 0 ? err : NULL);
+
+	return r < 0 ? r : hooks;
 }
 
 /* Its processes begin to die. 1, 0 there is nothing of this user's, or a negative errno. */
@@ -148,8 +155,7 @@ static int await_helpers(const struct job *job, int64_t deadline_ms, const struc
 static int man_leftover(const struct job *job, int64_t deadline_ms, struct leftover *left,
                         struct error *err)
 {
-	int64_t left_ms = deadline_ms - clock_now_ms();
-	int r = kill_processes(left, left_ms > 0 ? (int)left_ms : 0, err);
+	int r = kill_processes(left, deadline_ms, err);
 
 	if (r == 0)
 		r = await_helpers(job, deadline_ms, left, err);
