@@ -78,7 +78,8 @@ let
 
   # --- accounts ---
 
-  isSomebodys = name: builtins.match "root|nobody|nixbld[0-9]*" name != null;
+  # NixOS has a number for these, whether or not it makes them; members of some of them have rights on the host.
+  isSomebodys = ids: name: ids ? ${name} || builtins.match "root|nobody|nixbld[0-9]*" name != null;
 
   # Everybody in the group of the build users gets strangers' jobs to run.
   strangers = lib.subtractLists cfg.buildUsers.names (
@@ -190,7 +191,7 @@ in
       }
       {
         assertion =
-          !isSomebodys cfg.settings.speaker_user
+          !isSomebodys (config.ids.uids // config.ids.gids) cfg.settings.speaker_user
           && !lib.elem cfg.settings.speaker_user cfg.buildUsers.names;
         message = "services.hatch.settings.speaker_user: \"${cfg.settings.speaker_user}\" is somebody else's; what reads from clients needs a user of its own";
       }
@@ -199,7 +200,9 @@ in
         message = "services.hatch.buildUsers.group: ${lib.concatStringsSep ", " strangers} must not be in \"${cfg.buildUsers.group}\", whose members run what strangers ask for";
       }
       {
-        assertion = !isSomebodys cfg.buildUsers.group && cfg.buildUsers.group != cfg.settings.speaker_user;
+        assertion =
+          !isSomebodys config.ids.gids cfg.buildUsers.group
+          && cfg.buildUsers.group != cfg.settings.speaker_user;
         message = "services.hatch.buildUsers.group: \"${cfg.buildUsers.group}\" is somebody else's; the build users need a group of their own";
       }
       {

@@ -746,7 +746,7 @@ ROWS = [
      [NIX + "module_refuses_what_contradicts_itself"]),
     ("strangers_among_the_build_users", [(MODULE_CHECKS, "assertion = strangers == [ ];", "assertion = true;")],
      [NIX + "module_refuses_what_contradicts_itself"]),
-    ("speaker_that_is_somebody_else", [(MODULE_CHECKS, "!isSomebodys cfg.settings.speaker_user", "true")],
+    ("speaker_that_is_somebody_else", [(MODULE_CHECKS, "!isSomebodys (config.ids.uids // config.ids.gids) cfg.settings.speaker_user", "true")],
      [NIX + "module_refuses_what_contradicts_itself"]),
     ("state_that_builds_see", [(MODULE_CHECKS, "!pathsMeet state seen", "true")],
      [NIX + "module_refuses_what_contradicts_itself"]),

@@ -181,6 +181,18 @@ rec {
       };
       programs.ssh.extraConfig = option types.str "";
       services.openssh.enable = option types.bool false;
+      # Of those that NixOS has, a few.
+      ids = {
+        uids = option (types.attrsOf types.int) {
+          root = 0;
+          messagebus = 4;
+        };
+        gids = option (types.attrsOf types.int) {
+          root = 0;
+          wheel = 1;
+          messagebus = 4;
+        };
+      };
       nixpkgs.overlays = option (types.listOf types.anything) [ ];
       systemd = {
         packages = option (types.listOf types.package) [ ];

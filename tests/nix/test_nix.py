@@ -260,8 +260,8 @@ REFUSED = [
     ("services.hatch.builders = lib.mkForce { };", "services.hatch.builders is empty"),
     ('services.hatch.builders.c = { allow.groups = [ "nixbld" ]; };', "services.hatch.builders.c has no command"),
     *((f'services.hatch.builders."{name}" = {{ {RIGHT} }};', "is no name of a builder") for name in ("Upper", ".hidden", "a/b", "x" * 65, "")),
-    *((f'services.hatch.buildUsers.group = "{group}";', "is somebody else's") for group in ("hatch", "nixbld", "root")),
-    *((f'services.hatch.settings.speaker_user = "{name}";', f'speaker_user: "{name}" is somebody else') for name in ("root", "hatchbld16", "nixbld1")),
+    *((f'services.hatch.buildUsers.group = "{group}";', "is somebody else's") for group in ("hatch", "nixbld", "root", "wheel")),
+    *((f'services.hatch.settings.speaker_user = "{name}";', f'speaker_user: "{name}" is somebody else') for name in ("root", "hatchbld16", "nixbld1", "messagebus", "wheel")),
     *((f'services.hatch.buildUsers.group = "lab"; {options}', 'group: alice must not be in "lab"') for options in (
         'users.users.alice = { isNormalUser = true; extraGroups = [ "lab" ]; };', 'users.users.alice.group = "lab";', 'users.groups.lab.members = [ "lab1" "alice" ];')),
     ('services.hatch.buildUsers.count = 1; users.groups.hatchbld.members = [ "hatchbld2" ];', "group: hatchbld2 must not be"),
