@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -130,6 +131,15 @@ static inline void make_file_at(const char *path, const void *bytes, size_t len,
 	cleanup_fd int fd = openat(scratch_fd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 
 	check(fd >= 0 && fd_write_full(fd, bytes, len) == 0 && fchmod(fd, mode) == 0);
+}
+
+/* Why modes that change who runs a program cannot be tested, or NULL: Nix' sandbox refuses them. */
+static inline const char *cannot_set_ids(void)
+{
+	cleanup_fd int fd = memfd_create("mode", MFD_CLOEXEC);
+
+	check(fd >= 0);
+	return fchmod(fd, 02600) == 0 ? NULL : "no setgid bit can be set here";
 }
 
 static inline bool exists_at(const char *path)

@@ -746,7 +746,7 @@ static const struct unit_case cases[] = {
 	CASE(takes_targets_of_4095_bytes_and_no_longer),
 	CASE(touches_nothing_that_is_there_already),
 	CASE(sets_exact_modes_whatever_the_umask),
-	CASE(inherits_no_setgid_bit),
+	CASE_IF(inherits_no_setgid_bit, cannot_set_ids),
 	CASE(leaves_holes_where_there_are_zeros),
 	CASE(writes_data_beside_holes_exactly),
 	CASE(passes_on_what_the_source_says),

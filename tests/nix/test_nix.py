@@ -681,6 +681,16 @@ def test_package_has_the_folders_that_meson_build_builds():
     check(len(folders) > 5 and folders <= given, f"the package lacks {folders - given}")
 
 
+def test_package_has_what_the_tests_of_its_modules_need():
+    made = nix_instantiate("--parse", "--store", "dummy://", TOP / "nixos/package.nix")
+    check('"host_tests" false' in made and "doCheck = true" in made, "which tests the package runs")
+    sources = [file for folder in ("lib", "hatchd", "hatch-client", "hatchctl") for file in (TOP / folder).rglob("*")]
+    needed = {name for file in sources if file.suffix in {".c", ".h"} for name in re.findall(r'#include "(tests/.*)"', file.read_text())}
+    needed |= {name for file in sources if file.name == "meson.build" for name in re.findall(r"'(tests/[^']*)'", file.read_text())}
+    given = set(re.findall(r"^ {6}\.\./(tests/.*)$", (TOP / "nixos/package.nix").read_text(), re.MULTILINE))
+    check_equal(given, needed, "files of tests")
+
+
 def test_scenarios_are_machines_the_module_takes():
     scenarios = TOP / "tests/vm/scenarios"
     tests = outputs()["tests"]
