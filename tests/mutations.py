@@ -436,6 +436,8 @@ ROWS = [
     ("border_of_a_piece_in_a_reference", [("lib/scan/store.c", "return last ? len : len > keep ? len - keep : 0;", "return len;")],
      ["unit:store:finds_a_path_in_any_pieces", "unit:store:finds_a_path_over_the_borders_of_long_pieces",
       "machine:test_references.py:a_reference_over_any_border_is_found"]),
+    ("steps_of_a_hash", [("lib/scan/store.c", "at < len; at += STORE_HASH_LEN)", "at < len; at++)")],
+     ["unit:store:looks_through_a_gigabyte_in_a_second"]),
     ("targets_to_a_watcher", [("lib/tree/unpack.c", "show(u, target, strlen(target), 0);", "")],
      ["unit:unpack:shows_files_and_targets_to_a_watcher"]),
     ("verdict_on_references", [("hatch-client/references.c", "if (!fail || references->n_found == 0)", "if (true)")],

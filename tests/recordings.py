@@ -27,6 +27,7 @@ QUOTED = "       > "
 PROMISED = {
     "phases": (["hatch vivado", 'hatch vivado: synthesis of "top"', r"hatch vivado: place\x1b[2J \\ route"], [], ["log"]),
     "wait": (["hatch vivado", "waiting for vivado-seat, 0 ahead", "hatch vivado"], [], ["here"]),
+    "input": (["hatch takes"], ["sending input src of hatch takes"], []),
     "transfer": (["hatch big"], ["receiving output out of hatch big"], ["no newline"]),
     "failure": ([], [], ["the builder says why", "no newline", "hatch: builder fails failed with exit status 42 (request ID)"]),
 }

@@ -46,6 +46,38 @@ def test_what_a_request_waits_for_is_shown(m):
     compare(m, "wait", second.wait().ok().stderr)
 
 
+def test_each_that_waits_is_told_how_many_are_ahead(m):
+    m.write_config(resources={"vivado-seat": 1})
+    place = m.temporary_directory()
+    m.write_builder("vivado", f'echo here; until [ -e {place}/go ]; do sleep 0.05; done; echo > "$out"',
+                    resources={"vivado-seat": 1}, view={"read": [str(place)]})
+    first = m.nix_build_start(m.hatch_derivation("first", "vivado"))
+    m.wait_until(lambda: b"here" in first.stderr(), "the first build")
+    waiting = []
+    for ahead in range(3):
+        waiting.append(m.nix_build_start(m.hatch_derivation(f"waits-{ahead}", "vivado"), *INTERNAL))
+        needle = b"waiting for vivado-seat, %d ahead" % ahead
+        m.wait_until(lambda: needle in waiting[-1].stderr(), f"a build to wait behind {ahead}")
+    (place / "go").touch()
+    first.wait().ok()
+    for ahead, build in enumerate(waiting):
+        phases, _, _ = nixlog.of_nix(build.wait().ok().stderr.encode())
+        check_equal(phases[:2], ["hatch vivado", f"waiting for vivado-seat, {ahead} ahead"], "phases")
+        check_equal(phases[-1], "hatch vivado", "the last phase")
+        counts = [int(phase.split(", ")[1].split()[0]) for phase in phases[1:-1]]
+        check_equal(counts, sorted(counts, reverse=True), "how many are ahead, from first to last")
+
+
+def test_inputs_that_go_are_a_transfer(m):
+    m.write_builder("takes", 'wc -c <"$HATCH_INPUTS/src" >"$out"', inputs=True)
+    script = 'for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do echo "$text" >>source; done; /bin/hatch run --input src=source takes'
+    built = m.nix_build(m.derivation("takes", args=["-c", script], text="x" * 59999), *INTERNAL).ok()
+    compare(m, "input", built.stderr)
+    _, [(_, told)], _ = nixlog.of_nix(built.stderr.encode())
+    check(told[-1] > 1200000 and told == sorted(told), f"bytes {told}")
+    check_equal(pathlib.Path(built.lines()[-1]).read_text(), "1200000\n", "what came")
+
+
 def test_outputs_that_come_are_a_transfer(m):
     m.write_builder("big", 'mkdir $out; head -c 30000000 /dev/urandom >$out/file; printf "no newline"')
     shown = m.nix_build(m.hatch_derivation("big", "big"), *INTERNAL).ok().stderr
