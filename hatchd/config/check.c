@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "exposure.h"
+#include "hatchd/request/features.h"
 #include "hatchd/slot/control.h"
 #include "hatchd/unit.h"
 #include "layers.h"
@@ -199,7 +200,20 @@ static void check_builders(const struct config *config, struct checking *checkin
 		check_builder(config, names[i], checking);
 }
 
-/* What hatch-pre-build-hook reads. Its chain is a program that every build of the machine needs. */
+/* Its chain is a program that every build of the machine needs. */
+static void check_exposure_here(const struct config *config, const struct exposure *exposure,
+                                struct checking *checking)
+{
+	struct account account;
+	struct error err;
+
+	if (exposure_check_chain(exposure, config->owner_uid, &err) < 0)
+		count(checking, &err);
+	if (exposure->user && features_account(exposure->user, &account, &err) < 0)
+		count(checking, &err);
+}
+
+/* What hatch-pre-build-hook reads. */
 static void check_exposure(const struct config *config, struct checking *checking)
 {
 	const struct config_report report = { .error = count, .data = checking };
@@ -214,8 +228,8 @@ static void check_exposure(const struct config *config, struct checking *checkin
 		return;
 	}
 	if (exposure_load(path, config->owner_uid, &report, &exposure, NULL) > 0 &&
-	    !config->offline && exposure_check_chain(&exposure, config->owner_uid, &err) < 0)
-		count(checking, &err);
+	    !config->offline)
+		check_exposure_here(config, &exposure, checking);
 }
 
 /* Whoever names them: systemd loads all of them for every request. */

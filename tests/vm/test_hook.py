@@ -117,6 +117,11 @@ def test_what_is_to_be_shown_is_looked_for_by_the_check(m):
     configure(m, text='{"features": ["hatch-a"], "paths": ["/usr/bin/no-hatch"]}')
     said = m.run(["hatchd", "--check"]).ok().stdout.splitlines()
     check_in("host: shown to builds: /usr/bin/no-hatch: no: No such file or directory", said, "hatchd --check")
+    for user, why in (("no-such-user", 'has no user "no-such-user"'), ("root", "not parsed by root")):
+        configure(m, user=user)
+        wrong = m.run(["hatchd", "--check"])
+        check_equal(wrong.code, 78, f"exit status with {user}")
+        check_in(why, wrong.stdout, "hatchd --check")
 
 
 def test_a_build_goes_on_where_hatch_is_not_there(m):
