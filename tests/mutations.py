@@ -658,7 +658,7 @@ ROWS = [
      [SANDBOX + "a_link_inside_of_a_bind_does_not_lead_to_the_host"]),
     # --- how a request ends
     ("leash_of_a_helper", [("hatchd/monitor/helper.c", "if (leash_wear(result_fd) < 0)", "if (result_fd < 0)")],
-     ["unit:helper:one_that_works_for_ever_is_ended", "unit:helper:one_that_was_stopped_is_ended", "unit:helper:a_result_has_its_time_and_no_more"]),
+     [ENDS + "a_client_that_leaves_before_its_outputs_come_frees_the_slot", "unit:helper:one_that_works_for_ever_is_ended", "unit:helper:one_that_was_stopped_is_ended", "unit:helper:a_result_has_its_time_and_no_more"]),
     ("patience_with_a_helper", [("hatchd/leash.c", "if (child > 0 && !ended && fd_wait(pid_fd, POLLIN, KILL_LIMIT_MS) <= 0)", "if (false)")],
      ["unit:helper:one_that_is_out_of_reach_is_waited_for_but_not_for_ever"]),
     ("whole_result_of_a_helper", [("hatchd/monitor/helper.c", "fd_read_some(helper->result_fd, &result, sizeof(result)) : 0;", "fd_read_full(helper->result_fd, &result, sizeof(result)) == 1 ? (ssize_t)sizeof(result) : -1 : 0;")],
@@ -673,6 +673,8 @@ ROWS = [
      [ENDS + "ends_of_a_builder_that_live_on_hold_up_nobody", ENDS + "a_builder_whose_ends_live_on_is_ended_like_any_other"]),
     ("bound_of_the_tap", [("hatchd/monitor/tap.c", "stream->left -= draining ? (size_t)n : 0;", "")],
      ["unit:tap:what_is_in_the_pipes_of_a_dead_builder_is_all"]),
+    ("signs_of_life_until_outputs", [("hatchd/speaker/talk.c", "talk->accepted && !talk->returning", "talk->accepted && !talk->ended")],
+     [ENDS + "signs_of_life_come_until_the_first_output"]),
     ("streams_drained_at_once", [("hatchd/speaker/talk.c", "\tif (poll(p, ARRAY_SIZE(p), poll_timeout_ms(talk)) < 0)",
                                   "\tif (talk->draining && talk->status.fd >= 0)\n\t\tp[1].fd = p[2].fd = -1;\n\tif (poll(p, ARRAY_SIZE(p), poll_timeout_ms(talk)) < 0)")],
      [SECRETS + "a_client_that_pauses_over_the_end_of_a_builder_still_gets_its_log"]),

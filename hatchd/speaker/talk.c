@@ -544,7 +544,8 @@ static enum step obey(struct talk *talk, const struct order *order)
 		begin_drain(talk, order->tapped);
 		return STEP_GO_ON;
 	case ORDER_OUTPUT:
-		return talk_relay_output(talk, order->name);
+		(void)snprintf(talk->output, sizeof(talk->output), "%s", order->name);
+		return STEP_GO_ON;
 	case ORDER_EXIT:
 		return say_exit(talk, order);
 	case ORDER_ERROR:
@@ -600,7 +601,7 @@ static int64_t phase_due_ms(const struct talk *talk)
 
 static int64_t beat_due_ms(const struct talk *talk)
 {
-	bool lives = talk->accepted && !talk->ended;
+	bool lives = talk->accepted && !talk->returning;
 
 	return lives && talk->heartbeat_ms > 0 ? talk->last_beat_ms + talk->heartbeat_ms
 	                                       : INT64_MAX;
@@ -635,17 +636,29 @@ static void feel_pulse(struct talk *talk)
 	talk->last_log_ms = clock_now_ms();
 }
 
+/* The packer has begun, or has failed. */
+static enum step relay_output(struct talk *talk)
+{
+	enum step step;
+
+	talk->returning = true;
+	step = talk_relay_output(talk, talk->output);
+	talk->output[0] = '\0';
+	return step;
+}
+
 /* Orders come after the log that is there already: so a client sees things in the order they
- * happened. */
+ * happened. The next one waits for an output, which may be looked through first. */
 static enum step talk_once(struct talk *talk)
 {
 	struct pollfd p[] = {
 		{ .fd = talk->wire.fd, .events = talk->client_done || talk->deaf ? 0 : POLLIN },
 		{ .fd = talk->streams[0].fd, .events = POLLIN },
 		{ .fd = talk->streams[1].fd, .events = POLLIN },
-		{ .fd = talk->control_fd, .events = POLLIN },
+		{ .fd = talk->control_fd, .events = talk->output[0] ? 0 : POLLIN },
 		{ .fd = talk->pulse_fd, .events = POLLIN },
 		{ .fd = talk->status.fd, .events = POLLIN },
+		{ .fd = talk->output[0] ? talk->tree_fd : -1, .events = POLLIN },
 	};
 
 	if (talk->draining && is_drained(talk))
@@ -670,6 +683,8 @@ static enum step talk_once(struct talk *talk)
 	/* Silent is only who had the chance to be heard: a relay may have waited for the client. */
 	if (!p[1].revents && !p[2].revents && !p[5].revents)
 		watch_silence(talk);
+	if (p[6].revents)
+		return relay_output(talk);
 	if (p[3].revents)
 		return receive_order(talk);
 	return STEP_GO_ON;

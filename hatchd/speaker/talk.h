@@ -43,7 +43,9 @@ struct talk {
 	bool draining;         /* the builder is gone; what is left of its log is relayed */
 	uint64_t log_max;
 	struct phases phases;
+	char output[CHANNEL_NAME_MAX + 1]; /* to be relayed once it comes; empty: none */
 	bool accepted;
+	bool returning;                     /* outputs: what comes is the sign of life */
 	int64_t heartbeat_ms, last_beat_ms; /* the first is 0: nobody wants to hear it */
 	int64_t silence_ms, last_log_ms;
 	struct wire_builder items[LIST_PER_MESSAGE];
@@ -81,7 +83,7 @@ enum step talk_end_bad_request(struct talk *talk, const char *text);
 enum step talk_end_hangup(struct talk *talk);
 
 /*
- * talk_relay_output - relay one output from the tree pipe; trees.c
+ * talk_relay_output - relay one output, which comes now, from the tree pipe; trees.c
  *
  * A packer that fails in the middle closes its end: then the output is left incomplete, and the
  * order that follows says why.

@@ -80,9 +80,17 @@ enum step talk_relay_output(struct talk *talk, const char *name)
 
 /* --- inputs --- */
 
+/* From here on the client has as long as it likes again. */
+static void end_taking(struct talk *talk)
+{
+	talk->wire.deadline_ms = 0;
+	talk->wire.stop_fd = -1;
+}
+
 /* Nobody wants the rest of an input: the unpacker sees the end of its pipe. */
 static enum step give_up_input(struct talk *talk)
 {
+	end_taking(talk);
 	fd_closep(&talk->input_fd);
 	talk->deaf = true;
 	return STEP_GO_ON;
@@ -171,8 +179,7 @@ static enum step finish_input(struct talk *talk, const char *name, const struct 
 	memcpy(totals.sha256, end->output.sha256, sizeof(totals.sha256));
 	if (chunk_write_end(talk->input_fd, &totals) < 0)
 		return give_up_input(talk);
-	talk->wire.deadline_ms = 0;
-	talk->wire.stop_fd = -1;
+	end_taking(talk);
 	return talk_tell(talk, NOTE_INPUT, DELIVERY_UNKNOWN, NULL) < 0 ? STEP_END : STEP_GO_ON;
 }
 

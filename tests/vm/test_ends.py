@@ -1,6 +1,7 @@
 """How a request ends when somebody who lives on could hold it up: a process of its own that does not go on, or one outside
 that a builder has given an end of its pipes."""
 
+import contextlib
 import os
 import pwd
 import signal
@@ -14,6 +15,10 @@ from machine import SLOW, check, check_equal
 
 # What a client has for the rest of a log after a limit, and what the monitor leaves its processes beyond that.
 DRAIN, SPARE = 5, 4
+
+
+def slots_in_use():
+    return [path for path in machine.Snapshot._locks() if "/pool/" in path]
 
 
 def test_a_speaker_that_is_stopped_holds_neither_slot_nor_instance(m):
@@ -39,9 +44,11 @@ def test_a_speaker_that_is_stopped_while_inputs_come_holds_no_slot(m):
             speaker = next(p for p in attack.processes() if p.parent in m.monitors() and p.uids == {pwd.getpwnam("hatch").pw_uid})
             os.kill(speaker.pid, signal.SIGSTOP)
             begun = time.monotonic()
-            m.wait_until(lambda: not m.build_processes() and not list(machine.Snapshot._locks()), "a free slot")
-            seconds = time.monotonic() - begun
-            os.kill(speaker.pid, signal.SIGCONT)
+            try:
+                m.wait_until(lambda: not m.build_processes() and not slots_in_use(), "a free slot")
+                seconds = time.monotonic() - begun
+            finally:
+                os.kill(speaker.pid, signal.SIGCONT)
             check_equal(client.receive_until("error")[-1]["code"], "limit", "end")
             return seconds
     m.in_time(2 * SLOW + SPARE, attempt)
@@ -173,3 +180,42 @@ def test_a_builder_whose_ends_live_on_is_ended_like_any_other(m):
             heir.let_go(False)
             return seconds
         m.in_time((1 + SPARE) * SLOW, left)
+
+
+# --- a packer that has not begun -------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def slow_packer(m):
+    """A request whose builder has ended well, and whose packer does not begin yet; its client, and what lets the packer go."""
+    gate = machine.Gate(m.temporary_directory())
+    m.write_builder("returns", f'echo here; {gate.wait}; echo > "$out"', view=gate.view)
+    with attack.live(m, "returns", outputs={"out": None}, heartbeat_sec=1) as (client, instance):
+        # It has the pipe of outputs, which the cleaner has not.
+        packer = max(instance.helpers, key=lambda p: len([file for file in p.descriptors().values() if file.startswith("pipe:")]))
+        os.kill(packer.pid, signal.SIGSTOP)
+        gate.open()
+        m.wait_until(lambda: not machine.is_alive(instance.init.pid), "the end of the builder")
+        yield client, lambda: os.kill(packer.pid, signal.SIGCONT)
+
+
+def test_signs_of_life_come_until_the_first_output(m):
+    with slow_packer(m) as (client, let_go):
+        for _ in range(3 * SLOW):
+            check_equal(client.receive_until("alive", "output", "exit", "error")[-1]["type"], "alive", "what comes")
+        let_go()
+        messages = client.receive_until("exit", "error")
+        check_equal(messages[-1].get("code"), 0, f"end ({messages[-1]})")
+        types = [message["type"] for message in messages]
+        check("alive" not in types[types.index("output"):], f"a sign of life between outputs: {types}")
+        client.send({"type": "received"})
+
+
+def test_a_client_that_leaves_before_its_outputs_come_frees_the_slot(m):
+    def attempt():
+        with slow_packer(m) as (client, _):
+            client.close()
+            begun = time.monotonic()
+            m.wait_until(lambda: not m.instances(), "the end of the instance")
+            return time.monotonic() - begun
+    m.in_time(SPARE * SLOW, attempt)
