@@ -31,6 +31,36 @@ static void takes_a_phase_once(void)
 	check(!phases_take(&phases, 2000));
 }
 
+static void the_same_again_says_nothing(void)
+{
+	struct phases phases = { 0 };
+
+	phases_feed(&phases, "phase a\n", 8);
+	check(strcmp(phases_take(&phases, 1000), "a") == 0);
+	phases_feed(&phases, "phase b\nphase a\n", 16);
+	check(!phases_take(&phases, 2000) && !phases.waits);
+	check(phases.next_ms == 1000 + PHASES_PAUSE_MS);
+	phases_feed(&phases, "phase b\n", 8);
+	check(strcmp(phases_take(&phases, 3000), "b") == 0);
+}
+
+static void many_phases_are_followed_by_fewer(void)
+{
+	struct phases phases = { 0 };
+	int64_t now_ms = 1;
+
+	for (int i = 1; i <= PHASES_MANY + 5; i++) {
+		char line[32];
+		int len = snprintf(line, sizeof(line), "phase %d\n", i);
+
+		phases_feed(&phases, line, (size_t)len);
+		check(phases_take(&phases, now_ms));
+		check(phases.next_ms - now_ms ==
+		      (i < PHASES_MANY ? PHASES_PAUSE_MS : PHASES_LONG_PAUSE_MS));
+		now_ms = phases.next_ms;
+	}
+}
+
 static void takes_the_newest(void)
 {
 	check(says("phase one\nphase two\nphase three", "two"));
@@ -121,6 +151,8 @@ int main(void)
 {
 	static const struct unit_case cases[] = {
 		CASE(takes_a_phase_once),
+		CASE(the_same_again_says_nothing),
+		CASE(many_phases_are_followed_by_fewer),
 		CASE(takes_the_newest),
 		CASE(takes_a_line_in_any_pieces),
 		CASE(passes_over_what_is_no_phase),

@@ -64,6 +64,11 @@ const char *phases_take(struct phases *phases, int64_t now_ms)
 	if (!phases->waits)
 		return NULL;
 	phases->waits = false;
-	phases->next_ms = now_ms + PHASES_PAUSE_MS;
+	if (strcmp(phases->text, phases->said) == 0)
+		return NULL;
+	memcpy(phases->said, phases->text, sizeof(phases->said));
+	phases->n_said += phases->n_said < PHASES_MANY;
+	phases->next_ms = now_ms +
+	                  (phases->n_said < PHASES_MANY ? PHASES_PAUSE_MS : PHASES_LONG_PAUSE_MS);
 	return phases->text;
 }

@@ -19,6 +19,8 @@
 enum {
 	REQUEST_DEADLINE_MS = 5000,   /* greeting to whole request, in all */
 	RECEIVED_DEADLINE_MS = 10000, /* exit to "received" */
+	STATUS_PAUSE_MS = 10, /* a flood costs the builder its time, not ours, which no limit holds
+	                       */
 };
 
 static const char server_name[] = "hatchd " VERSION;
@@ -319,12 +321,12 @@ static enum step say_phase(struct talk *talk)
 	return m.phase.text && talk_say(talk, &m, NULL) < 0 ? talk_end_hangup(talk) : STEP_GO_ON;
 }
 
-/* One read of what the builder says of itself. Who says so much is not silent, but is not asked
- * to wait either. */
+/* One read of what the builder says of itself: whoever says something is not silent. */
 static void read_status(struct talk *talk)
 {
 	size_t n = read_stream(talk, &talk->status, LOG_READ_MAX);
 
+	talk->status_ms = clock_now_ms() + STATUS_PAUSE_MS;
 	if (n == 0)
 		return;
 	phases_feed(&talk->phases, talk->log_buf, n);
@@ -594,6 +596,11 @@ static int64_t silence_due_ms(const struct talk *talk)
 	return heeded ? talk->last_log_ms + talk->silence_ms : INT64_MAX;
 }
 
+static int64_t status_due_ms(const struct talk *talk, int64_t now_ms)
+{
+	return talk->status.fd >= 0 && talk->status_ms > now_ms ? talk->status_ms : INT64_MAX;
+}
+
 static int64_t phase_due_ms(const struct talk *talk)
 {
 	return talk->phases.waits ? talk->phases.next_ms : INT64_MAX;
@@ -609,8 +616,9 @@ static int64_t beat_due_ms(const struct talk *talk)
 
 static int poll_timeout_ms(const struct talk *talk)
 {
-	const int64_t due[] = { silence_due_ms(talk), phase_due_ms(talk), beat_due_ms(talk) };
 	int64_t now = clock_now_ms(), first = INT64_MAX;
+	const int64_t due[] = { silence_due_ms(talk), phase_due_ms(talk), beat_due_ms(talk),
+		                status_due_ms(talk, now) };
 
 	for (size_t i = 0; i < ARRAY_SIZE(due); i++)
 		first = due[i] < first ? due[i] : first;
@@ -665,6 +673,8 @@ static enum step talk_once(struct talk *talk)
 		return end_drain(talk);
 	if (!talk->started && !talk->draining) /* nothing is read before the log limit is known */
 		p[1].fd = p[2].fd = p[5].fd = -1;
+	if (status_due_ms(talk, clock_now_ms()) != INT64_MAX)
+		p[5].fd = -1;
 	if (poll(p, ARRAY_SIZE(p), poll_timeout_ms(talk)) < 0)
 		return errno == EINTR ? STEP_GO_ON : STEP_END;
 	if (p[0].revents && hear_client(talk, p[0].revents) == STEP_END)
