@@ -20,6 +20,7 @@
         output_entries = 1;
       };
     };
+    # With a token in place of the file this is its PIN, and view.devices of the builder names the token.
     # Not a path of Nix, which would copy the key into the store.
     credentials.release-key.path = "/etc/keys/release.pem";
   };

@@ -82,6 +82,15 @@ def test_content_addressed_outputs_know_their_places(m):
     check_equal(paths[0], paths[1], "paths of two derivations with the same result")
 
 
+def test_a_content_addressed_file_is_hashed_as_it_is_said(m):
+    set_up(m, 'echo content >"$out"')
+    out = build(m, run_hatch('contentAddressed = true; outputHashMode = "flat"; outputHashAlgo = "sha512";'))
+    check_equal(out.read_text(), "content\n", "the file")
+    kept = json.loads(m.run(["nix", "path-info", "--json", out]).ok().stdout)
+    [info] = kept if isinstance(kept, list) else kept.values()
+    check(info["ca"].startswith("fixed:sha512:"), f"it is addressed by {info['ca']}")
+
+
 def test_impure_derivations_are_built_each_time(m):
     set_up(m, 'cat /proc/sys/kernel/random/uuid >"$out"')
     file = m.temporary_directory() / "default.nix"
