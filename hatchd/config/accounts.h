@@ -33,3 +33,9 @@ int account_list_members(const char *group, gid_t *ret_gid, char ***ret, struct 
 /* account_list_groups - groups of the user without gid, by group number as the name service orders
  * them; *ret is malloc()ed */
 int account_list_groups(const char *user, gid_t gid, gid_t **ret, size_t *ret_n, struct error *err);
+
+struct reading;
+
+/* check_accounts - of hatchd.json: look up the accounts that it names, and whether requests can run
+ * under them and be kept apart from everybody else; offline only their names. users.c */
+int check_accounts(struct reading *in, struct config *config);

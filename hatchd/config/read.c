@@ -73,6 +73,11 @@ int reading_no_memory(struct reading *in)
 	return reading_keep_error(in, &err);
 }
 
+const struct value *reading_key(const struct reading *in, const char *key)
+{
+	return value_member(&in->doc->root, key);
+}
+
 bool reading_stops(const struct reading *in)
 {
 	return in->first != 0 && (!in->report || in->first == -ENOMEM);

@@ -64,6 +64,10 @@ int reading_keep_error(struct reading *in, const struct error *err);
 /* reading_no_memory - returns -ENOMEM */
 int reading_no_memory(struct reading *in);
 
+/* reading_key - what the file says at a key, so that what is wrong with it has a place; NULL if the
+ * key has its default */
+const struct value *reading_key(const struct reading *in, const char *key);
+
 /* reading_stops - after a reader failed: is there no point in reading on? */
 bool reading_stops(const struct reading *in);
 
@@ -102,6 +106,10 @@ int read_truth(struct reading *in, const struct value *value, const struct membe
  * Returns 1, 0 there is none, or a negative errno */
 int config_read_text(const char *path, uid_t owner_uid, char **ret, size_t *ret_len,
                      struct error *err);
+
+/* config_hint_missing - add how to make a directory of the configuration that is not there: one
+ * that comes with the installation, or that its owner makes */
+void config_hint_missing(const char *dir, struct error *err);
 
 /* config_load_reporting, builder_load_reporting - as without the last word. Every error is
  * reported, and the first also in err. With a report *ret of the first holds also on failure what
