@@ -135,7 +135,11 @@ int phase_prepare(struct job *job, struct error *err)
 		r = job_make_hooks_cgroup(job, err);
 	if (r == 0 && job->options->privileged)
 		r = make_cgroup(job, err);
-	return r < 0 ? r : start_helpers(job, err);
+	if (r == 0)
+		r = start_helpers(job, err);
+	if (r == 0 && job->gauge.pid > 0)
+		(void)helper_go(&job->gauge); /* one that is dead is noticed at once */
+	return r;
 }
 
 static void on_started(void *context)
@@ -316,8 +320,6 @@ int phase_build(struct job *job, struct error *err)
 		.gauge_fd = job->gauge.result_fd,
 		.context = job,
 	};
-	if (job->gauge.pid > 0)
-		(void)helper_go(&job->gauge); /* one that is dead is noticed at once */
 	r = watch_run(&job->watch, err);
 	job->stop_signal = job->watch.stop_signal;
 	killed = job_kill_sandbox(job, r < 0 ? NULL : err);

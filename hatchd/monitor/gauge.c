@@ -98,12 +98,11 @@ static int measure(struct gauge *gauge, struct error *err)
 		                 "directories in scratch are more than %d deep in each other",
 		                 DEPTH_MAX);
 	if (gauge->bytes > gauge->bytes_max)
-		return error_set(err, BLAME_BUILD, EDQUOT,
-		                 "the builder has more than %s in its scratch",
+		return error_set(err, BLAME_BUILD, EDQUOT, "there are more than %s in scratch",
 		                 text_size(gauge->bytes_max, size));
 	if (gauge->entries > gauge->entries_max)
 		return error_set(err, BLAME_BUILD, EDQUOT,
-		                 "the builder has more than %llu files in its scratch",
+		                 "there are more than %llu files in scratch",
 		                 (unsigned long long)gauge->entries_max);
 	/* What cannot be seen fills the disk all the same. */
 	if (fstatfs(gauge->dir_fds[0], &disk) == 0 &&

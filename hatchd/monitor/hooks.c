@@ -82,10 +82,13 @@ static int start_steward(struct job *job, struct error *err)
 static int await_before(struct job *job, struct error *err)
 {
 	uint64_t limit_sec = job->builder.before.time_sec + HOOK_EXPECT_SEC;
-	int r = job_hear(job, job->steward.fd, clock_now_ms() + (int64_t)limit_sec * 1000);
+	int r = job_hear_and_gauge(job, job->steward.fd,
+	                           clock_now_ms() + (int64_t)limit_sec * 1000);
 
 	if (r < 0)
 		return job_stop_error(job, err);
+	if (r == HEARD_GAUGE)
+		return job_scratch_error(job, err);
 	if (r == HEARD_SPEAKER)
 		return job_end_by_speaker(job, err);
 	if (r == HEARD_NOTHING)

@@ -18,13 +18,15 @@ static int took_too_long(struct job *job, struct error *err)
 }
 
 /* Wait for the speaker or the unpacker, whoever has something to say first. Returns an enum heard,
- * or an error: the service is stopped, the time is over. */
+ * or an error: the service is stopped, the time is over, scratch is too large. */
 static int hear(struct job *job, int64_t deadline_ms, struct error *err)
 {
-	int r = job_hear(job, job->unpacker.result_fd, deadline_ms);
+	int r = job_hear_and_gauge(job, job->unpacker.result_fd, deadline_ms);
 
 	if (r < 0)
 		return job_stop_error(job, err);
+	if (r == HEARD_GAUGE)
+		return job_scratch_error(job, err);
 	return r == HEARD_NOTHING ? took_too_long(job, err) : r;
 }
 

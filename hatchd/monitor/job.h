@@ -130,8 +130,8 @@ int phase_outputs(struct job *job, struct error *err);
 int phase_list(struct job *job, struct error *err);
 int phase_ping(struct job *job, struct error *err);
 
-/* job_name_usable - to a refusal that conceals whether there is the builder (request_check()) add for
- * the peer which it may use: the same as "list" */
+/* job_name_usable - to a refusal that conceals whether there is the builder (request_check()) add
+ * for the peer which it may use: the same as "list" */
 void job_name_usable(struct job *job, struct error *err);
 
 /* job_receive_record - what the client asks for, as the speaker sealed it. Errors: BLAME_PEER what
@@ -161,6 +161,7 @@ enum heard {
 	HEARD_NOTHING, /* the time is over */
 	HEARD_SPEAKER,
 	HEARD_OTHER,
+	HEARD_GAUGE, /* job_scratch_error() has the words */
 };
 
 /*
@@ -171,6 +172,12 @@ enum heard {
  * Returns  an enum heard, or -ECANCELED when a signal has come, now or before
  */
 int job_hear(struct job *job, int fd, int64_t deadline_ms);
+
+/* job_hear_and_gauge - the same, and no longer than scratch is as small as it has to be */
+int job_hear_and_gauge(struct job *job, int fd, int64_t deadline_ms);
+
+/* job_scratch_error - what the gauge has to say, as an error. Returns it (outputs.c) */
+int job_scratch_error(struct job *job, struct error *err);
 
 /* job_hear_signal - read job->signal_fd, which is readable: the request is to end */
 void job_hear_signal(struct job *job);

@@ -25,10 +25,11 @@ static const struct phase request_phases[] = {
 	{ "policy", phase_policy }, /* job->request passed every check */
 	{ "slot",
 	  phase_slot }, /* a build user is ours, and nothing of an earlier request is left */
-	{ "equip", phase_equip },     /* what the definition names of the host is open */
-	{ "prepare", phase_prepare }, /* scratch, cgroup and helpers are there */
-	{ "inputs", phase_inputs },   /* what the client sends is there, whole */
-	{ "before", phase_before },   /* the administrator's command ended well */
+	{ "equip", phase_equip }, /* what the definition names of the host is open */
+	{ "prepare",
+	  phase_prepare }, /* scratch, cgroup and helpers are there, and its size is watched */
+	{ "inputs", phase_inputs }, /* what the client sends is there, whole */
+	{ "before", phase_before }, /* the administrator's command ended well */
 	{ "build", phase_build }, /* nothing of the builder runs any more, and we have no rights */
 	{ "outputs", phase_outputs }, /* the client has the whole result, or will not */
 };

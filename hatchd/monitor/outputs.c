@@ -38,7 +38,7 @@ static void explain_oom(struct job *job)
 }
 
 /* In the words of the gauge; one that died without any is the host's matter. */
-static int scratch_error(struct job *job, struct error *err)
+int job_scratch_error(struct job *job, struct error *err)
 {
 	int r = helper_finish(&job->gauge, HELPER_END_MS, err);
 
@@ -78,7 +78,7 @@ static int judge(struct job *job, struct error *err)
 		                "the builder %s wrote more log than it may", receipt->builder);
 		return limit_end(job, "log", err);
 	case ENDING_SCRATCH:
-		return scratch_error(job, err);
+		return job_scratch_error(job, err);
 	case ENDING_EXEC:
 		job->code_name = watch->code == ENOENT ? "not-found" : "cannot-run";
 		return error_errno(err, BLAME_BUILD, watch->code, "cannot execute %s",

@@ -75,14 +75,27 @@ static int wait_for(struct job *job, struct pollfd *p, size_t n, int64_t deadlin
 	return job->stopping ? -ECANCELED : 0;
 }
 
-int job_hear(struct job *job, int fd, int64_t deadline_ms)
+static int hear(struct job *job, int fd, int gauge_fd, int64_t deadline_ms)
 {
 	struct pollfd p[] = { { .fd = job->speaker.control_fd, .events = POLLIN },
 		              { .fd = fd, .events = POLLIN },
+		              { .fd = gauge_fd, .events = POLLIN },
 		              { 0 } };
 	int r = wait_for(job, p, ARRAY_SIZE(p), deadline_ms);
 
-	return r != 1 ? r : p[0].revents ? HEARD_SPEAKER : HEARD_OTHER;
+	if (r != 1)
+		return r;
+	return p[0].revents ? HEARD_SPEAKER : p[1].revents ? HEARD_OTHER : HEARD_GAUGE;
+}
+
+int job_hear(struct job *job, int fd, int64_t deadline_ms)
+{
+	return hear(job, fd, -1, deadline_ms);
+}
+
+int job_hear_and_gauge(struct job *job, int fd, int64_t deadline_ms)
+{
+	return hear(job, fd, job->gauge.result_fd, deadline_ms);
 }
 
 void job_give_up_client(struct job *job)

@@ -21,7 +21,8 @@ enum {
 };
 
 struct tree_limits {
-	uint64_t bytes;   /* apparent size of all regular files together */
+	uint64_t bytes;   /* apparent size of all regular files together; see unpack.h for what else
+	                     counts there */
 	uint64_t entries; /* files, directories, symlinks and further names of a file, the root
 	                     included */
 };

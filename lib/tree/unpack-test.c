@@ -324,14 +324,23 @@ static void refuses_what_is_above_each_limit(void)
 		FILE_("output/a"),
 		FILE_("output/b"),
 		LINK_("output/c", "output/a"),
+		SYM_("output/d", "0123456789"),
+		DIR_("output/e/"),
 	};
+	/* Two directories, twice four bytes, a target of ten; another name of a file is free. */
+	enum { PRICE = 2 * TREE_DIRECTORY_PRICE + 2 * 4 + 10 };
 	static const struct {
 		struct tree_limits limits;
 		int result;
 	} rows[] = {
-		{ { .bytes = 8, .entries = 4 }, 0 },      { { .bytes = 7, .entries = 4 }, -EFBIG },
-		{ { .bytes = 8, .entries = 3 }, -E2BIG }, { { .bytes = 0, .entries = 4 }, -EFBIG },
-		{ { .bytes = 8, .entries = 0 }, -E2BIG }, { { UINT64_MAX, UINT64_MAX }, 0 },
+		{ { PRICE, 6 }, 0 },
+		{ { PRICE - 1, 6 }, -EFBIG },
+		{ { PRICE, 5 }, -E2BIG },
+		{ { 2 * TREE_DIRECTORY_PRICE + 2 * 4, 6 }, -EFBIG },
+		{ { TREE_DIRECTORY_PRICE - 1, 6 }, -EFBIG },
+		{ { 0, 6 }, -EFBIG },
+		{ { PRICE, 0 }, -E2BIG },
+		{ { UINT64_MAX, UINT64_MAX }, 0 },
 	};
 	cleanup_(buffer_done) struct buffer stream = { 0 };
 

@@ -219,7 +219,7 @@ static int count_bytes(struct unpacker *u, uint64_t size)
 		return 0;
 	if (size > u->limits->bytes || u->used->bytes > u->limits->bytes - size)
 		return error_set(u->err, BLAME_PEER, EFBIG,
-		                 "the files of the tree hold more than the allowed %s",
+		                 "the tree takes more than the allowed %s",
 		                 text_size(u->limits->bytes, allowed));
 	u->used->bytes += size;
 	return 0;
@@ -254,9 +254,12 @@ static int open_made_dir(int parent_fd, const char *name)
 
 static int make_dir(struct unpacker *u, const struct place *place)
 {
-	int parent_fd = u->levels[place->level].fd, r = 0;
+	int parent_fd = u->levels[place->level].fd;
+	int r = count_bytes(u, TREE_DIRECTORY_PRICE);
 	cleanup_fd int fd = -1;
 
+	if (r < 0)
+		return r;
 	if (place->level > TREE_DEPTH_MAX)
 		return error_set(u->err, BLAME_PEER, ELOOP,
 		                 "the tree is more than %d directories deep, at '%s'",
@@ -377,9 +380,13 @@ static int make_file(struct unpacker *u, const struct place *place, struct archi
 static int make_symlink(struct unpacker *u, const struct place *place, struct archive_entry *entry)
 {
 	const char *target = archive_entry_symlink(entry);
+	int r;
 
 	if (!target || target[0] == '\0' || strlen(target) > TREE_TARGET_MAX)
 		return malformed(u, "a symlink whose target is empty or too long", place->name);
+	r = count_bytes(u, strlen(target));
+	if (r < 0)
+		return r;
 	if (symlinkat(target, u->levels[place->level].fd, place->disk_name) < 0)
 		return disk_failed(u, "create the symlink", place->disk_name);
 	u->root_made = true;

@@ -5,6 +5,11 @@
 
 #include "tree.h"
 
+/* What is unpacked costs more than its files hold: so of limits->bytes a directory takes this, and
+ * a symlink the length of its target. Beside that the file system may keep a block for each entry.
+ */
+enum { TREE_DIRECTORY_PRICE = 4096 };
+
 /*
  * Where the stream comes from. Returns how many bytes (*ret_bytes stays valid until the next
  * call), 0 at the end of the stream, or a negative errno with err set.

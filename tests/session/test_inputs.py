@@ -161,6 +161,26 @@ def test_a_size_that_is_only_said_is_refused_before_it_comes():
     clean()
 
 
+def test_a_directory_has_its_price():
+    directories = [tar_directory("output"), tar_directory("output/1"), tar_directory("output/2")]
+    assert server.request("dear", trees={"a": tar(*directories[:2])}).code == 0
+    result = server.request("dear", trees={"a": tar(*directories)})
+    assert result.error == "limit" and "limits.input in" in result.last["hint"], result
+    clean()
+
+
+def test_scratch_is_watched_while_inputs_come():
+    with hatchwire.Connection(server.socket) as c:
+        ask(c, builder="little")
+        c.send_raw(piece(tar_header("output", b"0", 64 << 20)))
+        for _ in range(8):
+            c.send_raw(piece(b"x" * (1 << 20)))
+        # It has not sent all of it, and does not go on.
+        answer = c.receive_until("error")[-1]
+        assert answer["code"] == "limit" and "limits.scratch in" in answer["hint"], answer
+    clean()
+
+
 def test_a_client_that_goes_on_after_its_limit_is_told_all_the_same():
     with hatchwire.Connection(server.socket) as c:
         ask(c, builder="narrow")
@@ -313,6 +333,8 @@ BUILDERS = {
     "stays": ("sleep 60", {"inputs": True}),
     "hurried": ("true", {"inputs": True, "limits": {"input_sec": 2}}),
     "sums": ('find "$HATCH_INPUTS" -type f -exec sha256sum {} +', {"inputs": True}),
+    "little": ("true", {"inputs": True, "limits": {"scratch": "4M"}}),
+    "dear": ("true", {"inputs": True, "limits": {"input": 8192}}),
     "narrow": ("true", {"inputs": True, "limits": {"input": 100000, "input_entries": 5}}),
 }
 

@@ -473,6 +473,17 @@ def test_a_watcher_ends_a_builder_with_too_much_in_its_scratch(m):
         m.wait_until(lambda: not m.instances(), "the removal of what it made")
 
 
+def test_a_watcher_does_not_wait_for_the_builder(m):
+    need_watcher()
+    m.write_builder("never", "echo begun", inputs=True, before={"command": ["/bin/sleep", "60"], "time_sec": 120}, **limits(scratch="16M"))
+    large = m.temporary_directory() / "large"
+    large.write_bytes(b"x" * 64 * MIB)
+    result = m.run(["hatch", "run", f"-ix={large}", "never"])
+    check(result.code == 125 and "limits.scratch" in result.stderr and "begun" not in result.stdout, f"{result.stdout}{result.stderr}")
+    line = m.journal_wait(HATCH_BUILDER="never", HATCH_VERDICT="limit")[-1]
+    check_in(line["HATCH_PHASE"], ("inputs", "before"), "HATCH_PHASE")
+
+
 def test_a_watcher_lets_a_builder_be_that_keeps_to_its_limit(m):
     need_watcher()
     script = """for round in 1 2 3 4; do dd if=/dev/zero of=/build/file bs=1M count=12 2>/dev/null; sleep 0.4
