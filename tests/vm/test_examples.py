@@ -65,8 +65,9 @@ def by_module(m, name):
     for place, file in made["files"].items():
         if place.startswith(("etc/hatch/", "etc/systemd/system/hatchd@.service.d/")):
             install(m, f"/{place}", file["text"], 0o644)
-    m.run(["ln", "-s", "/usr/sbin/hatch-pre-build-hook", "/usr/local/bin"]).ok()
-    m.after_test(pathlib.Path("/usr/local/bin/hatch-pre-build-hook").unlink)
+    # Where the package hatch-client has it.
+    m.run(["ln", "-s", "/usr/sbin/hatch-pre-build-hook", "/usr/bin"]).ok()
+    m.after_test(pathlib.Path("/usr/bin/hatch-pre-build-hook").unlink)
     m.write_nix_conf("extra-sandbox-paths = /bin/sh=/usr/bin/busybox", made["files"]["etc/nix/nix.conf"]["text"],
                      without=["extra-sandbox-paths"])
     reload_units(m)
