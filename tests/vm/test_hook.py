@@ -150,10 +150,10 @@ def test_a_build_whose_derivation_is_elsewhere_sees_what_the_configuration_says(
         configure(m, missing_derivation=missing)
         cursor = m.journal_cursor()
         check_equal(seen_by(m, features=["hatch-a"]), expected, missing)
-        # Nix keeps to itself what a hook says there, so it is in the journal by itself.
+        # Some versions of Nix keep to themselves what a hook says there: then it is in the journal by itself.
         m.run(["journalctl", "--sync"])
-        said = m.run(["journalctl", "-t", "hatch-pre-build-hook", "-o", "cat", f"--after-cursor={cursor}"]).stdout
-        said = "-looks.drv is not on this machine, so what it requires is not known" in said
+        journal = m.run(["journalctl", "-o", "cat", f"--after-cursor={cursor}"]).ok().stdout
+        said = "-looks.drv is not on this machine, so what it requires is not known" in journal
         check_equal(said, missing == "hide", f"is it said, with {missing}")
         check(not list(remote.glob("nix/store/*-looks.drv")), "the derivation is there after all")
 
