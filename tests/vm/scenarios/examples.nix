@@ -5,13 +5,14 @@
     { lib, pkgs, ... }:
     let
       example = name: ../../../examples + "/${name}";
-      # A script in a directory that is the first of a builder's PATH, and the last there is elsewhere.
+      # A script in place of a program.
       standIn = name: text: {
         environment.etc."hatch-test/bin/${name}" = {
           mode = "0755";
           inherit text;
         };
       };
+      # A PATH on which the scripts are found first.
       before = packages: lib.mkForce "/etc/hatch-test/bin:${lib.makeBinPath packages}";
       # Files that are beside each other as they are in examples/, so that their derivations find them.
       copies = name: files: {
