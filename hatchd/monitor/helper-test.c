@@ -172,5 +172,6 @@ static const struct unit_case cases[] = {
 int main(void)
 {
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)alarm(60); /* a wait without an end is a failure, not a wait */
 	return unit_run(cases, ARRAY_SIZE(cases));
 }
