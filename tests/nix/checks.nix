@@ -17,7 +17,9 @@ let
             builder = "/bin/sh";
             args = [
               "-euc"
-              script
+              # As in stdenv the shell outlives the last command: Nix kills a builder that has closed its log but is still
+              # there, and coreutils close it before they exit.
+              (script + "\nexit 0\n")
             ];
             PATH = "/usr/bin";
           }
