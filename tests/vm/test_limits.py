@@ -475,9 +475,10 @@ def test_a_watcher_ends_a_builder_with_too_much_in_its_scratch(m):
 
 def test_a_watcher_does_not_wait_for_the_builder(m):
     need_watcher()
-    m.write_builder("never", "echo begun", inputs=True, before={"command": ["/bin/sleep", "60"], "time_sec": 120}, **limits(scratch="16M"))
+    m.write_builder("never", "echo begun", inputs=True, before={"command": ["/bin/sleep", "60"], "time_sec": 120}, **limits(scratch="1M"))
+    # It comes in less time than there is between two looks.
     large = m.temporary_directory() / "large"
-    large.write_bytes(b"x" * 64 * MIB)
+    large.write_bytes(b"x" * 2 * MIB)
     result = m.run(["hatch", "run", f"-ix={large}", "never"])
     check(result.code == 125 and "limits.scratch" in result.stderr and "begun" not in result.stdout, f"{result.stdout}{result.stderr}")
     line = m.journal_wait(HATCH_BUILDER="never", HATCH_VERDICT="limit")[-1]
