@@ -1,87 +1,35 @@
 /*
- * The one place that decides: compares what the client said (a record), who it is (a peer) and what
- * the administrator wrote (a builder), and makes a request of it or says no. What it allows stands
- * in hatch-builder(5); everything else is refused. Only request_check() makes a struct request.
+ * The one place that decides: compares who the client is (a peer) and what the administrator wrote
+ * (a builder), has what it said (a record) compared by words.c and trees.c, and makes a request of
+ * it or says no. What it allows stands in hatch-builder(5); everything else is refused. Only
+ * request_check() makes a struct request.
  */
 #include <assert.h>
 #include <errno.h>
 #include <fnmatch.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "hatchd/config/accounts.h"
-#include "hatchd/config/pattern.h"
-#include "lib/base/text.h"
 #include "request.h"
+#include "trees.h"
+#include "words.h"
 
-enum {
-	SHOWN_LEN = 160,
-	ARGUMENT_MAX = 131071, /* MAX_ARG_STRLEN of the kernel, without the NUL */
-	STORE_HASH_LEN = 32,
-};
+enum { STORE_HASH_LEN = 32 };
 
 /* How the answer looks to a peer that may not use a builder, and to one that named none. */
 static const char unusable_hint[] = "a Nix build may lack what a builder asks for, such as "
 				    "requiredSystemFeatures = [ \"hatch-NAME\" ]; why it is so "
 				    "stands in the journal of the host";
 
-void rulings_done(struct rulings *rulings)
-{
-	free(rulings->items);
-	*rulings = (struct rulings){ 0 };
-}
-
-/* Note what decided. Only who explains has a list to note it in. Returns the ruling's own texts, or
- * NULL. */
-static struct ruling *note(struct rulings *rulings, bool allowed, const char *key, size_t item)
-{
-	struct ruling *items;
-
-	if (!rulings || rulings->failed)
-		return NULL;
-	items = reallocarray(rulings->items, rulings->n_items + 1, sizeof(*items));
-	if (!items) {
-		rulings->failed = true;
-		return NULL;
-	}
-	rulings->items = items;
-	items[rulings->n_items] = (struct ruling){ .key = key, .item = item, .allowed = allowed };
-	return &items[rulings->n_items++];
-}
-
-__attribute__((format(printf, 3, 4))) static void describe(struct ruling *ruling, const char *about,
-                                                           const char *fmt, ...)
-{
-	va_list ap;
-
-	if (!ruling)
-		return;
-	(void)snprintf(ruling->about, sizeof(ruling->about), "%s", about);
-	va_start(ap, fmt);
-	(void)vsnprintf(ruling->text, sizeof(ruling->text), fmt, ap);
-	va_end(ap);
-}
-
-static void note_refusal(struct rulings *rulings, const char *key, const char *about)
-{
-	describe(note(rulings, false, key, POSITION_OF_KEY), about, "%s", "");
-}
-
-static const char *shown(const char *text, size_t len, char buf[SHOWN_LEN])
-{
-	text_escape(text, len, buf, SHOWN_LEN);
-	return buf;
-}
-
 static int conceal(const char *name, size_t len, struct error *err)
 {
-	char text[ERROR_PEER_MAX], buf[SHOWN_LEN];
+	char text[ERROR_PEER_MAX], buf[RULING_SHOWN_LEN];
 
 	(void)snprintf(text, sizeof(text), "there is no builder `%s` that you may use",
-	               shown(name, len, buf));
+	               ruling_show(name, len, buf));
 	(void)error_conceal(err, text, unusable_hint);
 	return -EACCES;
 }
@@ -89,9 +37,9 @@ static int conceal(const char *name, size_t len, struct error *err)
 static int refuse_unknown(const struct config *config, const struct record *record,
                           struct error *err)
 {
-	char buf[SHOWN_LEN];
+	char buf[RULING_SHOWN_LEN];
 
-	(void)shown(record->builder.data, record->builder.len, buf);
+	(void)ruling_show(record->builder.data, record->builder.len, buf);
 	(void)error_set(err, BLAME_POLICY, EACCES, "there is no builder `%s` in %s/builders.d", buf,
 	                config->dir);
 	(void)error_hint(err, "write its definition to %s/builders.d/%s.json, see hatch-builder(5)",
@@ -159,20 +107,21 @@ static bool find_identity(const struct builder *builder, const struct peer *peer
 	ssize_t i = find_id(builder->allow.uids, builder->allow.n_uids, peer->uid);
 
 	if (i >= 0)
-		describe(note(rulings, true, "allow.users", (size_t)i), about, "uid %u", peer->uid);
+		ruling_describe(rulings_note(rulings, true, "allow.users", (size_t)i), about,
+		                "uid %u", peer->uid);
 	if (i >= 0 || own_name)
 		return i >= 0;
 	i = find_group(builder, peer);
 	if (i >= 0) {
-		describe(note(rulings, true, "allow.groups", (size_t)i), about, "gid %u",
-		         builder->allow.gids[i]);
+		ruling_describe(rulings_note(rulings, true, "allow.groups", (size_t)i), about,
+		                "gid %u", builder->allow.gids[i]);
 		return true;
 	}
 	i = find_range(builder, peer->uid);
 	if (i >= 0)
-		describe(note(rulings, true, "allow.uid_ranges", (size_t)i), about,
-		         "uid %u is from %u to %u", peer->uid, builder->allow.ranges[i].first,
-		         builder->allow.ranges[i].last);
+		ruling_describe(rulings_note(rulings, true, "allow.uid_ranges", (size_t)i), about,
+		                "uid %u is from %u to %u", peer->uid,
+		                builder->allow.ranges[i].first, builder->allow.ranges[i].last);
 	return i >= 0;
 }
 
@@ -183,7 +132,7 @@ static int allow_identity(const struct config *config, const struct builder *bui
 
 	if (find_identity(builder, peer, own_name, rulings))
 		return 0;
-	note_refusal(rulings, own_name ? "allow.users" : "allow", "peer");
+	rulings_refuse(rulings, own_name ? "allow.users" : "allow", "peer");
 	(void)error_set(err, BLAME_POLICY, EACCES,
 	                "uid %u (gid %u, %zu supplementary groups) may not use the builder `%s`: "
 	                "%s in %s",
@@ -205,16 +154,16 @@ static int allow_socket(const struct builder *builder, const char *socket_class,
                         struct rulings *rulings, struct error *err)
 {
 	static const char about[] = "socket";
-	char buf[SHOWN_LEN];
+	char buf[RULING_SHOWN_LEN];
 
 	for (size_t i = 0; i < builder->allow.n_sockets; i++)
 		if (strcmp(builder->allow.sockets[i], socket_class) == 0) {
-			describe(note(rulings, true, "allow.sockets", i), about, "class %s",
-			         socket_class);
+			ruling_describe(rulings_note(rulings, true, "allow.sockets", i), about,
+			                "class %s", socket_class);
 			return 0;
 		}
-	note_refusal(rulings, "allow.sockets", about);
-	(void)shown(socket_class, strlen(socket_class), buf);
+	rulings_refuse(rulings, "allow.sockets", about);
+	(void)ruling_show(socket_class, strlen(socket_class), buf);
 	(void)error_set(err, BLAME_POLICY, EACCES,
 	                "the builder `%s` is not reached by sockets of the class `%s`: not in "
 	                "allow.sockets in %s",
@@ -241,11 +190,12 @@ static int allow_derivation(const struct builder *builder, const struct peer *pe
 	char name[DERIVATION_MAX + 1];
 
 	if (builder->allow.n_derivations == 0) {
-		describe(note(rulings, true, key, POSITION_OF_KEY), about, "not asked for");
+		ruling_describe(rulings_note(rulings, true, key, POSITION_OF_KEY), about,
+		                "not asked for");
 		return 0;
 	}
 	if (!peer->derivation[0]) {
-		note_refusal(rulings, key, about);
+		rulings_refuse(rulings, key, about);
 		(void)error_set(err, BLAME_POLICY, EACCES,
 		                "the builder `%s` is for certain derivations (allow.derivations in "
 		                "%s), and which one asks is not known: %s",
@@ -257,11 +207,11 @@ static int allow_derivation(const struct builder *builder, const struct peer *pe
 	name_of_derivation(peer->derivation, name);
 	for (size_t i = 0; i < builder->allow.n_derivations; i++)
 		if (fnmatch(builder->allow.derivations[i], name, 0) == 0) {
-			describe(note(rulings, true, key, i), about, "%.80s matches %.80s", name,
-			         builder->allow.derivations[i]);
+			ruling_describe(rulings_note(rulings, true, key, i), about,
+			                "%.80s matches %.80s", name, builder->allow.derivations[i]);
 			return 0;
 		}
-	note_refusal(rulings, key, about);
+	rulings_refuse(rulings, key, about);
 	(void)error_set(err, BLAME_POLICY, EACCES,
 	                "the derivation %s may not use the builder `%s`: no pattern of "
 	                "allow.derivations in %s matches its name",
@@ -277,11 +227,12 @@ static int allow_unknown(const struct config *config, const struct builder *buil
                          const struct peer *peer, struct rulings *rulings, struct error *err)
 {
 	if (peer->derivation_missing && config->allow_missing) {
-		describe(note(rulings, true, features_key, POSITION_OF_KEY), features_about,
-		         "not on this machine, and missing_derivation is \"allow\"");
+		ruling_describe(rulings_note(rulings, true, features_key, POSITION_OF_KEY),
+		                features_about,
+		                "not on this machine, and missing_derivation is \"allow\"");
 		return 0;
 	}
-	note_refusal(rulings, features_key, features_about);
+	rulings_refuse(rulings, features_key, features_about);
 	if (!peer->derivation[0]) {
 		(void)error_set(err, BLAME_POLICY, EACCES,
 		                "the builder `%s` is for derivations that require certain features "
@@ -308,8 +259,8 @@ static int allow_features(const struct config *config, const struct builder *bui
                           const struct peer *peer, struct rulings *rulings, struct error *err)
 {
 	if (builder->allow.n_features == 0) {
-		describe(note(rulings, true, features_key, POSITION_OF_KEY), features_about,
-		         "not asked for");
+		ruling_describe(rulings_note(rulings, true, features_key, POSITION_OF_KEY),
+		                features_about, "not asked for");
 		return 0;
 	}
 	if (!peer->derivation[0] || !peer->features)
@@ -318,11 +269,12 @@ static int allow_features(const struct config *config, const struct builder *bui
 		const char *feature = builder->allow.features[i];
 
 		if (features_have(peer->features, feature)) {
-			describe(note(rulings, true, features_key, i), features_about,
-			         "%.80s is required by the derivation", feature);
+			ruling_describe(rulings_note(rulings, true, features_key, i),
+			                features_about, "%.80s is required by the derivation",
+			                feature);
 			continue;
 		}
-		note_refusal(rulings, features_key, features_about);
+		rulings_refuse(rulings, features_key, features_about);
 		(void)error_set(err, BLAME_POLICY, EACCES,
 		                "the derivation %s does not require the feature %s, which "
 		                "allow.features in %s asks for",
@@ -369,412 +321,15 @@ int policy_allows(const struct config *config, const struct builder *builder,
 	return allow(config, builder, peer, socket_class, NULL, err);
 }
 
-/* From here on the peer may use the builder, and reads why its words were refused. */
-
-static int refuse_count(const struct builder *builder, const struct record *record,
-                        struct error *err)
-{
-	(void)error_set(err, BLAME_POLICY, EACCES,
-	                "the builder `%s` takes at most %" PRIu64
-	                " arguments (args.max in %s), %zu "
-	                "were given",
-	                builder->name, builder->args.max, builder->file, record->n_args);
-	(void)error_hint(err, "give fewer, or have args.max raised there");
-	return -EACCES;
-}
-
-static int refuse_argument(const struct builder *builder, const struct record *record, size_t i,
-                           const char *rule, const char *hint, struct error *err)
-{
-	char buf[SHOWN_LEN];
-
-	(void)error_set(err, BLAME_POLICY, EACCES, "argument %zu, `%s`, %s (builder `%s`, %s)",
-	                i + 1, shown(record->args[i].data, record->args[i].len, buf), rule,
-	                builder->name, builder->file);
-	(void)error_hint(err, "%s", hint);
-	return -EACCES;
-}
-
-static int check_argument(const struct builder *builder, struct patterns *patterns,
-                          const struct record *record, size_t i, struct rulings *rulings,
-                          struct error *err)
-{
-	const struct record_text *arg = &record->args[i];
-	char about[32];
-	int r;
-
-	(void)snprintf(about, sizeof(about), "argument %zu", i + 1);
-
-	if (arg->len > ARGUMENT_MAX)
-		return error_set(
-			err, BLAME_PEER, EINVAL,
-			"argument %zu is %zu bytes long; no program can be given more than %d",
-			i + 1, arg->len, ARGUMENT_MAX);
-	if (!builder->args.dash && arg->data[0] == '-') {
-		note_refusal(rulings, "args.dash", about);
-		return refuse_argument(
-			builder, record, i, "begins with a dash and args.dash is not true",
-			"if it is a file, write ./ before it; options are taken only "
-			"with \"dash\": true in \"args\" of the definition",
-			err);
-	}
-	if (builder->args.n_match == 0) {
-		describe(note(rulings, true, "args.match", POSITION_OF_KEY), about, "any text");
-		return 0;
-	}
-	if (arg->len > PATTERN_TEXT_MAX) {
-		note_refusal(rulings, "args.match", about);
-		return refuse_argument(builder, record, i,
-		                       "is longer than the 4096 bytes that args.match can be "
-		                       "compared with",
-		                       "only a definition without args.match would allow it", err);
-	}
-	r = patterns_match(patterns, arg->data);
-	if (r < 0)
-		return error_set(err, BLAME_HOST, -r, "no memory to match argument %zu", i + 1);
-	if (r == 0) {
-		note_refusal(rulings, "args.match", about);
-		return refuse_argument(
-			builder, record, i, "matches none of args.match",
-			"each argument must match one of these expressions as a whole; "
-			"another one there would allow it",
-			err);
-	}
-	describe(note(rulings, true, "args.match", (size_t)r - 1), about, "matches %.150s",
-	         builder->args.match[r - 1]);
-	return 0;
-}
-
-static int compile_patterns(const struct builder *builder, struct patterns *ret, struct error *err)
-{
-	char why[PATTERN_WHY_MAX];
-	size_t bad;
-	int r = patterns_compile(builder->args.match, builder->args.n_match, ret, &bad, why);
-
-	if (r == -ENOMEM)
-		return error_set(err, BLAME_HOST, ENOMEM, "no memory for args.match");
-	/* They were compiled once already, when the definition was read. */
-	assert(r == 0);
-	return 0;
-}
-
-static int check_arguments(const struct builder *builder, const struct record *record,
-                           struct rulings *rulings, struct error *err)
-{
-	static const char about[] = "arguments", key[] = "args.max";
-	cleanup_patterns struct patterns patterns = { 0 };
-	int r;
-
-	if (record->n_args > builder->args.max) {
-		note_refusal(rulings, key, about);
-		return refuse_count(builder, record, err);
-	}
-	describe(note(rulings, true, key, POSITION_OF_KEY), about, "%zu of %" PRIu64,
-	         record->n_args, builder->args.max);
-	r = record->n_args > 0 ? compile_patterns(builder, &patterns, err) : 0;
-	for (size_t i = 0; i < record->n_args && r == 0; i++)
-		r = check_argument(builder, &patterns, record, i, rulings, err);
-	return r;
-}
-
-static bool text_equals(const struct record_text *text, const char *string)
-{
-	return text->len == strlen(string) && memcmp(text->data, string, text->len) == 0;
-}
-
-static bool same_text(const struct record_text *a, const struct record_text *b)
-{
-	return a->len == b->len && memcmp(a->data, b->data, a->len) == 0;
-}
-
-/* The index in environment.accept, or -1. */
-static ssize_t find_accepted(const struct builder *builder, const struct record_text *name)
-{
-	for (size_t i = 0; i < builder->environment.n_accept; i++)
-		if (text_equals(name, builder->environment.accept[i]))
-			return (ssize_t)i;
-	return -1;
-}
-
-static bool is_set(const struct builder *builder, const struct record_text *name)
-{
-	for (size_t i = 0; i < builder->environment.n_set; i++)
-		if (text_equals(name, builder->environment.set[i].name))
-			return true;
-	return false;
-}
-
-static int check_variable(const struct builder *builder, const struct record *record, size_t i,
-                          struct rulings *rulings, struct error *err)
-{
-	static const char key[] = "environment.accept";
-	const struct record_variable *variable = &record->env[i];
-	ssize_t item = find_accepted(builder, &variable->name);
-	char buf[SHOWN_LEN], about[64];
-
-	(void)shown(variable->name.data, variable->name.len, buf);
-	(void)snprintf(about, sizeof(about), "variable %zu", i + 1);
-	if (item < 0) {
-		note_refusal(rulings, key, about);
-		(void)error_set(err, BLAME_POLICY, EACCES,
-		                "the builder `%s` does not take the variable %s: not in "
-		                "environment.accept in %s",
-		                builder->name, buf, builder->file);
-		(void)error_hint(err, "leave it out, or have it added there");
-		return -EACCES;
-	}
-	if (variable->name.len + variable->value.len + 1 > ARGUMENT_MAX)
-		return error_set(
-			err, BLAME_PEER, EINVAL,
-			"the variable %s is %zu bytes long; no program can be given more than "
-			"%d with its name",
-			buf, variable->value.len, ARGUMENT_MAX);
-	for (size_t k = 0; k < i; k++)
-		if (same_text(&record->env[k].name, &variable->name))
-			return error_set(err, BLAME_PEER, EINVAL, "the variable %s is given twice",
-			                 buf);
-	describe(note(rulings, true, key, (size_t)item), about, "%s", buf);
-	return 0;
-}
-
-static int check_environment(const struct builder *builder, const struct record *record,
-                             struct rulings *rulings, struct error *err)
-{
-	int r = 0;
-
-	for (size_t i = 0; i < record->n_env && r == 0; i++)
-		r = check_variable(builder, record, i, rulings, err);
-	return r;
-}
-
-/* What follows STORE/ in the path, *ret_len bytes, or NULL. */
-static const char *below_store(const struct config *config, const struct record_text *path,
-                               size_t *ret_len)
-{
-	size_t dir_len = strlen(config->store_dir);
-
-	if (path->len <= dir_len + 1 || memcmp(path->data, config->store_dir, dir_len) != 0 ||
-	    path->data[dir_len] != '/')
-		return NULL;
-	*ret_len = path->len - dir_len - 1;
-	return path->data + dir_len + 1;
-}
-
-/* The last component of a path that is exactly STORE/HASH-NAME, or NULL. */
-static const char *store_base(const struct config *config, const struct record_text *path)
-{
-	size_t len;
-	const char *base = below_store(config, path, &len);
-
-	return base && text_is_store_name(base, len) ? base : NULL;
-}
-
-/* HASH-NAME of a path that is exactly STORE/HASH-NAME or leads inside of it, with the way there; or
- * NULL. */
-static const char *store_inner(const struct config *config, const struct record_text *path)
-{
-	size_t len;
-	const char *inner = below_store(config, path, &len);
-
-	if (!inner || !path_is_inner(inner, len))
-		return NULL;
-	return text_is_store_name(inner, strcspn(inner, "/")) ? inner : NULL;
-}
-
-/* The builder makes it in a layer over the store; what is there already would be in its way. */
-static int check_absent(const char *path, struct error *err)
-{
-	struct stat st;
-
-	if (lstat(path, &st) == 0) {
-		(void)error_set(err, BLAME_PEER, EINVAL, "%s is in the host's store already", path);
-		(void)error_hint(err, "an output must not exist; a rebuild by nix-build --check of "
-		                      "a path that the host has cannot be done through hatch");
-		return -EINVAL;
-	}
-	if (errno != ENOENT && errno != ENOTDIR)
-		return error_errno(err, BLAME_HOST, errno, "cannot look for %s", path);
-	return 0;
-}
-
-static int place_in_store(const struct config *config, const struct record_tree *output,
-                          struct request_output *ret, struct error *err)
-{
-	char buf[SHOWN_LEN];
-	const char *base = store_base(config, &output->path);
-
-	if (!base) {
-		(void)error_set(err, BLAME_PEER, EINVAL,
-		                "the output %.64s is to be at `%s`, which is no store path",
-		                output->name.data, shown(output->path.data, output->path.len, buf));
-		(void)error_hint(err, "expected %s/<32 characters of base 32>-<name>, or no path",
-		                 config->store_dir);
-		return -EINVAL;
-	}
-	*ret = (struct request_output){
-		.name = output->name.data, .path = output->path.data, .base = base, .in_store = true
-	};
-	return check_absent(output->path.data, err);
-}
-
-static int place_outside(const struct record_tree *output, struct request_output *ret,
-                         struct error *err)
-{
-	char *path;
-
-	if (asprintf(&path, "%s/%s", OUTPUT_DIR, output->name.data) < 0)
-		return error_set(err, BLAME_HOST, ENOMEM, "no memory for an output");
-	*ret = (struct request_output){ .name = output->name.data,
-		                        .path = path,
-		                        .base = path + strlen(OUTPUT_DIR "/") };
-	return 0;
-}
-
-/* The name becomes a variable of the builder, whose value is the path. */
-static int check_output_name(const struct builder *builder, const struct record *record, size_t i,
-                             struct rulings *rulings, struct error *err)
-{
-	const struct record_tree *output = &record->outputs[i];
-
-	if (!text_is_output(output->name.data, output->name.len))
-		return error_set(err, BLAME_PEER, EINVAL, "output %zu has a name that is none",
-		                 i + 1);
-	/* This one names all of them. */
-	if (text_equals(&output->name, "outputs"))
-		return error_set(err, BLAME_PEER, EINVAL, "an output cannot be named outputs");
-	if (find_accepted(builder, &output->name) >= 0 || is_set(builder, &output->name)) {
-		note_refusal(rulings, "environment", "output");
-		(void)error_set(err, BLAME_POLICY, EACCES,
-		                "the output %.64s has the name of a variable of the builder `%s` "
-		                "(environment in %s)",
-		                output->name.data, builder->name, builder->file);
-		(void)error_hint(err, "name one of the two differently");
-		return -EACCES;
-	}
-	for (size_t k = 0; k < i; k++)
-		if (same_text(&record->outputs[k].name, &output->name) ||
-		    (output->path.len > 0 && same_text(&record->outputs[k].path, &output->path)))
-			return error_set(err, BLAME_PEER, EINVAL,
-			                 "the outputs %.64s and %.64s are one and the same",
-			                 record->outputs[k].name.data, output->name.data);
-	return 0;
-}
-
-static int check_outputs(const struct record *record, struct request *request,
-                         struct rulings *rulings, struct error *err)
-{
-	if (record->n_outputs > 0 && record->inline_reply)
-		return error_set(err, BLAME_PEER, EINVAL,
-		                 "an inline reply cannot carry outputs; ask for a stream");
-	if (record->n_outputs == 0)
-		return 0;
-	request->outputs = calloc(record->n_outputs, sizeof(*request->outputs));
-	if (!request->outputs)
-		return error_set(err, BLAME_HOST, ENOMEM, "no memory for outputs");
-	for (size_t i = 0; i < record->n_outputs; i++) {
-		const struct record_tree *output = &record->outputs[i];
-		struct request_output *place = &request->outputs[i];
-		int r = check_output_name(request->builder, record, i, rulings, err);
-
-		if (r < 0)
-			return r;
-		request->n_outputs++;
-		r = output->path.len > 0 ? place_in_store(request->config, output, place, err)
-		                         : place_outside(output, place, err);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-static int refuse_inputs(const struct builder *builder, struct rulings *rulings, struct error *err)
-{
-	note_refusal(rulings, "inputs", "inputs");
-	(void)error_set(err, BLAME_POLICY, EACCES,
-	                "the builder `%s` takes no inputs: \"inputs\" is not true in %s",
-	                builder->name, builder->file);
-	(void)error_hint(err, "ask without any, or have \"inputs\": true written there");
-	return -EACCES;
-}
-
-static int check_input(const struct config *config, const struct record *record, size_t i,
-                       struct request_input *ret, struct error *err)
-{
-	const struct record_tree *input = &record->inputs[i];
-	char buf[SHOWN_LEN];
-
-	if (!text_is_input(input->name.data, input->name.len))
-		return error_set(err, BLAME_PEER, EINVAL, "input %zu has a name that is none",
-		                 i + 1);
-	for (size_t k = 0; k < i; k++)
-		if (same_text(&record->inputs[k].name, &input->name))
-			return error_set(err, BLAME_PEER, EINVAL, "the input %.64s is given twice",
-			                 input->name.data);
-	ret->name = input->name.data;
-	if (input->path.len == 0)
-		return 0;
-	ret->path = store_inner(config, &input->path);
-	if (ret->path)
-		return 0;
-	(void)error_set(err, BLAME_PEER, EINVAL,
-	                "the input %.64s is said to be `%s`, which is no "
-	                "store path, nor inside of one",
-	                input->name.data, shown(input->path.data, input->path.len, buf));
-	return error_hint(err,
-	                  "expected %s/<32 characters of base 32>-<name>, a path inside of "
-	                  "it without dots, or no path",
-	                  config->store_dir);
-}
-
-static int check_inputs(const struct record *record, struct request *request,
-                        struct rulings *rulings, struct error *err)
-{
-	const struct builder *builder = request->builder;
-	int r = 0;
-
-	if (record->n_inputs == 0)
-		return 0;
-	if (!builder->inputs)
-		return refuse_inputs(builder, rulings, err);
-	describe(note(rulings, true, "inputs", POSITION_OF_KEY), "inputs", "%zu", record->n_inputs);
-	request->inputs = calloc(record->n_inputs, sizeof(*request->inputs));
-	if (!request->inputs)
-		return error_set(err, BLAME_HOST, ENOMEM, "no memory for inputs");
-	for (; r == 0 && request->n_inputs < record->n_inputs; request->n_inputs++)
-		r = check_input(request->config, record, request->n_inputs,
-		                &request->inputs[request->n_inputs], err);
-	return r;
-}
-
-static int copy_words(const struct record *record, struct request *request, struct error *err)
-{
-	size_t n_command = 0;
-
-	while (request->builder->command[n_command])
-		n_command++;
-	request->argv = calloc(n_command + record->n_args + 1, sizeof(*request->argv));
-	request->env = calloc(record->n_env + 1, sizeof(*request->env));
-	if (!request->argv || !request->env)
-		return error_set(err, BLAME_HOST, ENOMEM, "no memory for a request");
-	for (size_t i = 0; i < n_command; i++)
-		request->argv[i] = request->builder->command[i];
-	for (size_t i = 0; i < record->n_args; i++)
-		request->argv[n_command + i] = (char *)record->args[i].data;
-	for (size_t i = 0; i < record->n_env; i++)
-		request->env[i] = (struct variable){ (char *)record->env[i].name.data,
-			                             (char *)record->env[i].value.data };
-	request->n_env = record->n_env;
-	return 0;
-}
-
 static uint64_t time_limit(const struct limits *limits, const struct record *record,
                            struct rulings *rulings)
 {
 	uint64_t wanted = record->timeout_sec ? record->timeout_sec : limits->time_default_sec;
 	uint64_t given = wanted < limits->time_max_sec ? wanted : limits->time_max_sec;
 
-	describe(note(rulings, true, "limits.time_sec", POSITION_OF_KEY), "time limit",
-	         "%" PRIu64 " s of at most %" PRIu64 " s", given, limits->time_max_sec);
+	ruling_describe(rulings_note(rulings, true, "limits.time_sec", POSITION_OF_KEY),
+	                "time limit", "%" PRIu64 " s of at most %" PRIu64 " s", given,
+	                limits->time_max_sec);
 	return given;
 }
 
@@ -792,19 +347,19 @@ int request_explain(const struct config *config, const struct builder *builder,
 	r = allow(config, builder, peer, socket_class, rulings, err);
 	if (r < 0)
 		return r;
-	r = check_arguments(builder, record, rulings, err);
+	r = words_check_arguments(builder, record, rulings, err);
 	if (r < 0)
 		return r;
-	r = check_environment(builder, record, rulings, err);
+	r = words_check_environment(builder, record, rulings, err);
 	if (r < 0)
 		return r;
-	r = check_outputs(record, &request, rulings, err);
+	r = trees_check_outputs(record, &request, rulings, err);
 	if (r < 0)
 		return r;
-	r = check_inputs(record, &request, rulings, err);
+	r = trees_check_inputs(record, &request, rulings, err);
 	if (r < 0)
 		return r;
-	r = copy_words(record, &request, err);
+	r = words_copy(record, &request, err);
 	if (r < 0)
 		return r;
 	request.time_limit_sec = time_limit(&builder->limits, record, rulings);

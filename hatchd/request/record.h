@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "lib/base/cleanup.h"
 #include "lib/base/error.h"
@@ -32,6 +33,16 @@ struct record_text {
 	const char *data; /* no NUL inside, one behind */
 	size_t len;
 };
+
+static inline bool record_text_is(const struct record_text *text, const char *string)
+{
+	return text->len == strlen(string) && memcmp(text->data, string, text->len) == 0;
+}
+
+static inline bool record_text_same(const struct record_text *a, const struct record_text *b)
+{
+	return a->len == b->len && memcmp(a->data, b->data, a->len) == 0;
+}
 
 struct record_variable {
 	struct record_text name, value;

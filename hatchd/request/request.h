@@ -7,6 +7,7 @@
 #include "hatchd/config/config.h"
 #include "peer.h"
 #include "record.h"
+#include "rulings.h"
 
 /* Where one output is to be. */
 struct request_output {
@@ -48,25 +49,6 @@ struct request {
 
 /* The directory for inputs, as the builder sees it. */
 #define INPUT_DIR "/build/inputs"
-
-/* One comparison, and what decided it. */
-struct ruling {
-	char about[64];  /* "peer", "argument 2", ... */
-	const char *key; /* of the definition, as builder_position() takes it */
-	size_t item;     /* which of its items, or POSITION_OF_KEY */
-	bool allowed;
-	char text[192]; /* what was compared: "uid 1000". Of a refusal empty: the error says it */
-};
-
-struct rulings {
-	struct ruling *items; /* owned */
-	size_t n_items;
-	bool failed; /* there was no memory for all of them */
-};
-
-#define cleanup_rulings cleanup_(rulings_done)
-
-void rulings_done(struct rulings *rulings);
 
 #define cleanup_request cleanup_(request_done)
 

@@ -140,7 +140,7 @@ def c_patterns(table):
 
 
 SECONDS = {"timeout": c_number("WIRE_TIMEOUT_SEC_MAX"), "heartbeat": c_number("WIRE_HEARTBEAT_SEC_MAX")}
-WORD = c_number("ARGUMENT_MAX", "hatchd/request/policy.c")
+WORD = c_number("ARGUMENT_MAX", "hatchd/request/words.c")
 PATH = c_number("WIRE_PATH_MAX")
 FEATURE = c_number("DERIVATION_FEATURE_MAX", "lib/derivation/derivation.h")
 
