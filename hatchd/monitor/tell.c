@@ -69,7 +69,7 @@ static int wait_for(struct job *job, struct pollfd *p, size_t n, int64_t deadlin
 		                                   : WAIT_SLICE_MS);
 		if (r > 0 && signal->revents)
 			job_hear_signal(job);
-		if (r > (signal->revents != 0))
+		if (r > (signal->revents ? 1 : 0))
 			return 1;
 	} while (!job->stopping && left_ms > 0 && (r >= 0 || errno == EINTR));
 	return job->stopping ? -ECANCELED : 0;

@@ -19,6 +19,9 @@
 #include <unistd.h>
 
 #include "lib/base/cleanup.h"
+#include "lib/base/text.h"
+
+enum { STATM_DATA = 6 }; /* the field of proc_pid_statm(5), from 1 */
 
 /* What the monitor needs, and for what. CAP_SETPCAP is used up by emptying the bounding set. */
 static const struct needed {
@@ -152,17 +155,20 @@ int privilege_die_after(unsigned seconds, struct error *err)
 static int measure_memory(uint64_t *ret_bytes)
 {
 	cleanup_fd int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-	char text[128];
-	unsigned long long pages;
+	uint64_t page_len = (uint64_t)sysconf(_SC_PAGESIZE), pages;
+	char text[128], *rest = text, *field = NULL;
 	ssize_t n = fd < 0 ? -errno : fd_read_some(fd, text, sizeof(text) - 1);
+	int r;
 
 	if (n < 0)
 		return (int)n;
 	text[n] = '\0';
-	if (sscanf(text, "%*u %*u %*u %*u %*u %llu", &pages) != 1)
-		return -EBADMSG;
-	*ret_bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE);
-	return 0;
+	for (int i = 0; i < STATM_DATA; i++)
+		field = strsep(&rest, " ");
+	r = field ? text_to_u64(field, UINT64_MAX / page_len, &pages) : -EBADMSG;
+	if (r == 0)
+		*ret_bytes = pages * page_len;
+	return r;
 }
 
 int privilege_limit_memory(uint64_t bytes, struct error *err)
