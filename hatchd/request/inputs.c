@@ -1,5 +1,7 @@
-/* Asks for each of them; peer.c knows the caller. */
+/* Asks for each of them; store.c knows what is the caller's. */
 #include "inputs.h"
+
+#include "store.h"
 
 int inputs_find(const struct request *request, struct inputs *ret, struct error *err)
 {
@@ -10,7 +12,8 @@ int inputs_find(const struct request *request, struct inputs *ret, struct error 
 		int *fd = &inputs.store_fds[inputs.n], r;
 
 		*fd = -1;
-		r = path ? peer_open_input(request->peer, request->config->store_dir, path, fd, err)
+		r = path ? store_open_input(request->peer, request->config->store_dir, path, fd,
+		                            err)
 		         : 0;
 		if (r < 0)
 			return r;

@@ -20,7 +20,7 @@ struct inputs {
  * inputs_find - which of them need not be sent: what the Nix build that asks has in its own store
  *
  * With the capabilities by which the peer was identified.
- * Errors  as peer_open_input()
+ * Errors  as store_open_input()
  */
 int inputs_find(const struct request *request, struct inputs *ret, struct error *err);
 void inputs_done(struct inputs *inputs);

@@ -26,6 +26,8 @@
 #include <unistd.h>
 
 #include "lib/base/fd.h"
+#include "origin.h"
+#include "store.h"
 #include "tests/unit.h"
 
 #ifndef SO_PEERPIDFD
@@ -292,7 +294,7 @@ static bool opens_input(const struct peer *peer, const char *store, const char *
 	char link[64], path[PATH_MAX], target[PATH_MAX];
 	ssize_t n;
 
-	if (peer_open_input(peer, store, name, &fd, &err) != 1)
+	if (store_open_input(peer, store, name, &fd, &err) != 1)
 		return false;
 	(void)snprintf(path, sizeof(path), "%s/%s", store, name);
 	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
@@ -576,7 +578,7 @@ static const char *needs_pass_rights(void)
 	return known ? NULL : "the kernel has no SO_PASSRIGHTS (Linux 6.16)";
 }
 
-/* ---- derivation_from_root() ---- */
+/* ---- origin_from_root() ---- */
 
 /* as long as Nix allows, and with the hash 244 bytes */
 #define A_50     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -605,7 +607,7 @@ static void reads_the_derivation_from_a_root(void)
 		char derivation[DERIVATION_MAX + 1] = "";
 		const char *tail = "";
 
-		check(derivation_from_root(rows[i].root, derivation, &tail));
+		check(origin_from_root(rows[i].root, derivation, &tail));
 		check(strcmp(derivation, rows[i].derivation) == 0);
 		check(strcmp(tail, rows[i].tail) == 0);
 	}
@@ -649,7 +651,7 @@ static void refuses_a_root_of_another_form(void)
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		char derivation[DERIVATION_MAX + 1] = "untouched";
 		const char *tail = NULL;
-		bool found = derivation_from_root(rows[i], derivation, &tail);
+		bool found = origin_from_root(rows[i], derivation, &tail);
 
 		if (found)
 			printf("  accepted: %s\n", rows[i]);

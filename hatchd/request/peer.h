@@ -60,32 +60,6 @@ int peer_identify(int conn_fd, const char *store_dir, struct peer *ret, struct e
 int peer_read_features(struct peer *peer, const char *store_dir, const struct account *account,
                        uid_t owner_uid, struct error *err);
 
-/*
- * peer_open_input - open a path of the host's store, or inside of one, if the Nix build that asks
- * has it too
- *
- * What stands at the same store path in the build's own root must be the very same file or
- * directory, by device and inode. A build cannot arrange that for what it was not given: it can
- * mount and link only what it sees. Of a symlink, which Nix makes anew, the text must be the same:
- * nothing else of it is ever shown. The same holds for what lies inside, where both lead to it
- * without a link or a mount on the way.
- *
- * path    from store_dir: one component, or one and what path_is_inner() takes
- * ret_fd  O_PATH, in our own mount namespace: so the path is also in use for Nix's collector
- * Returns 1; 0 it is not the build's, or no build is known; BLAME_HOST: we ran out of something
- */
-int peer_open_input(const struct peer *peer, const char *store_dir, const char *base, int *ret_fd,
-                    struct error *err);
-
 /* peer_refuse_descriptors - have the kernel refuse descriptors that the peer sends (SO_PASSRIGHTS,
  * Linux 6.16); 0 on older kernels too, where it is only that nobody receives them */
 int peer_refuse_descriptors(int conn_fd, struct error *err);
-
-/*
- * derivation_from_root - the derivation that a mount's root directory names
- *
- * root      field 4 of proc_pid_mountinfo(5) for "/"
- * ret       "<hash>-<name>.drv" when true is returned
- * ret_tail  what follows ".drv": ".chroot" or ".chroot/root"
- */
-bool derivation_from_root(const char *root, char ret[DERIVATION_MAX + 1], const char **ret_tail);
