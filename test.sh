@@ -271,12 +271,20 @@ report() {
         fi
 }
 
-# beside LANE LANE: run both, side by side; what the second says comes after the first.
+# beside LANE LANE: run both, side by side; what the second says comes after the first. A lane succeeds whatever its
+# stages do; one that does not was ended from outside, and its last stages were never counted.
 beside() {
         "$2" >"$results/$2" 2>&1 &
+        second=$!
         "$1"
-        wait
+        ended=0
+        wait "$second" || ended=$?
         cat "$results/$2"
+        if [ "$ended" -ne 0 ]; then
+                name=$2
+                printf '%-18s ended with status %s before it was through\n' "$name" "$ended"
+                note 0 1 0
+        fi
 }
 
 lane_of_programs() {
