@@ -53,16 +53,10 @@ int references_know(struct references *references, const char *path, struct erro
 	return 0;
 }
 
-static void closedirp(DIR **dir)
-{
-	if (*dir)
-		(void)closedir(*dir);
-}
-
 /* Directories are mounts, files and symlinks may be copies: all of them are entries. */
 static int learn_entries(struct references *references, struct error *err)
 {
-	cleanup_(closedirp) DIR *dir = opendir(STORE_DIR);
+	cleanup_directory DIR *dir = opendir(STORE_DIR);
 	struct dirent *entry;
 
 	if (!dir)

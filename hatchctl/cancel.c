@@ -20,12 +20,6 @@
 
 enum { FDINFO_MAX = 64 * 1024 };
 
-static void closedirp(DIR **dir)
-{
-	if (*dir)
-		(void)closedir(*dir);
-}
-
 static char *lock_path(const struct requests *requests, const struct pool_entry *entry)
 {
 	char *path;
@@ -51,7 +45,7 @@ static bool holds_flock(int info_fd, const char *fd_name)
 /* Does the process hold the lock on this file? Source: proc_pid_fdinfo(5) */
 static bool holds_lock(pid_t pid, const struct stat *file)
 {
-	cleanup_(closedirp) DIR *fds = NULL;
+	cleanup_directory DIR *fds = NULL;
 	cleanup_fd int info_fd = -1;
 	const struct dirent *entry;
 	char path[64];

@@ -41,12 +41,6 @@ static void group_done(struct group *group)
 		fd_closep(&group->fds[i]);
 }
 
-static void dir_done(DIR **dir)
-{
-	if (*dir)
-		(void)closedir(*dir);
-}
-
 static void report(struct comparison *c, const char *name, size_t upper, size_t lower,
                    const char *how)
 {
@@ -186,7 +180,7 @@ static void compare_group(struct comparison *c, const struct group *group, size_
 {
 	for (size_t i = 0; i + 1 < group->n; i++) {
 		int fd = openat(group->fds[i], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		cleanup_(dir_done) DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+		cleanup_directory DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 		const struct dirent *entry;
 
 		while (dir && (entry = readdir(dir)))

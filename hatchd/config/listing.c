@@ -82,12 +82,6 @@ static int list_directory(struct reading *in, DIR *entries, char **names)
 	return in->first;
 }
 
-static void closedirp(DIR **dir)
-{
-	if (*dir)
-		(void)closedir(*dir);
-}
-
 /* Returns 1, 0 there is no such directory, or a negative errno. */
 static int open_listing(struct reading *in, uid_t owner_uid, DIR **ret)
 {
@@ -116,7 +110,7 @@ int config_list_builders_reporting(const struct config *config, const struct con
                                    char ***ret, struct error *err)
 {
 	cleanup_(strv_freep) char **names = calloc(CONFIG_BUILDERS_MAX + 1, sizeof(*names));
-	cleanup_(closedirp) DIR *entries = NULL;
+	cleanup_directory DIR *entries = NULL;
 	cleanup_free char *dir = NULL;
 	struct document doc = { .name = config->dir };
 	struct reading in = { .doc = &doc, .report = report, .err = err };

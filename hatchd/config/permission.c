@@ -68,16 +68,10 @@ static bool can_write_name(struct search *search, int dir_fd, const char *name, 
 	return fd < 0 || ++search->n_names > NAMES_MAX || can_write(search, fd, depth);
 }
 
-static void directory_done(DIR **directory)
-{
-	if (*directory)
-		(void)closedir(*directory);
-}
-
 /* True also for what we cannot list. */
 static bool can_write_below(struct search *search, int dir_fd, unsigned depth)
 {
-	cleanup_(directory_done) DIR *directory = NULL;
+	cleanup_directory DIR *directory = NULL;
 	cleanup_fd int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	const struct dirent *entry;
 

@@ -36,12 +36,6 @@ struct gauge {
 	bool too_deep;
 };
 
-static void directory_done(DIR **directory)
-{
-	if (*directory)
-		(void)closedir(*directory);
-}
-
 static bool is_over(const struct gauge *gauge)
 {
 	return gauge->too_deep || gauge->bytes > gauge->bytes_max ||
@@ -66,7 +60,7 @@ static void measure_entry(struct gauge *gauge, int dir_fd, const char *name, uns
 
 static void measure_directory(struct gauge *gauge, int parent_fd, const char *name, unsigned depth)
 {
-	cleanup_(directory_done) DIR *directory = NULL;
+	cleanup_directory DIR *directory = NULL;
 	const struct dirent *entry;
 	int fd;
 

@@ -17,12 +17,6 @@
 #include "lib/base/text.h"
 #include "view.h"
 
-static void dir_done(DIR **dir)
-{
-	if (*dir)
-		(void)closedir(*dir);
-}
-
 static void file_done(FILE **file)
 {
 	if (*file)
@@ -46,7 +40,7 @@ static int add_entry(struct view *view, const char *name, struct error *err)
 
 static int add_entries(struct view *view, struct error *err)
 {
-	cleanup_(dir_done) DIR *dir = opendir("/");
+	cleanup_directory DIR *dir = opendir("/");
 	const struct dirent *entry;
 	int r = 0;
 

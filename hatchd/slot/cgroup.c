@@ -343,18 +343,12 @@ int cgroup_kill(const struct cgroup *cgroup, int timeout_ms, struct error *err)
 
 /* ---- removing ---- */
 
-static void directory_done(DIR **directory)
-{
-	if (*directory)
-		(void)closedir(*directory);
-}
-
 static int remove_group(int parent_fd, const char *name, unsigned int depth);
 
 static int remove_children(int parent_fd, const char *name, unsigned int depth)
 {
 	cleanup_fd int fd = open_group(parent_fd, name);
-	cleanup_(directory_done) DIR *directory = NULL;
+	cleanup_directory DIR *directory = NULL;
 	const struct dirent *entry;
 
 	if (fd < 0)

@@ -23,12 +23,6 @@ static void list_done(struct list *list)
 	free(list->entries);
 }
 
-static void closedirp(DIR **dir)
-{
-	if (*dir)
-		(void)closedir(*dir);
-}
-
 static int add_entry(struct list *list, const struct pool_entry *entry, struct error *err)
 {
 	if (list->n_entries == list->room) {
@@ -78,7 +72,7 @@ static int read_directory(struct list *list, int parent_fd, const char *name, bo
 {
 	cleanup_fd int fd = openat(parent_fd, name,
 	                           O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	cleanup_(closedirp) DIR *dir = NULL;
+	cleanup_directory DIR *dir = NULL;
 	const struct dirent *file;
 
 	dir = fd < 0 ? NULL : fdopendir(fd);

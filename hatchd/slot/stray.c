@@ -20,12 +20,6 @@ enum {
 	PATIENCE = 20,     /* milliseconds, for one that is just ending */
 };
 
-static void closedirp(DIR **dir)
-{
-	if (*dir)
-		(void)closedir(*dir);
-}
-
 /* Any of its four uids. */
 static bool has_uid(const char *status, uid_t uid)
 {
@@ -73,7 +67,7 @@ static int look_at(int proc_fd, const char *name, uid_t uid)
 /* 1 and the pid of one that lives, 0 all have ended, -1 none was seen. */
 static int scan(uid_t uid, pid_t *ret)
 {
-	cleanup_(closedirp) DIR *proc = opendir("/proc");
+	cleanup_directory DIR *proc = opendir("/proc");
 	const struct dirent *entry;
 	int found = -1;
 
