@@ -40,6 +40,7 @@ UNPACK = "lib/tree/unpack.c"
 UNPACKER = "hatchd/monitor/unpacker.c"
 TREES = "hatchd/speaker/trees.c"
 STEWARD = "hatchd/monitor/steward.c"
+COMMAND = "hatchd/monitor/command.c"
 SWEEP = "hatchd/monitor/sweep.c"
 LEFTOVERS = "machine:test_leftovers.py:"
 HOOKS = "machine:test_hooks.py:"
@@ -320,7 +321,7 @@ ROWS = [
      [HATCHCTL + "a_request_that_was_refused_has_an_identifier_too"]),
     ("trust_in_hooks", [(EQUIP, "return builder_check_hooks(&job->config, &job->builder, err);", "return job->gone ? builder_check_hooks(&job->config, &job->builder, err) : 0;")],
      [HOOKS + "a_command_that_others_could_have_written_is_refused_and_found_by_check"]),
-    ("user_of_hooks", [(STEWARD, "r == 0 && hook->as_root", "r == 0")],
+    ("user_of_hooks", [(COMMAND, "r == 0 && hook->as_root", "r == 0")],
      [HOOKS + "commands_run_as_the_build_user_unless_the_definition_says_root"]),
     ("end_of_what_a_hook_started", [(STEWARD, "else if (cgroup_kill(work->plan->own, OWN_KILL_TIMEOUT_MS, &err) < 0)", "else if (kill(pid, SIGKILL) < 0)")],
      [HOOKS + "what_a_command_leaves_running_ends_with_it"]),
@@ -335,9 +336,9 @@ ROWS = [
      [HOOKS + "neither_the_steward_nor_a_command_that_waits_has_a_right"]),
     ("filter_of_the_steward", [(STEWARD, "r < 0 ? r : filter_steward(err)", "r")],
      [HOOKS + "neither_the_steward_nor_a_command_that_waits_has_a_right"]),
-    ("rights_of_commands_of_root", [(STEWARD, "\t\tr = privilege_drop_all(err);\n\telse if", "\t\tr = 0;\n\telse if")],
+    ("rights_of_commands_of_root", [(COMMAND, "\t\tr = privilege_drop_all(err);\n\telse if", "\t\tr = 0;\n\telse if")],
      [HOOKS + "neither_the_steward_nor_a_command_that_waits_has_a_right"]),
-    ("stop_while_commands_wait", [(STEWARD, "set_signals(SIG_IGN);", "")],
+    ("stop_while_commands_wait", [(COMMAND, "set_signals(SIG_IGN);", "")],
      [HOOKS + "after_runs_when_the_service_is_stopped"]),
     # --- what is kept of a failure
     ("size_of_a_keepsake", [("hatchd/monitor/collector.c", "limits = { collecting->size, ENTRIES_MAX }", "limits = { UINT64_MAX, ENTRIES_MAX }")],

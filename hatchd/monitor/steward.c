@@ -1,8 +1,7 @@
 /*
- * What the steward does, how the monitor speaks with it, and the processes of its commands, which
- * are forked before they are needed. Commands run on the host: in a cgroup of their own, by which
- * everything that they started is killed when they have ended, and in a session of their own. What
- * they write goes where the steward's messages go, to the journal.
+ * What the steward does, and how the monitor speaks with it. The processes of its commands
+ * (command.c) are forked before they are needed, and have a cgroup of their own, by which
+ * everything that they started is killed when they have ended.
  */
 #include "steward.h"
 
@@ -10,15 +9,13 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "command.h"
 #include "hatchd/clock.h"
 #include "hatchd/sandbox/filter.h"
 #include "lib/base/cleanup.h"
@@ -33,13 +30,6 @@ enum {
 	AFTER_RUNS_MAX = 3,  /* it tells those too that begin while it looks for whom to tell */
 };
 
-/* A process that waits to become a command. */
-struct command {
-	pid_t pid; /* 0: none, or no more */
-	int pid_fd;
-	int go_fd; /* for its order; at the end of this it ends itself */
-};
-
 struct work {
 	const struct steward_plan *plan;
 	int fd;       /* to the monitor */
@@ -50,108 +40,7 @@ struct work {
 	bool stopped; /* the service manager has told us of a stop */
 };
 
-/* --- in the process of a command --- */
-
-static void set_signals(void (*handler)(int))
-{
-	sigset_t none;
-
-	for (int sig = 1; sig < NSIG; sig++)
-		(void)signal(sig, handler); /* fails for KILL, STOP and libc's own two */
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-/* From here on it has no other rights than the command will. */
-static int become_command(const struct steward_plan *plan, const struct hook *hook, int go_fd,
-                          int ready_fd, struct error *err)
-{
-	int keep[] = { go_fd, ready_fd };
-	int r = fds_close_except(keep, ARRAY_SIZE(keep), err);
-
-	if (r == 0 && hook->as_root)
-		r = privilege_drop_all(err);
-	else if (r == 0)
-		r = privilege_become(plan->account, err);
-	return r;
-}
-
-/* What the command gets; "after" also how the request ended. */
-static void make_environment(const struct steward_plan *plan, const struct steward_order *order,
-                             char *env[STEWARD_ENV_MAX + 3], char result[64], char exit_code[32])
-{
-	size_t n = 0;
-
-	for (; n < STEWARD_ENV_MAX && plan->env[n]; n++)
-		env[n] = plan->env[n];
-	if (order->word == STEWARD_AFTER) {
-		(void)snprintf(result, 64, "HATCH_RESULT=%s", order->result);
-		env[n++] = result;
-	}
-	if (order->word == STEWARD_AFTER && order->exit_code >= 0) {
-		(void)snprintf(exit_code, 32, "HATCH_EXIT=%d", order->exit_code);
-		env[n++] = exit_code;
-	}
-	env[n] = NULL;
-}
-
-static void run_program(const struct steward_plan *plan, const struct hook *hook,
-                        const struct steward_order *order, struct error *err)
-{
-	char *env[STEWARD_ENV_MAX + 3], result[64], exit_code[32];
-
-	make_environment(plan, order, env, result, exit_code);
-	(void)umask(022);
-	if (dup2(STDERR_FILENO, STDOUT_FILENO) < 0 || chdir("/") < 0) {
-		(void)error_errno(err, BLAME_HOST, errno, "cannot prepare");
-		return;
-	}
-	set_signals(SIG_DFL);
-	(void)execve(hook->command[0], hook->command, env);
-	(void)error_errno(err, BLAME_HOST, errno, "cannot execute");
-}
-
-/* Until it is the command a stop of the service is nothing to it. */
-__attribute__((noreturn)) static void command_main(const struct steward_plan *plan,
-                                                   const struct hook *hook, int go_fd, int ready_fd)
-{
-	struct steward_order order;
-	struct error err = { 0 };
-	int r;
-
-	set_signals(SIG_IGN);
-	(void)setsid();
-	r = become_command(plan, hook, go_fd, ready_fd, &err);
-	(void)close(ready_fd);
-	if (fd_read_full(go_fd, &order, sizeof(order)) != 1)
-		_exit(0);
-	if (r == 0)
-		run_program(plan, hook, &order, &err);
-	log_line(LOG_ERR, "%s: %s", hook->command[0], err.text);
-	_exit(127);
-}
-
 /* --- in the steward, while there are rights --- */
-
-static int start_command(const struct work *work, const struct hook *hook, int ready_fd,
-                         struct command *ret, struct error *err)
-{
-	int go[2];
-	pid_t pid;
-
-	if (pipe2(go, O_CLOEXEC) < 0)
-		return error_errno(err, BLAME_HOST, errno, "cannot make a pipe");
-	pid = fork();
-	if (pid == 0)
-		command_main(work->plan, hook, go[0], ready_fd);
-	(void)close(go[0]);
-	*ret = (struct command){ pid > 0 ? pid : 0, -1, go[1] };
-	if (pid > 0)
-		ret->pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (ret->pid_fd < 0)
-		return error_errno(err, BLAME_HOST, errno, "cannot fork for a command");
-	return 0;
-}
 
 /* One that was used is no command any more: there is one for each time that "after" may run. */
 static int start_commands(struct work *work, int ready_fd, struct error *err)
@@ -160,9 +49,9 @@ static int start_commands(struct work *work, int ready_fd, struct error *err)
 	int r = 0;
 
 	if (builder->before.command)
-		r = start_command(work, &builder->before, ready_fd, &work->before, err);
+		r = command_start(work->plan, &builder->before, ready_fd, &work->before, err);
 	for (size_t i = 0; r == 0 && builder->after.command && i < AFTER_RUNS_MAX; i++)
-		r = start_command(work, &builder->after, ready_fd, &work->after[i], err);
+		r = command_start(work->plan, &builder->after, ready_fd, &work->after[i], err);
 	return r;
 }
 
@@ -243,20 +132,6 @@ static void answer(const struct work *work, int result, const struct error *err)
 	(void)send(work->fd, &said, sizeof(said), MSG_NOSIGNAL);
 }
 
-/* It may begin: in its cgroup, and told what was ordered. */
-static int begin_program(const struct work *work, const struct command *command, struct error *err)
-{
-	char text[16];
-	int len = snprintf(text, sizeof(text), "%d", command->pid), r = 0;
-
-	if (work->procs_fd >= 0)
-		r = fd_write_full(work->procs_fd, text, (size_t)len);
-	if (r < 0)
-		return error_errno(err, BLAME_HOST, -r, "cannot put a command into its cgroup");
-	r = fd_write_full(command->go_fd, &work->order, sizeof(work->order));
-	return r < 0 ? error_errno(err, BLAME_HOST, -r, "cannot start a command") : 0;
-}
-
 /* Everything that a command started. */
 static void kill_own(const struct work *work, pid_t pid)
 {
@@ -266,21 +141,6 @@ static void kill_own(const struct work *work, pid_t pid)
 		(void)kill(-pid, SIGKILL);
 	else if (cgroup_kill(work->plan->own, OWN_KILL_TIMEOUT_MS, &err) < 0)
 		log_line(LOG_ERR, "%s", err.text);
-}
-
-/* One that waits still ends by itself. Returns its status */
-static int end_command(struct command *command)
-{
-	int status = 0;
-
-	if (command->pid == 0)
-		return 0;
-	fd_closep(&command->go_fd);
-	while (waitpid(command->pid, &status, 0) < 0 && errno == EINTR)
-		;
-	fd_closep(&command->pid_fd);
-	command->pid = 0;
-	return status;
 }
 
 /*
@@ -306,7 +166,7 @@ static int await_program(const struct work *work, struct command *command, uint6
 			r = -ECANCELED;
 	}
 	kill_own(work, command->pid);
-	*ret_status = end_command(command);
+	*ret_status = command_end(command);
 	return r;
 }
 
@@ -333,7 +193,7 @@ static int judge_program(const struct work *work, const struct hook *hook, const
 static int run_hook(const struct work *work, const struct hook *hook, const char *key,
                     struct command *command, bool may_end, int *ret_status, struct error *err)
 {
-	int r = begin_program(work, command, err);
+	int r = command_begin(command, work->procs_fd, &work->order, err);
 
 	if (r < 0)
 		return r;
@@ -429,9 +289,9 @@ __attribute__((noreturn)) static void steward_main(const struct steward_plan *pl
 	if (r == 0)
 		steward_run(&work);
 	/* Before the locks are free: the build user's are to be gone by then. */
-	(void)end_command(&work.before);
+	(void)command_end(&work.before);
 	for (size_t i = 0; i < AFTER_RUNS_MAX; i++)
-		(void)end_command(&work.after[i]);
+		(void)command_end(&work.after[i]);
 	_exit(r < 0);
 }
 
