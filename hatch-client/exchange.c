@@ -13,13 +13,13 @@
 #include "inputs.h"
 #include "interrupt.h"
 #include "lib/base/fd.h"
-#include "lib/base/text.h"
 #include "nix.h"
 #include "outputs.h"
 #include "progress.h"
 #include "references.h"
 #include "relay.h"
 #include "request.h"
+#include "verdict.h"
 
 enum phase {
 	PHASE_ASKED,
@@ -69,96 +69,6 @@ static void keep(struct message *keeper, struct message *message)
 	message_done(keeper);
 	*keeper = *message;
 	*message = (struct message){ 0 };
-}
-
-/* ---- how it ended ---- */
-
-/* " (request 5f0c...)", where the server has named it. */
-static const char *mark(const struct exchange *x, char ret[WIRE_ID_LEN + 16])
-{
-	ret[0] = '\0';
-	if (x->id[0])
-		(void)snprintf(ret, WIRE_ID_LEN + 16, " (request %s)", x->id);
-	return ret;
-}
-
-/* To whom the caller may turn, behind what the server says. */
-static void hint_kept(struct error *err, const char *kept)
-{
-	char before[ERROR_HINT_MAX];
-
-	if (!kept)
-		return;
-	(void)snprintf(before, sizeof(before), "%s", err->hint);
-	(void)error_hint(err, "%.300s%skept for the administrator: hatchctl show %s", before,
-	                 before[0] ? "; " : "", kept);
-}
-
-static int refused(const struct exchange *x, struct error *err)
-{
-	static const struct {
-		const char *code;
-		int status;
-	} statuses[] = {
-		{ "cannot-run", EXIT_STATUS_CANNOT_RUN },
-		{ "not-found", EXIT_STATUS_NOT_FOUND },
-	};
-	const struct message *end = &x->end;
-	char request[WIRE_ID_LEN + 16];
-
-	(void)error_set(err, BLAME_POLICY, ECANCELED, "%s: %.600s%s", end->error.code,
-	                end->error.message, mark(x, request));
-	if (end->error.hint)
-		(void)error_hint(err, "%s", end->error.hint);
-	hint_kept(err, end->error.kept);
-	for (size_t i = 0; i < ARRAY_SIZE(statuses); i++)
-		if (strcmp(end->error.code, statuses[i].code) == 0)
-			return statuses[i].status;
-	return EXIT_STATUS_FAILED;
-}
-
-static int failed(const struct exchange *x, struct error *err)
-{
-	const struct message *end = &x->end;
-	const char *builder = x->request.request.builder;
-	char request[WIRE_ID_LEN + 16];
-
-	(void)mark(x, request);
-	if (end->exit.silent)
-		(void)error_set(err, BLAME_BUILD, ETIMEDOUT,
-		                "builder %s was silent for longer than it may%s", builder, request);
-	else if (end->exit.timed_out)
-		(void)error_set(err, BLAME_BUILD, ETIMEDOUT,
-		                "builder %s went over its time limit of %llu s%s", builder,
-		                (unsigned long long)x->time_limit_sec, request);
-	else if (end->exit.oom)
-		(void)error_set(err, BLAME_BUILD, ENOMEM, "builder %s ran out of memory%s", builder,
-		                request);
-	else if (end->exit.signal)
-		(void)error_set(err, BLAME_BUILD, ECANCELED,
-		                "builder %s was ended by signal %u, %s%s", builder,
-		                end->exit.signal, strsignal((int)end->exit.signal), request);
-	else
-		(void)error_set(err, BLAME_BUILD, ECANCELED,
-		                "builder %s failed with exit status %u%s", builder, end->exit.code,
-		                request);
-	if (end->exit.hint)
-		(void)error_hint(err, "%s", end->exit.hint);
-	hint_kept(err, end->exit.kept);
-	return (int)end->exit.code;
-}
-
-static int lost(struct error *err)
-{
-	(void)error_set(err, BLAME_PEER, EPIPE, "the server closed the connection before the end");
-	return error_hint(err, "the result is lost; the server's journal says why: "
-	                       "journalctl -t hatchd");
-}
-
-static int out_of_order(const struct message *message, struct error *err)
-{
-	return error_set(err, BLAME_PEER, EBADMSG, "the server sent \"%s\" out of order",
-	                 message_type_name(message->type));
 }
 
 /* ---- one message ---- */
@@ -313,14 +223,14 @@ static int next_of_stream(struct exchange *x, struct error *err)
 	if (r < 0)
 		return r;
 	if (r == 0)
-		return lost(err);
+		return verdict_lost(err);
 	if (message.type == MESSAGE_ERROR) {
 		keep(&x->end, &message);
 		return error_set(err, BLAME_PEER, ECANCELED, "the server gave up");
 	}
 	if ((message.type != MESSAGE_OUTPUT && message.type != MESSAGE_OUTPUT_END) ||
 	    strcmp(message.output.name, output->name) != 0)
-		return out_of_order(&message, err);
+		return verdict_out_of_order(&message, err);
 	if (message.type == MESSAGE_OUTPUT)
 		return 0;
 	x->stream_ended = true;
@@ -421,11 +331,11 @@ static int step(struct exchange *x, struct error *err)
 	if (r < 0)
 		return r;
 	if (r == 0)
-		return lost(err);
+		return verdict_lost(err);
 	for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
 		if (rules[i].type == message.type && (rules[i].phases & (1u << x->phase)))
 			return rules[i].handle(x, &message, err);
-	return out_of_order(&message, err);
+	return verdict_out_of_order(&message, err);
 }
 
 /* ---- the whole ---- */
@@ -454,11 +364,12 @@ static int finish(struct exchange *x, struct error *err)
 	int r;
 
 	if (x->end.type == MESSAGE_ERROR)
-		return refused(x, err);
+		return verdict_refused(&x->end, x->id, err);
 	if (x->wire.start != x->wire.end)
 		return error_set(err, BLAME_PEER, EBADMSG, "the server went on after its end");
 	if (x->end.exit.code != 0)
-		return failed(x, err);
+		return verdict_failed(&x->end, x->id, x->request.request.builder, x->time_limit_sec,
+		                      err);
 	if (missing)
 		return error_set(err, BLAME_PEER, EBADMSG,
 		                 "the builder's end came without output %s", missing->name);
@@ -497,82 +408,4 @@ int exchange_run(const struct options *options, struct error *err)
 	if (r != 0)
 		relay_break_line(&x.relay);
 	return r;
-}
-
-/* ---- list and ping ---- */
-
-static int print_builders(const struct message *message, struct error *err)
-{
-	enum { DESCRIPTION_MAX = 1024 };
-
-	for (size_t i = 0; i < message->builders.n_items; i++) {
-		const struct wire_builder *item = &message->builders.items[i];
-		char description[DESCRIPTION_MAX];
-
-		text_escape(item->description, strlen(item->description), description,
-		            sizeof(description));
-		(void)printf("%s%s%s\n", item->name, description[0] ? "\t" : "", description);
-	}
-	if (fflush(stdout) != 0)
-		return error_errno(err, BLAME_HOST, errno, "cannot write the list");
-	return 0;
-}
-
-static int print_pong(const struct message *message, struct error *err)
-{
-	enum { SERVER_MAX = 256 };
-	char server[SERVER_MAX];
-
-	text_escape(message->hello.server, strlen(message->hello.server), server, sizeof(server));
-	if (printf("%s\n", server) < 0 || fflush(stdout) != 0)
-		return error_errno(err, BLAME_HOST, errno, "cannot write the answer");
-	return 0;
-}
-
-/* The answer to list or ping, which may come in parts. Returns 1 if there is more, 0, or as above.
- */
-static int take_answer(struct exchange *x, enum message_type type, struct error *err)
-{
-	cleanup_message struct message message = { 0 };
-	int r = wire_read(&x->wire, &message, err);
-
-	if (r < 0)
-		return r;
-	if (r == 0)
-		return lost(err);
-	if (message.type == MESSAGE_ERROR) {
-		keep(&x->end, &message);
-		x->phase = PHASE_ENDED;
-		return 0;
-	}
-	if (message.type != type)
-		return out_of_order(&message, err);
-	if (type == MESSAGE_PONG)
-		return print_pong(&message, err);
-	r = print_builders(&message, err);
-	return r < 0 ? r : message.builders.more;
-}
-
-static int inquire(const struct options *options, enum message_type question,
-                   enum message_type answer, struct error *err)
-{
-	cleanup_exchange struct exchange x = { .options = options, .fd = -1 };
-	const struct message message = { .type = question, .request.version = WIRE_VERSION };
-	int r = ask(&x, &message, err);
-
-	if (r == 0 && x.phase != PHASE_ENDED)
-		do
-			r = take_answer(&x, answer, err);
-		while (r > 0);
-	return r == 0 && x.phase == PHASE_ENDED ? refused(&x, err) : r;
-}
-
-int exchange_list(const struct options *options, struct error *err)
-{
-	return inquire(options, MESSAGE_LIST, MESSAGE_BUILDERS, err);
-}
-
-int exchange_ping(const struct options *options, struct error *err)
-{
-	return inquire(options, MESSAGE_PING, MESSAGE_PONG, err);
 }

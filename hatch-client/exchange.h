@@ -4,16 +4,8 @@
 #include "lib/base/error.h"
 #include "options.h"
 
-enum {
-	EXIT_STATUS_TIMED_OUT = 124,
-	EXIT_STATUS_FAILED = 125,
-	EXIT_STATUS_CANNOT_RUN = 126,
-	EXIT_STATUS_NOT_FOUND = 127,
-	EXIT_STATUS_SIGNAL = 128, /* plus its number */
-};
-
 /*
- * exchange_run, exchange_list, exchange_ping - what the commands of these names do
+ * exchange_run - what the command of this name does
  *
  * Returns  0 all went well: the builder exited with 0, its outputs are complete and in place;
  *          a positive exit status with what the server said in err;
@@ -23,5 +15,3 @@ enum {
  * Source   docs/protocol.md, "The order"
  */
 int exchange_run(const struct options *options, struct error *err);
-int exchange_list(const struct options *options, struct error *err);
-int exchange_ping(const struct options *options, struct error *err);

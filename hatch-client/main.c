@@ -6,9 +6,11 @@
 
 #include "build-config.h"
 #include "exchange.h"
+#include "inquiry.h"
 #include "interrupt.h"
 #include "lib/base/log.h"
 #include "options.h"
+#include "verdict.h"
 
 /* A file or socket that took the number of a closed stdout would be written to as the log. Where
  * there is no /dev/null, anything that refuses to be written keeps the number busy. */
@@ -47,9 +49,9 @@ static int run(int argc, char **argv, struct options *options, struct error *err
 	case COMMAND_VERSION:
 		return print_version(err);
 	case COMMAND_LIST:
-		return exchange_list(options, err);
+		return inquiry_list(options, err);
 	case COMMAND_PING:
-		return exchange_ping(options, err);
+		return inquiry_ping(options, err);
 	case COMMAND_RUN:
 		return exchange_run(options, err);
 	}
