@@ -90,18 +90,18 @@ struct account job_speaker_account(const struct job *job)
 		                 .change = job->options->privileged };
 }
 
-/* Without root everybody is one user. */
+/* Without root everybody is one user. Without a place for its state hatchd runs nothing, and is
+ * able to tell why when it is asked to: nobody is turned away for that. */
 static int take_share(struct job *job, struct error *err)
 {
 	uint64_t max = job->config.connections_per_user;
 	cleanup_fd int state_fd = -1;
+	struct error unusable = { 0 };
 	int r;
 
-	if (!job->options->privileged)
+	if (!job->options->privileged || config_open_state(&job->config, &state_fd, &unusable) < 0)
 		return 0;
-	r = config_open_state(&job->config, &state_fd, err);
-	if (r == 0)
-		r = share_take(state_fd, job->peer.uid, (unsigned)max, &job->share_fd, err);
+	r = share_take(state_fd, job->peer.uid, (unsigned)max, &job->share_fd, err);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	job->code_name = "busy";
