@@ -84,6 +84,16 @@ enum step talk_end_bad_request(struct talk *talk, const char *text);
 enum step talk_end_hangup(struct talk *talk);
 
 /*
+ * talk_begin_drain - relay what is left of the log
+ *
+ * The builder is gone: nothing of the log comes after the outputs, and whether it kept its limit is
+ * known before anybody calls it a success.
+ *
+ * tapped  what comes is the tap's, which ends it itself
+ */
+void talk_begin_drain(struct talk *talk, bool tapped);
+
+/*
  * talk_relay_output - relay one output, which comes now, from the tree pipe; trees.c
  *
  * A packer that fails in the middle closes its end: then the output is left incomplete, and the
