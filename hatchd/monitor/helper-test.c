@@ -172,6 +172,6 @@ static const struct unit_case cases[] = {
 int main(void)
 {
 	(void)signal(SIGPIPE, SIG_IGN);
-	(void)alarm(60); /* a wait without an end is a failure, not a wait */
+	unit_limit_time(60);
 	return unit_run(cases, ARRAY_SIZE(cases));
 }

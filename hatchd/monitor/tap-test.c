@@ -292,6 +292,6 @@ int main(void)
 {
 	/* As hatchd does. */
 	(void)signal(SIGPIPE, SIG_IGN);
-	(void)alarm(60); /* a wait without an end is a failure, not a wait */
+	unit_limit_time(60);
 	return unit_run(cases, ARRAY_SIZE(cases));
 }
