@@ -688,9 +688,6 @@ ROWS = [
      ["unit:tap:what_is_in_the_pipes_of_a_dead_builder_is_all"]),
     ("signs_of_life_until_outputs", [("hatchd/speaker/talk.c", "talk->accepted && !talk->returning", "talk->accepted && !talk->ended")],
      [ENDS + "signs_of_life_come_until_the_first_output"]),
-    ("streams_drained_at_once", [("hatchd/speaker/talk.c", "\tif (poll(p, ARRAY_SIZE(p), poll_timeout_ms(talk)) < 0)",
-                                  "\tif (talk->draining && talk->status.fd >= 0)\n\t\tp[1].fd = p[2].fd = -1;\n\tif (poll(p, ARRAY_SIZE(p), poll_timeout_ms(talk)) < 0)")],
-     [SECRETS + "a_client_that_pauses_over_the_end_of_a_builder_still_gets_its_log"]),
     ("other_ioctls", [(FILTER, "SCMP_SYS(ioctl), 1,\n\t\t                     SCMP_A1(SCMP_CMP_EQ, FIONREAD));", "SCMP_SYS(ioctl), 0);")],
      ["unit:filter:kills_a_speaker_that_does_more_than_talk", "unit:filter:kills_an_unpacker_that_does_more_than_make_files"]),
     # --- secrets
