@@ -432,7 +432,7 @@ ROWS = [
      ["unit:phases:many_phases_are_followed_by_fewer"]),
     ("same_phase_again", [("hatchd/speaker/phases.c", "if (strcmp(phases->text, phases->said) == 0)", "if (false)")],
      ["unit:phases:the_same_again_says_nothing"]),
-    ("pace_of_the_status", [("hatchd/speaker/talk.c", "if (status_due_ms(talk, clock_now_ms()) != INT64_MAX)", "if (false)")],
+    ("pace_of_the_status", [("hatchd/speaker/talk.c", "if (talk->status_ms > clock_now_ms())", "if (false)")],
      ["session:test_server.py:a_flood_of_phases_is_thinned_and_waits"]),
     ("secrets_in_phases", [("hatchd/monitor/tap.c", "{ .scan = scan, .write = pass,", "{ .scan = between->is_log ? scan : NULL, .write = pass,")],
      ["unit:tap:leaves_a_secret_out_of_what_the_builder_says_of_itself", SECRETS + "a_secret_in_a_phase_is_masked"]),

@@ -362,7 +362,8 @@ static enum step hear_client(struct talk *talk, short events)
 	return STEP_GO_ON;
 }
 
-/* When each thing that only time brings is due; INT64_MAX: never. */
+/* --- what only time brings --- */
+
 static int64_t silence_due_ms(const struct talk *talk)
 {
 	bool heeded = talk->started && !talk->ended && talk->silence_ms > 0 && !talk->silent;
@@ -370,9 +371,15 @@ static int64_t silence_due_ms(const struct talk *talk)
 	return heeded ? talk->last_log_ms + talk->silence_ms : INT64_MAX;
 }
 
-static int64_t status_due_ms(const struct talk *talk, int64_t now_ms)
+static int64_t status_due_ms(const struct talk *talk)
 {
-	return talk->status.fd >= 0 && talk->status_ms > now_ms ? talk->status_ms : INT64_MAX;
+	return talk->status.fd >= 0 && talk->status_ms > 0 ? talk->status_ms : INT64_MAX;
+}
+
+static enum step end_pause(struct talk *talk)
+{
+	talk->status_ms = 0;
+	return STEP_GO_ON;
 }
 
 static int64_t phase_due_ms(const struct talk *talk)
@@ -388,25 +395,50 @@ static int64_t beat_due_ms(const struct talk *talk)
 	                                       : INT64_MAX;
 }
 
+static enum step tell_silence(struct talk *talk)
+{
+	talk->silent = true;
+	(void)talk_tell(talk, NOTE_SILENT, DELIVERY_UNKNOWN, NULL);
+	return STEP_GO_ON;
+}
+
+/* All that only time brings, in the order in which it is done when more than one is due. */
+static const struct timer {
+	int64_t (*due_ms)(const struct talk *talk); /* INT64_MAX: never */
+	enum step (*act)(struct talk *talk);        /* after which it is not due any more */
+	/* Silent is only who had the chance to be heard: a relay may have waited for the client. */
+	bool not_while_heard;
+} timers[] = {
+	{ status_due_ms, end_pause },
+	{ phase_due_ms, say_phase },
+	{ beat_due_ms, say_alive },
+	{ silence_due_ms, tell_silence, .not_while_heard = true },
+};
+
 static int poll_timeout_ms(const struct talk *talk)
 {
 	int64_t now = clock_now_ms(), first = INT64_MAX;
-	const int64_t due[] = { silence_due_ms(talk), phase_due_ms(talk), beat_due_ms(talk),
-		                status_due_ms(talk, now) };
 
-	for (size_t i = 0; i < ARRAY_SIZE(due); i++)
-		first = due[i] < first ? due[i] : first;
+	for (size_t i = 0; i < ARRAY_SIZE(timers); i++) {
+		int64_t due = timers[i].due_ms(talk);
+
+		first = due < first ? due : first;
+	}
 	if (first == INT64_MAX)
 		return -1;
 	return first < now ? 0 : first - now > 60000 ? 60000 : (int)(first - now);
 }
 
-static void watch_silence(struct talk *talk)
+/* heard: something of the builder's was there to be read in this round */
+static enum step act_in_time(struct talk *talk, bool heard)
 {
-	if (clock_now_ms() < silence_due_ms(talk))
-		return;
-	talk->silent = true;
-	(void)talk_tell(talk, NOTE_SILENT, DELIVERY_UNKNOWN, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(timers); i++) {
+		if ((heard && timers[i].not_while_heard) || clock_now_ms() < timers[i].due_ms(talk))
+			continue;
+		if (timers[i].act(talk) == STEP_END)
+			return STEP_END;
+	}
+	return STEP_GO_ON;
 }
 
 /* What the builder wrote is held back on its way to us: silent it is not. */
@@ -447,7 +479,7 @@ static enum step talk_once(struct talk *talk)
 		return end_drain(talk);
 	if (!talk->started && !talk->draining) /* nothing is read before the log limit is known */
 		p[1].fd = p[2].fd = p[5].fd = -1;
-	if (status_due_ms(talk, clock_now_ms()) != INT64_MAX)
+	if (talk->status_ms > clock_now_ms())
 		p[5].fd = -1;
 	if (poll(p, ARRAY_SIZE(p), poll_timeout_ms(talk)) < 0)
 		return errno == EINTR ? STEP_GO_ON : STEP_END;
@@ -460,13 +492,8 @@ static enum step talk_once(struct talk *talk)
 		feel_pulse(talk);
 	if (p[5].revents)
 		read_status(talk);
-	if (clock_now_ms() >= phase_due_ms(talk) && say_phase(talk) == STEP_END)
+	if (act_in_time(talk, p[1].revents || p[2].revents || p[5].revents) == STEP_END)
 		return STEP_END;
-	if (clock_now_ms() >= beat_due_ms(talk) && say_alive(talk) == STEP_END)
-		return STEP_END;
-	/* Silent is only who had the chance to be heard: a relay may have waited for the client. */
-	if (!p[1].revents && !p[2].revents && !p[5].revents)
-		watch_silence(talk);
 	if (p[6].revents)
 		return relay_output(talk);
 	if (p[3].revents)

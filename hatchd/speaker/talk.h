@@ -32,7 +32,7 @@ struct talk {
 	int control_fd, record_fd, tree_fd, pulse_fd;
 	int input_fd; /* to the unpacker; -1: nobody reads it any more */
 	struct stream streams[2], status;
-	int64_t status_ms; /* when it is read again */
+	int64_t status_ms; /* when it is read again; 0: at once */
 	bool client_done;  /* the client has half-closed: nothing more comes from it */
 	bool deaf;         /* an input was given up: what still comes of it is nobody's */
 	char inputs[WIRE_INPUTS_MAX][CHANNEL_NAME_MAX + 1]; /* their names, in order */
