@@ -166,6 +166,9 @@ int references_judge(struct references *references, struct relay *relay, bool qu
 		tell(&references->found[i], relay);
 	if (references->more)
 		relay_line(relay, "there are more such paths");
+	if (references->no_memory)
+		relay_line(relay, "of store paths that are no inputs of this build some may not be "
+		                  "told: there was no memory for all of them");
 	if (!fail || references->n_found == 0)
 		return 0;
 	(void)error_set(err, BLAME_BUILD, EBADMSG,
