@@ -108,8 +108,16 @@ static void a_hook_that_what_is_wrong_may_hide_is_told(void)
 		{ "{\"features\": [}, \"chain\": \"/opt/hook\"", true },
 		{ "{\"chain\": 1}", true },
 		{ "{\"chain\": null}", true },
-		{ "{", false },
+		{ "", true },
+		{ "{", true },
+		{ "[]", true },
+		{ "{\"features\": [\"hatch-a\"", true },
+		{ "{chain: \"/opt/hook\"}", true },
+		{ "{\"chian\": \"/opt/hook\"}", true },
+		{ "{\"features\": [], \"Chain\": \"/opt/hook\"}", true },
 		{ "{\"features\": 1}", false },
+		{ "{\"paths\": [{\"path\": \"/a\", \"form\": \"/b\"}]}", false },
+		{ "{\"chian\": 1, \"chain\": \"/opt/hook\"}", false },
 		{ "{\"features\": 1, \"chain\": \"/opt/hook\"}", false },
 	};
 	unsigned n = 0;

@@ -112,12 +112,17 @@ static const struct member exposure_members[] = {
 	{ "user", read_line, offsetof(struct exposure, user), .min = 1, .max = ACCOUNT_NAME_MAX },
 };
 
-/* A hook that is not run is not noticed, so of a text that is wrong the word is enough. */
-static bool mentions_chain(const char *text, size_t len)
+/* A hook that is not run is not noticed, so only an object of known keys is believed to name none:
+ * any other key may be this one, misspelt. */
+static bool names_no_chain(const struct value *root)
 {
-	static const char word[] = "\"chain\"";
+	size_t n_known = 0;
 
-	return memmem(text, len, word, sizeof(word) - 1) != NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(exposure_members); i++)
+		if (value_member(root, exposure_members[i].key))
+			n_known++;
+	return root->kind == VALUE_OBJECT && n_known == root->n_items &&
+	       !value_member(root, "chain");
 }
 
 static int check_paths(struct reading *in, const struct exposure *exposure)
@@ -138,8 +143,8 @@ static int check_paths(struct reading *in, const struct exposure *exposure)
 	return 0;
 }
 
-static int parse(const char *path, const char *text, size_t len, const struct config_report *report,
-                 struct exposure *ret, struct error *err)
+int exposure_parse(const char *path, const char *text, size_t len,
+                   const struct config_report *report, struct exposure *ret, struct error *err)
 {
 	static const struct member object = { .rows = exposure_members,
 		                              .n_rows = ARRAY_SIZE(exposure_members) };
@@ -147,23 +152,14 @@ static int parse(const char *path, const char *text, size_t len, const struct co
 	struct reading in = { .doc = &doc, .report = report, .err = err };
 	struct error parse_err;
 
+	*ret = (struct exposure){ .chain_lost = true };
 	if (document_parse(path, text, len, &doc, &parse_err) < 0)
 		return reading_keep_error(&in, &parse_err);
 	(void)read_members(&in, &doc.root, &object, ret);
 	if (in.first == 0)
 		(void)check_paths(&in, ret);
+	ret->chain_lost = !ret->chain && !names_no_chain(&doc.root);
 	return in.first;
-}
-
-int exposure_parse(const char *path, const char *text, size_t len,
-                   const struct config_report *report, struct exposure *ret, struct error *err)
-{
-	int r;
-
-	*ret = (struct exposure){ 0 };
-	r = parse(path, text, len, report, ret, err);
-	ret->chain_lost = r < 0 && !ret->chain && mentions_chain(text, len);
-	return r;
 }
 
 int exposure_load(const char *path, uid_t owner_uid, const struct config_report *report,
