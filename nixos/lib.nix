@@ -16,6 +16,7 @@ let
     filter
     foldl'
     genList
+    groupBy
     intersectAttrs
     isAttrs
     isBool
@@ -28,6 +29,7 @@ let
     listToAttrs
     mapAttrs
     match
+    replaceStrings
     stringLength
     toJSON
     typeOf
@@ -67,6 +69,63 @@ let
     feature = "[^ \t\r\n]{1,255}";
     # Variables that hatch itself sets.
     taken = "HATCH_.*|CREDENTIALS_DIRECTORY|out|outputs";
+    # Variables that no definition may accept.
+    dangerous = concatStringsSep "|" (map (replaceStrings [ "*" ] [ ".*" ]) [
+      "LD_*"
+      "GLIBC_TUNABLES"
+      "GCONV_PATH"
+      "GETCONF_DIR"
+      "HOSTALIASES"
+      "LOCALDOMAIN"
+      "LOCPATH"
+      "MALLOC_*"
+      "NIS_PATH"
+      "NLSPATH"
+      "RESOLV_HOST_CONF"
+      "RES_OPTIONS"
+      "TZDIR"
+      "BASH_ENV"
+      "BASH_FUNC_*"
+      "BASHOPTS"
+      "CDPATH"
+      "ENV"
+      "GLOBIGNORE"
+      "IFS"
+      "PROMPT_COMMAND"
+      "PS4"
+      "SHELLOPTS"
+      "ZDOTDIR"
+      "CLASSPATH"
+      "JAVA_TOOL_OPTIONS"
+      "JDK_JAVA_OPTIONS"
+      "_JAVA_OPTIONS"
+      "LUA_*"
+      "NODE_OPTIONS"
+      "NODE_PATH"
+      "PERL5*"
+      "PERLLIB"
+      "PYTHON*"
+      "RUBYLIB"
+      "RUBYOPT"
+      "TCLLIBPATH"
+      "GIT_*"
+      "GNUMAKEFLAGS"
+      "MAKEFILES"
+      "MAKEFLAGS"
+      "MFLAGS"
+      "RUSTC*"
+      "HOME"
+      "LOGNAME"
+      "OLDPWD"
+      "PATH"
+      "PWD"
+      "SHELL"
+      "TEMP"
+      "TEMPDIR"
+      "TMP"
+      "TMPDIR"
+      "USER"
+    ]);
   };
 
   fits = pattern: text: match pattern text != null;
@@ -114,6 +173,7 @@ let
       (row "requiredSystemFeatures" texts)
       (row "contentAddressed" bool)
       (row "impure" bool)
+      (row "system" text)
       (row "derivationArgs" set)
     ];
 
@@ -134,6 +194,7 @@ let
     let
       inputs = attrNames request.inputs;
       variables = attrNames request.env;
+      named = groupBy (name: name) request.outputs;
       ofHatch = fits patterns.taken;
       features =
         when (request.feature != null) request.feature ++ request.requiredSystemFeatures;
@@ -167,6 +228,9 @@ let
     ++ tooMany "env" variables
     ++ about "is no name of a variable" (others patterns.variable variables)
     ++ about "is a variable that hatch itself sets" (filter ofHatch variables)
+    ++ about "is a variable that no builder takes of a client" (
+      filter (fits patterns.dangerous) variables
+    )
     ++ about "is a variable and an output" (
       filter (name: elem name request.outputs && !ofHatch name) variables
     )
@@ -174,6 +238,9 @@ let
     ++ about "is no name of an input" (others patterns.input inputs)
     ++ when (request.outputs == [ ]) "there is no output"
     ++ tooMany "outputs" request.outputs
+    ++ about "is there twice among the outputs" (
+      filter (name: length named.${name} > 1) (attrNames named)
+    )
     ++ about "is no name of an output" (
       others patterns.output request.outputs ++ filter (name: name == "outputs") request.outputs
     )
@@ -350,6 +417,7 @@ rec {
           outputHash
           contentAddressed
           impure
+          system
           derivationArgs
           ;
         overridden = attrNames (intersectAttrs (optional // own) derivationArgs);
@@ -367,8 +435,12 @@ rec {
   # stdenv.mkDerivation (forStdenv "sign" { ... }), or package.overrideAttrs (forStdenv "sign").
   forStdenv =
     builder: old:
-    if match patterns.builder builder == null then
+    if !isString builder then
+      refuse "forStdenv" [ "builder must be text" ]
+    else if !fits patterns.builder builder then
       refuse "forStdenv" [ "\"${builder}\" is no name of a builder" ]
+    else if !isFunction old && !isAttrs old then
+      refuse "forStdenv" [ "what is changed must be a set or a function" ]
     else if isFunction old then
       final: forStdenv builder (old final)
     else

@@ -527,7 +527,10 @@ static void takes_only_variables_that_it_accepts(void)
 
 		check(try_env(member, 1, &one) == -EACCES);
 		check(strstr(err.text, "environment.accept in /etc/hatch/builders.d/b.json"));
+		/* No advice that no definition can follow. */
+		check(!strstr(err.hint, "have it added") == (i >= 6));
 	}
+	check(strstr(err.hint, "no builder can take it of a client: the program loader obeys it"));
 	check(try_env("", 1, both) == -EACCES);
 }
 

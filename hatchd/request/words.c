@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "hatchd/config/environment.h"
 #include "hatchd/config/pattern.h"
 
 enum {
@@ -142,6 +143,18 @@ bool words_have_variable(const struct builder *builder, const struct record_text
 	return find_accepted(builder, name) >= 0 || is_set(builder, name);
 }
 
+/* What no definition may accept cannot be added to one. */
+static int hint_at_variable(const struct record_text *name, struct error *err)
+{
+	const char *why = variable_why_fixed(name->data);
+
+	if (!why)
+		why = variable_why_dangerous(name->data);
+	(void)(why ? error_hint(err, "leave it out; no builder can take it of a client: %s", why)
+	           : error_hint(err, "leave it out, or have it added there"));
+	return -EACCES;
+}
+
 static int check_variable(const struct builder *builder, const struct record *record, size_t i,
                           struct rulings *rulings, struct error *err)
 {
@@ -158,8 +171,7 @@ static int check_variable(const struct builder *builder, const struct record *re
 		                "the builder `%s` does not take the variable %s: not in "
 		                "environment.accept in %s",
 		                builder->name, buf, builder->file);
-		(void)error_hint(err, "leave it out, or have it added there");
-		return -EACCES;
+		return hint_at_variable(&variable->name, err);
 	}
 	if (variable->name.len + variable->value.len + 1 > ARGUMENT_MAX)
 		return error_set(

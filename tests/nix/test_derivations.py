@@ -169,6 +169,9 @@ REFUSED = [
     *((f'env."{name}" = "";', f'"{name}" is no name of a variable') for name in ("1A", "A-B", "A=", "", "x" * 129)),
     *((f'env.{name.replace("*", "X")} = "";', f'"{name.replace("*", "X")}" is a variable that hatch itself sets')
       for name in c_patterns("fixed")),
+    *((f'env.{name.replace("*", "X")} = "";', f'"{name.replace("*", "X")}" is a variable that no builder takes of a client')
+      for name in c_patterns("dangerous")),
+    ('outputs = [ "out" "dev" "out" ];', '"out" is there twice among the outputs'),
     ('outputs = [ "out" "dev" ]; env.dev = "";', '"dev" is a variable and an output'),
     *((f'inputs."{name}" = "/x";', f'"{name}" is no name of an input') for name in (".", "-a", "a/b", "", "x" * 65)),
     *((f'outputs = [ "{name}" ];', f'"{name}" is no name of an output') for name in ("PATH", "1", "", "a.b", "x" * 65, "outputs")),
@@ -188,7 +191,7 @@ REFUSED = [
         ("args", '"a"', "a list"), ("env", "[ ]", "a set"), ("inputs", "[ ]", "a set"), ("outputs", '"out"', "a list of text"),
         ("outputs", "[ 1 ]", "a list of text"), ("feature", '[ "a" ]', "text, or null"), ("requiredSystemFeatures", '"kvm"', "a list of text"),
         ("contentAddressed", "1", "true or false"), ("impure", "null", "true or false"), ("derivationArgs", "[ ]", "a set"),
-        ("builder", "1", "text"))),
+        ("builder", "1", "text"), ("system", "null", "text"))),
     *((f"{what} = {value};", f"{said} is a {kind}; expected text, a whole number, a path or a derivation")
       for what, value, said, kind in (("args", '[ "a" true ]', "argument 2", "bool"), ("args", "[ [ ] ]", "argument 1", "list"),
                                       ("args", "[ { } ]", "argument 1", "set"), ("env.A", "1.5", "env.A", "float"), ("inputs.a", "null", "inputs.a", "null"))),
@@ -200,7 +203,7 @@ REFUSED = [
 ]
 TAKEN = [
     f'builder = "{"x" * 64}";', 'builder = "0a._-";', f'env."{"x" * 128}" = "";', f'inputs."{"x" * 64}" = "/x";', 'inputs."_a.b-c" = "/x";',
-    f'outputs = [ "a{"B" * 63}" "b_-9" ];', 'env.HATCHED = "";', 'env.outputs2 = "";', "feature = null;",
+    f'outputs = [ "a{"B" * 63}" "b_-9" ];', 'env.HATCHED = "";', 'env.outputs2 = "";', 'env.HOMER = "";', 'env.MY_PATH = "";', 'env.LD = "";', "feature = null;",
     *(several(what, c_number(limit))
       for what, limit in (("args", "WIRE_ARGS_MAX"), ("env", "WIRE_ENV_MAX"), ("inputs", "WIRE_INPUTS_MAX"), ("outputs", "WIRE_OUTPUTS_MAX"))),
     f'feature = "{"x" * FEATURE}";',
@@ -227,6 +230,8 @@ def test_what_is_wrong_is_said_when_it_is_evaluated():
         check_throws(request(given), f"runHatch: some-name: {word}")
     check_throws(request('builder = "A"; timeout = 0;'), '"A" is no name of a builder; timeout is')
     check_throws('hatch.forStdenv "Bad Name" { }', 'forStdenv: "Bad Name" is no name of a builder')
+    check_throws("hatch.forStdenv 3 { }", "forStdenv: builder must be text")
+    check_throws('hatch.forStdenv "b" [ ]', "forStdenv: what is changed must be a set or a function")
 
 
 def test_what_is_right_at_the_borders_is_taken():
@@ -240,6 +245,11 @@ def test_names_match_what_the_client_matches():
     for name, macro in (("builder", "NAME"), ("output", "OUTPUT"), ("input", "INPUT")):
         check_equal(ours[name], re.search(rf'^#define IS_{macro} .*\.pattern = "(.*)"$', source, re.MULTILINE)[1], f"pattern of {macro}")
     check(f'"{ours["variable"]}"' in source, "pattern of variables")
+
+
+def test_variables_that_no_builder_takes_are_those_that_no_definition_may_accept():
+    ours = re.search(r"dangerous = .*?\[$(.*?)\]\);", (TOP / "nixos/lib.nix").read_text(), re.DOTALL | re.MULTILINE)[1]
+    check_equal(re.findall(r'"(.*)"', ours), c_patterns("dangerous"), "names")
 
 
 def test_a_name_and_what_is_for_readers_wait_for_nothing():
