@@ -290,6 +290,12 @@ def test_derivations_that_the_documents_show_are_right():
     check_equal(value_of(block)["requiredSystemFeatures"], ["hatch-sign"], "feature of a phase")
 
 
+def test_the_derivation_that_the_manual_shows_requires_the_feature_of_its_builder():
+    [block] = re.findall(r"^derivation \{\n.*?^\}\n", (TOP / "docs/man/hatch.1").read_text(), re.DOTALL | re.MULTILINE)
+    shown = value_of(re.sub("^derivation", "", block))
+    check_equal(shown["requiredSystemFeatures"], [f"hatch-{shown['args'][1]}"], "features")
+
+
 def test_the_document_for_the_predecessor_s_users_shows_the_same_derivation_twice():
     [block] = re.findall(r"^```nix\n(makeEscapeHatchRunner .*?)```", (TOP / "docs/migration.md").read_text(), re.DOTALL | re.MULTILINE)
     before, now = (instantiate(f"hatch.{line.split('#')[0]}") for line in block.strip().split("\n"))
