@@ -15,6 +15,8 @@ let
 
   serviceConfig = import ./service-config.nix { inherit lib; };
 
+  # Of an empty list NixOS writes no line.
+  said = builder: lib.filterAttrs (_: value: value != [ ]) builder.extraServiceConfig;
   # What its values become; null is what cannot be kept.
   readAll = lib.mapAttrs (key: value: if serviceConfig ? ${key} then serviceConfig.${key}.read value else null);
 
@@ -34,15 +36,26 @@ let
   refuseOthers =
     name: builder:
     map (refuse name) (
-      lib.attrNames (lib.filterAttrs (_: part: part == null) (readAll builder.extraServiceConfig))
+      lib.attrNames (lib.filterAttrs (_: part: part == null) (readAll (said builder)))
     );
+
+  # Both may be said in services.hatch.builders too.
+  checkSwap =
+    name: builder:
+    let
+      inherit (config.services.hatch.builders.${name}) limits;
+    in
+    {
+      assertion = !(said builder ? MemorySwapMax) || limits.swap == null || limits.memory != null;
+      message = "services.nix-sandbox-escape-hatch.builders.${name}.extraServiceConfig.MemorySwapMax means nothing without a limit on memory; give MemoryMax too";
+    };
 
   # --- builders ---
 
   definition =
     builder:
     let
-      parts = lib.filter (part: part != null) (lib.attrValues (readAll builder.extraServiceConfig));
+      parts = lib.filter (part: part != null) (lib.attrValues (readAll (said builder)));
       times = lib.catAttrs "seconds" parts;
     in
     lib.mkMerge (
@@ -106,7 +119,7 @@ in
       builders = lib.mapAttrs (_: definition) cfg.builders;
     };
 
-    assertions = lib.concatLists (lib.mapAttrsToList refuseOthers cfg.builders);
+    assertions = lib.concatLists (lib.mapAttrsToList refuseOthers cfg.builders) ++ lib.mapAttrsToList checkSwap cfg.builders;
 
     warnings = [
       ''

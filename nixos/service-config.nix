@@ -32,14 +32,23 @@ let
   # "050" is fifty.
   number = digits: lib.toInt (lib.last (builtins.match "0*([0-9]+)" digits));
 
+  bytes = {
+    "" = 1;
+    K = 1024;
+    M = 1048576;
+    G = 1073741824;
+    T = 1099511627776;
+  };
+  # Of `least` bytes to 1024T, as hatchd takes them.
   sizeOf =
-    value:
+    least: value:
     let
       parts = builtins.match "([0-9]{1,15})([KMGT]?)" (text value);
       unit = lib.last parts;
       count = number (builtins.head parts);
+      isWithin = count <= 1024 * bytes.T / bytes.${unit} && count * bytes.${unit} >= least;
     in
-    if parts == null then
+    if parts == null || !isWithin then
       null
     else if unit == "" then
       count
@@ -78,12 +87,13 @@ let
   secondsOf =
     value:
     let
-      pieces = builtins.split "([0-9]{1,8})[[:space:]]*([a-z]*)" (text value);
+      pieces = builtins.split "([0-9]+)[[:space:]]*([a-z]*)" (text value);
       spans = lib.filter lib.isList pieces;
       isSpan =
         piece:
         if lib.isList piece then
-          seconds ? ${lib.last piece}
+          # More digits are above every limit.
+          builtins.stringLength (builtins.head piece) <= 8 && seconds ? ${lib.last piece}
         else
           builtins.match "[[:space:]]*" piece != null;
     in
@@ -109,15 +119,18 @@ let
   };
 
   sizeLimit = name: {
-    expected = "bytes, as a number or with K, M, G or T, or infinity";
+    expected = "bytes, from 4M to 1024T, as a number or with K, M, G or T, or infinity";
     read =
       value:
+      let
+        size = sizeOf (4 * bytes.M) value;
+      in
       if value == "infinity" then
         { }
-      else if sizeOf value == null then
+      else if size == null then
         null
       else
-        limit name (sizeOf value);
+        limit name size;
   };
 
   yearSec = 31536000;
@@ -204,8 +217,13 @@ in
   MemoryHigh = sizeLimit "memory_high";
   MemoryMax = sizeLimit "memory";
   MemorySwapMax = {
-    expected = "bytes, as a number or with K, M, G or T";
-    read = value: if sizeOf value == null then null else limit "swap" (sizeOf value);
+    expected = "bytes, up to 1024T, as a number or with K, M, G or T";
+    read =
+      value:
+      let
+        size = sizeOf 0 value;
+      in
+      if size == null then null else limit "swap" size;
   };
   TasksMax = {
     expected = "a number from 1 to 4194304, or infinity";
@@ -247,7 +265,10 @@ in
   };
 
   # --- hardening that holds of every builder ---
-  AmbientCapabilities = holdsAs [ "" ];
+  AmbientCapabilities = {
+    expected = "nothing";
+    read = value: if value == "" then { } else null;
+  };
   CapabilityBoundingSet = {
     expected = "nothing, or ~ and the names of capabilities";
     read = value: if value == "" || denials value then { } else null;

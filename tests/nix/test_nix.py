@@ -317,7 +317,8 @@ KEPT_OLD = {
     "LockPersonality": [('"yes"', None)],
     "MemoryHigh": [('"0512M"', {"limits": {"memory_high": "512M"}}), ('"infinity"', None)],
     "MemoryMax": [('"4G"', {"limits": {"memory": "4G"}}), ("4194304", {"limits": {"memory": 4194304}}), ('"infinity"', None)],
-    "MemorySwapMax": [("0", {"limits": {"swap": 0}}), ('"1G"', {"limits": {"swap": "1G"}})],
+    # Alone it means nothing.
+    "MemorySwapMax": [(f'{size}; MemoryMax = "4M"', {"limits": {"swap": limit, "memory": "4M"}}) for size, limit in (("0", 0), ('"1G"', "1G"))],
     "NoNewPrivileges": [('"1"', None)],
     "PrivateDevices": [("true", None)],
     "PrivateIPC": [("true", None)],
@@ -342,7 +343,7 @@ KEPT_OLD = {
     "RestrictRealtime": [("true", None)],
     "RestrictSUIDSGID": [("true", None)],
     "RuntimeMaxSec": [(value, {"limits": {"time_sec": {"default": sec, "max": sec}}}) for value, sec in (
-        ("60", 60), ('"1h"', 3600), ('"1h 30min"', 5400), ('"2d12h5"', 216005), ('"1 week"', 604800), ('"infinity"', 31536000))],
+        ("60", 60), ('"1h"', 3600), ('"1h 30min"', 5400), ('"2d12h5"', 216005), ('"5 5"', 10), ('"31535999s 1"', 31536000), ('"1 week"', 604800), ('"infinity"', 31536000))],
     "SupplementaryGroups": [('"dialout video"', {"groups": ["dialout", "video"]}), ('[ "dialout" "video" ]', {"groups": ["dialout", "video"]})],
     "SystemCallArchitectures": [('"native"', None)],
     "SystemCallErrorNumber": [('"EPERM"', None)],
@@ -356,23 +357,23 @@ KEPT_OLD = {
 # And what cannot be kept, each with the name of its option: it asks for more than a builder can have, or for less than it has.
 REFUSED_VALUES = {
     "AmbientCapabilities": ['"CAP_NET_RAW"'],
-    "CapabilityBoundingSet": ['"CAP_NET_ADMIN"', '[ "~CAP_CHOWN" "CAP_CHOWN" ]', "[ ]"],
+    "CapabilityBoundingSet": ['"CAP_NET_ADMIN"', '[ "~CAP_CHOWN" "CAP_CHOWN" ]', '[ "" ]'],
     "CPUQuota": ['"0%"', '"150"', "150", '"lots"', '"-5%"', '""'],
     "IOWeight": ["0", "10001", '"high"', "[ 1 ]"],
     "KeyringMode": ['"inherit"', '"shared"'],
     "MemoryHigh": ['"50%"', '"1.5G"'],
-    "MemoryMax": ['"50%"', '"lots"', "-1", "1.5", '"1GB"', '""'],
-    "MemorySwapMax": ['"infinity"', '"10%"'],
+    "MemoryMax": ["0", '"0"', '"4095K"', "4194303", '"1025T"', '"999999999999999T"', '"50%"', '"lots"', "-1", "1.5", '"1GB"', '""'],
+    "MemorySwapMax": ['"infinity"', '"10%"', '"1025T"'],
     "PrivateNetwork": ['"maybe"', "null"],
     "PrivateUsers": ['"full"', "false"],
     "ProtectProc": ['"default"'],
     "RestrictAddressFamilies": ['"AF_INET"', '"AF_INET AF_INET6"', '"AF_UNIX AF_INET6"', '"~AF_INET"', '"~AF_UNIX"', '"inet"', '""', '[ "AF_UNIX" "" ]'],
     "RestrictNamespaces": ["false", '"user"', '[ "~user" "mnt" ]'],
-    "RuntimeMaxSec": ["0", '"500ms"', '"1.5h"', '"soon"', '"2y"', '"53 weeks"', '""', '"-1"'],
-    "SupplementaryGroups": ['""', "[ ]"],
+    "RuntimeMaxSec": ["0", '"123456789"', '"100000000s"', '"000000000s"', '"1h 100000000"', "31536001", '"31536000s 1"', '"500ms"', '"1.5h"', '"soon"', '"2y"', '"53 weeks"', '""', '"-1"'],
+    "SupplementaryGroups": ['""'],
     "SystemCallArchitectures": ['"native x86"'],
     "SystemCallErrorNumber": ['"ENOENT"'],
-    "SystemCallFilter": ['"~@network-io"', '"~@mount @network-io"', '"@system-service @mount"', '"read write"', '[ "@system-service" "" ]', "[ ]", '"~"'],
+    "SystemCallFilter": ['"~@network-io"', '"~@mount @network-io"', '"@system-service @mount"', '"read write"', '[ "@system-service" "" ]', '"~"'],
     "TasksMax": ["0", '"50%"', "4194305"],
     "TimeoutStartSec": ['"1h later"'],
     "UMask": ["77", '"u=rwx"'],
@@ -393,7 +394,10 @@ def old_key(key, value):
 
 REFUSED_OLD = [
     (old_key("User", '"build"'), "services.nix-sandbox-escape-hatch.builders.old.extraServiceConfig.User means nothing"),
-    (old_key("MemoryMax", '"lots"'), "builders.old.extraServiceConfig.MemoryMax is not what hatch can keep, which is bytes, as"),
+    (old_key("MemoryMax", '"lots"'), "builders.old.extraServiceConfig.MemoryMax is not what hatch can keep, which is bytes, from 4M to 1024T"),
+    (old_key("AmbientCapabilities", '"CAP_SYS_ADMIN"'), "extraServiceConfig.AmbientCapabilities is not what hatch can keep, which is nothing;"),
+    *((with_predecessor(f"extraServiceConfig = {{ MemorySwapMax = 0; {others} }};"), "extraServiceConfig.MemorySwapMax means nothing without a limit on memory")
+      for others in ("", 'MemoryMax = "infinity";', 'MemoryHigh = "1G";')),
     (with_predecessor('description = "x";'), "nix-sandbox-escape-hatch.builders.old.description' does not exist"),
 ]
 
@@ -472,6 +476,8 @@ def test_options_of_the_predecessor_become_keys_or_hold_anyway():
               ("RuntimeMaxSec = \"2d\"; TimeoutStartSec = \"infinity\";", {"limits": {"time_sec": {"default": 172800, "max": 172800}}}),
               ("PrivateNetwork = true; RestrictAddressFamilies = \"AF_UNIX AF_INET AF_INET6\";", {"network": "none"}),
               ("PrivateNetwork = false; RestrictAddressFamilies = \"none\";", {"network": "none"})]
+    # What NixOS writes no line of.
+    cases += [(f"{key} = [ ];", None) for key in ("AmbientCapabilities", "CapabilityBoundingSet", "MemorySwapMax", "SupplementaryGroups", "SystemCallFilter")]
     made = predecessors([case for case, _ in cases])
     check_equal(made["failed"], [], "failed assertions")
     for i, (case, part) in enumerate(cases):
