@@ -329,7 +329,7 @@ int main(int argc, char **argv)
 	process_open_streams();
 	log_open("hatch-pre-build-hook", false);
 	/* Of a build that another machine has sent, Nix throws away what its hook says. */
-	log_copy();
+	log_copy(_PATH_LOG);
 	if (parse_options(argc, argv) < 0)
 		return EX_USAGE;
 	derivation_init();

@@ -126,8 +126,9 @@ ROWS = [
      ["unit:exposure:a_file_that_cannot_be_read_may_hide_one"]),
     ("derivations_are_not_parsed_by_root", [("hatchd/request/features.c", "if (account.uid == 0 || account.gid == 0)", "if (false)")],
      ["unit:features:the_account_that_is_named_reads"]),
-    ("what_a_hook_says_of_sent_builds", [("hatch-pre-build-hook/main.c", "\tlog_copy();\n", "")],
+    ("what_a_hook_says_of_sent_builds", [("hatch-pre-build-hook/main.c", "\tlog_copy(_PATH_LOG);\n", "")],
      [HOOK + "a_build_whose_derivation_is_elsewhere_sees_what_the_configuration_says"]),
+    ("a_log_that_nobody_reads", [("lib/base/log.c", "MSG_DONTWAIT | ", "")], ["unit:log:nobody_waits_for_a_copy_to_be_read"]),
     ("a_wrong_hook_json_exposes_nothing", [("hatch-pre-build-hook/main.c", "\tif (build->broken) {", "\tif (false) {")],
      [HOOK + "a_wrong_configuration_fails_only_builds_that_need_it"]),
     # --- who a process is
