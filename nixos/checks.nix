@@ -113,6 +113,13 @@ let
     message = "services.hatch.settings.state: ${state} meets ${seen}, which builds see; what requests write needs a place of its own";
   };
 
+  # --- connections ---
+
+  orElse = default: value: if value == null then default else value;
+  # As the socket of the package has them, and hatchd.
+  connections = orElse 64 cfg.socket.maxConnections;
+  connectionsPerUser = orElse 32 cfg.settings.connections_per_user;
+
   # --- builders ---
 
   checkBuilder = name: builder: [
@@ -233,6 +240,9 @@ in
       ''
       ++ lib.optional (exposed && handMade != [ ]) ''
         nix.settings.system-features has ${lib.concatStringsSep ", " handMade}: services.hatch adds them by itself, to extra-system-features. What is set there replaces Nix's own list, with kvm and big-parallel.
+      ''
+      ++ lib.optional (connectionsPerUser >= connections) ''
+        services.hatch.socket: one user may have ${toString connectionsPerUser} connections, and there are ${toString connections}: who takes them all leaves none for others.
       ''
       ++ concatBuilders warnOfBuilder;
   };

@@ -116,6 +116,13 @@ let
       "R! ${cfg.settings.state}/scratch/*"
     ];
 
+  # One user is not to have them all.
+  connectionsPerUser =
+    if cfg.socket.maxConnectionsPerSource == null && cfg.socket.maxConnections != null then
+      (cfg.socket.maxConnections + 1) / 2
+    else
+      cfg.socket.maxConnectionsPerSource;
+
   credentialsOf =
     encrypted:
     lib.mapAttrsToList (name: credential: "${name}:${credential.path}") (
@@ -308,8 +315,8 @@ in
         default = null;
         example = 64;
         description = ''
-          Those of one user; 32 if null. Systems older than systemd 256 do not count them: there hatchd does,
-          by `services.hatch.settings.connections_per_user`.
+          Those of one user; 32 if null, or half of `maxConnections`. Systems older than systemd 256 do not count
+          them: there hatchd does, by `services.hatch.settings.connections_per_user`.
         '';
       };
       backlog = mkOption {
@@ -349,9 +356,7 @@ in
       );
       settings = {
         build_users_group = cfg.buildUsers.group;
-        connections_per_user = lib.mkIf (cfg.socket.maxConnectionsPerSource != null) (
-          lib.mkDefault cfg.socket.maxConnectionsPerSource
-        );
+        connections_per_user = lib.mkIf (connectionsPerUser != null) (lib.mkDefault connectionsPerUser);
         missing_derivation = lib.mkIf (cfg.hook.missingDerivation == "expose") (lib.mkDefault "allow");
         pasta = lib.mkIf (lib.any isPrivate (lib.attrValues cfg.builders)) (
           lib.mkDefault (lib.getExe' pkgs.passt "pasta")
@@ -369,7 +374,7 @@ in
       wantedBy = [ "sockets.target" ];
       socketConfig = lib.filterAttrs (_: value: value != null) {
         MaxConnections = cfg.socket.maxConnections;
-        MaxConnectionsPerSource = cfg.socket.maxConnectionsPerSource;
+        MaxConnectionsPerSource = connectionsPerUser;
         Backlog = cfg.socket.backlog;
       };
     };

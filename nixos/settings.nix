@@ -37,8 +37,7 @@ in
     '';
     queue_max = key (types.ints.between 0 65536) 200 "How many requests may wait; 64 if null.";
     connections_per_user = key (types.ints.between 1 65536) 64 ''
-      How many connections one user may have at once; 32 if null, or what `services.hatch.socket.maxConnectionsPerSource`
-      says.
+      How many connections one user may have at once; 32 if null, or what `services.hatch.socket` says of one user.
     '';
     missing_derivation =
       key

@@ -197,6 +197,18 @@ def test_options_of_the_socket_say_what_the_unit_has():
         check(f"; {number} if null" in said[option], f"{option} says {said[option]!r}, the unit has {number}")
 
 
+def test_one_user_has_half_of_the_connections_unless_told_otherwise():
+    for options, in_systemd, in_hatchd in (
+            ("", None, None), ("socket.maxConnections = 16;", 8, 8), ("socket.maxConnections = 3;", 2, 2),
+            ("socket = { maxConnections = 256; maxConnectionsPerSource = 9; };", 9, 9), ("socket.maxConnectionsPerSource = 9;", 9, 9),
+            ("socket.maxConnections = 16; settings.connections_per_user = 4;", 8, 4)):
+        made = machine(with_options(f"services.hatch = {{ {options} }};"))
+        check_equal((made["failed"], made["warnings"]), ([], []), f"what is said of {options}")
+        unit = made["files"].get("etc/systemd/system/hatchd.socket.d/overrides.conf", {"text": ""})["text"]
+        check_equal(re.findall(r"^MaxConnectionsPerSource=(\d+)$", unit, re.MULTILINE), [str(in_systemd)] if in_systemd else [], f"socket with {options}")
+        check_equal(json.loads(text_of(made, "etc/hatch/hatchd.json")).get("connections_per_user"), in_hatchd, f"hatchd.json with {options}")
+
+
 def test_files_are_written_below_a_directory():
     with tempfile.TemporaryDirectory(dir=WORK) as directory:
         for _ in range(2):
@@ -432,6 +444,9 @@ WARNED = [
     ("services.hatch.builders.b.allow.groups = lib.mkForce [ ];", "builders.b.allow names nobody"),
     ("nix.settings.auto-allocate-uids = true;", 'no build is in that group'),
     ('services.hatch.builders.b = { network = "host"; args.max = 1; };', "builders.b has the network of the host"),
+    *((f"services.hatch = {{ {options} }};", f"one user may have {own} connections, and there are {total}:") for options, own, total in (
+        ("socket.maxConnections = 1;", 1, 1), ("socket = { maxConnections = 16; maxConnectionsPerSource = 16; };", 16, 16),
+        ("socket.maxConnections = 16; settings.connections_per_user = 32;", 32, 16), ("settings.connections_per_user = 64;", 64, 64))),
     ('services.hatch.builders.b.credentials = [ "key" ];', 'wants the credential "key"'),
 ]
 

@@ -22,6 +22,7 @@ with subtest("what the module adds takes nothing from the units of the package")
     assert service["DropInPaths"].endswith("/hatchd@.service.d/overrides.conf"), service["DropInPaths"]
     socket = properties("hatchd.socket")
     assert (socket["MaxConnections"], socket["Accept"], socket["SocketMode"]) == ("100", "yes", "0666"), socket
+    assert socket["MaxConnectionsPerSource"] == "50", socket
     assert properties("hatch.slice")["CPUWeight"] == "50"
 
 with subtest("a switch to another system leaves running requests alone"):
