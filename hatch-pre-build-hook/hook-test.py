@@ -233,7 +233,9 @@ def who_is_to_read_derivations_must_be_an_account_of_its_own(place):
     assert check_shown(place, "classic.drv").stderr == ""
     for user, said in (("no-such-user", 'no user "no-such-user"'), ("root", "not parsed by root, who is uid 0")):
         place.configure(user=user)
-        assert said in check_shown(place, "classic.drv", False).stderr, user
+        assert "hook.json:1:" in check_shown(place, "plain.drv", False).stderr, user
+        done = place.build("classic.drv")
+        assert (done.returncode, done.stdout) == (78, "") and '"user": ' in done.stderr and said in done.stderr, (user, done)
 
 
 def knows_its_options(place):

@@ -7,7 +7,6 @@
 #include <sys/stat.h>
 
 #include "exposure.h"
-#include "hatchd/request/features.h"
 #include "hatchd/slot/control.h"
 #include "hatchd/unit.h"
 #include "layers.h"
@@ -204,19 +203,18 @@ static void check_builders(const struct config *config, struct checking *checkin
 static void check_exposure_here(const struct config *config, const struct exposure *exposure,
                                 struct checking *checking)
 {
-	struct account account;
 	struct error err;
 
 	if (exposure_check_chain(exposure, config->owner_uid, &err) < 0)
-		count(checking, &err);
-	if (exposure->user && features_account(exposure->user, &account, &err) < 0)
 		count(checking, &err);
 }
 
 /* What hatch-pre-build-hook reads. */
 static void check_exposure(const struct config *config, struct checking *checking)
 {
-	const struct config_report report = { .error = count, .data = checking };
+	const struct config_report report = { .error = count,
+		                              .data = checking,
+		                              .offline = config->offline };
 	cleanup_exposure struct exposure exposure = { 0 };
 	cleanup_free char *path = NULL;
 	struct error err;

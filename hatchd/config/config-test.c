@@ -1672,6 +1672,14 @@ static void what_the_hook_reads_is_checked_too(void)
 	check(strstr(seen.places[0], "/nothing") != NULL);
 	report.offline = true;
 	check(config_check_all(at("hook"), true, &report).n_errors == 0);
+
+	/* Of another machine's accounts root alone is known. */
+	make_file("hook/hook.json", 0644, "{\"user\": \"no-such-user\"}");
+	check(config_check_all(at("hook"), true, &report).n_errors == 0);
+	seen.n = 0;
+	make_file("hook/hook.json", 0644, "{\"user\": \"root\"}");
+	check(config_check_all(at("hook"), true, &report).n_errors == 1);
+	check(strstr(seen.places[0], "hook/hook.json:1:10: \"user\": ") != NULL);
 }
 
 static const struct unit_case in_memory[] = {

@@ -14,7 +14,7 @@ static void a_file_may_say_everything(void)
 		" \"paths\": [{\"path\": \"/run/hatch/s\", \"at\": \"/run/hatch\"}, \"/opt/c\",\n"
 		"           {\"path\": \"/opt/a=b\", \"at\": \"/opt/d\"}],\n"
 		" \"missing_derivation\": \"expose\", \"chain\": \"/opt/hook\",\n"
-		" \"user\": \"talk\"}\n";
+		" \"user\": \"daemon\"}\n";
 	cleanup_exposure struct exposure e = { 0 };
 
 	check(exposure_parse(file, text, strlen(text), NULL, &e, NULL) == 0);
@@ -23,7 +23,7 @@ static void a_file_may_say_everything(void)
 	check(strcmp(e.paths[0].at, "/run/hatch") == 0 && strcmp(e.paths[1].at, "/opt/c") == 0);
 	check(strcmp(e.paths[1].path, "/opt/c") == 0 && strcmp(e.paths[2].path, "/opt/a=b") == 0);
 	check(e.missing && e.chain && strcmp(e.chain, "/opt/hook") == 0);
-	check(!e.chain_lost && strcmp(e.user, "talk") == 0);
+	check(!e.chain_lost && strcmp(e.user, "daemon") == 0);
 }
 
 static void what_is_absent_exposes_nothing(void)
@@ -68,6 +68,10 @@ static void says_what_is_wrong_and_where(void)
 		{ "{\"chain\": [\"/hook\"]}", "hook.json:1:11: this is a list" },
 		{ "{\"user\": \"\"}", "hook.json:1:10: the text is empty" },
 		{ "{\"user\": 1}", "hook.json:1:10: this is an integer" },
+		{ "{\"user\": \"no-such-user\"}",
+		  "hook.json:1:10: \"user\": /etc/passwd has no user \"no-such-user\"" },
+		{ "{\"user\": \"root\"}",
+		  "hook.json:1:10: \"user\": derivations are not parsed by root" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "hatchd/request/features.h"
 #include "items.h"
 #include "trusted-path.h"
 
@@ -104,12 +105,40 @@ static int read_missing(struct reading *in, const struct value *value, const str
 	return r;
 }
 
+/* Whether there is such an account is for its own machine to say; root is one everywhere. */
+static int check_user(const char *name, bool offline, struct error *err)
+{
+	struct account account;
+
+	if (!offline || strcmp(name, "root") == 0)
+		return features_account(name, &account, err);
+	return 0;
+}
+
+/* Of an account that cannot be used nothing is kept: another one has to read. */
+static int read_user(struct reading *in, const struct value *value, const struct member *row,
+                     void *object)
+{
+	struct exposure *exposure = object;
+	int r = read_line(in, value, row, object);
+	struct error err;
+
+	if (r < 0)
+		return r;
+	r = check_user(exposure->user, in->report && in->report->offline, &err);
+	if (r == 0)
+		return 0;
+	free(exposure->user);
+	exposure->user = NULL;
+	return reading_fail(in, value, EINVAL, "\"user\": %s", err.text);
+}
+
 static const struct member exposure_members[] = {
 	{ "features", read_features },
 	{ "paths", read_paths },
 	{ "missing_derivation", read_missing },
 	{ "chain", read_path, offsetof(struct exposure, chain) },
-	{ "user", read_line, offsetof(struct exposure, user), .min = 1, .max = ACCOUNT_NAME_MAX },
+	{ "user", read_user, offsetof(struct exposure, user), .min = 1, .max = ACCOUNT_NAME_MAX },
 };
 
 /* A hook that is not run is not noticed, so only an object of known keys is believed to name none:

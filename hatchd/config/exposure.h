@@ -26,7 +26,7 @@ struct exposure {
 	bool missing; /* are they also shown to a build whose derivation is not on this machine? */
 	char *chain;  /* another hook, which is run first; NULL: none, or chain_lost */
 	bool chain_lost; /* what is wrong may be hiding one: it was not read, and it may be there */
-	char *user;      /* whose process parses derivations; NULL: see features_account() */
+	char *user; /* whose process parses derivations, and can; NULL: see features_account() */
 };
 
 #define cleanup_exposure cleanup_(exposure_done)

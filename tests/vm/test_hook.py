@@ -123,6 +123,7 @@ def test_what_is_to_be_shown_is_looked_for_by_the_check(m):
         wrong = m.run(["hatchd", "--check"])
         check_equal(wrong.code, 78, f"exit status with {user}")
         check_in(why, wrong.stdout, "hatchd --check")
+        check_in("/etc/hatch/hook.json:1:", wrong.stdout, "where it says so")
 
 
 def test_a_build_goes_on_where_hatch_is_not_there(m):
