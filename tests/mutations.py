@@ -214,6 +214,8 @@ ROWS = [
     ("close_range", [(PRIVILEGE, "syscall(SYS_close_range, next, end == UINT_MAX ? end : end - 1, 0) < 0", "false")],
      ["unit:privilege:closes_every_descriptor_that_is_not_kept",
       SANDBOX + "descriptors_that_hatchd_inherits_do_not_reach_a_request"]),
+    ("lower_limit_of_memory", [(PRIVILEGE, "if (used + bytes < limit.rlim_cur)", "if (true)")],
+     ["unit:privilege:a_limit_of_memory_only_ever_goes_down"]),
     ("standard_streams", [("hatchd/main.c", "\tprocess_open_streams();\n", "")],
      [HOST + "hatchd_may_be_started_without_standard_streams"]),
     ("lock_held_by_init", [(INIT, "i < plan->n_kept_fds", "i < 0 * plan->n_kept_fds")],

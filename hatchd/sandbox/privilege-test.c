@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -87,6 +88,37 @@ static bool is_without_capabilities(void)
 }
 
 /* ES4, ES10: also where no id changes, as in unprivileged mode */
+/* More than a process has mapped, that of a sanitizer too. */
+#define LOWER_BYTES (UINT64_C(1) << 46)
+
+static bool keeps_a_lower_limit(void)
+{
+	const struct rlimit lower = { LOWER_BYTES, 2 * LOWER_BYTES };
+	struct rlimit limit;
+	struct error err = { 0 };
+
+	return setrlimit(RLIMIT_DATA, &lower) == 0 &&
+	       privilege_limit_memory(8 * LOWER_BYTES, &err) == 0 &&
+	       getrlimit(RLIMIT_DATA, &limit) == 0 && limit.rlim_cur == LOWER_BYTES &&
+	       limit.rlim_max == LOWER_BYTES;
+}
+
+static bool lowers_a_higher_limit(void)
+{
+	struct rlimit limit;
+	struct error err = { 0 };
+
+	return privilege_limit_memory(LOWER_BYTES, &err) == 0 &&
+	       getrlimit(RLIMIT_DATA, &limit) == 0 && limit.rlim_cur >= LOWER_BYTES &&
+	       limit.rlim_cur == limit.rlim_max && limit.rlim_max != RLIM_INFINITY;
+}
+
+static void a_limit_of_memory_only_ever_goes_down(void)
+{
+	check(holds(keeps_a_lower_limit));
+	check(holds(lowers_a_higher_limit));
+}
+
 static void gives_up_privileges_where_it_stays_who_it_is(void)
 {
 	check(holds(is_without_new_privileges));
@@ -383,6 +415,7 @@ static const struct unit_case cases[] = {
 	CASE(dies_with_its_parent_after_each_way_down),
 	CASE(a_parent_that_died_before_is_noticed),
 	CASE(closes_every_descriptor_that_is_not_kept),
+	CASE(a_limit_of_memory_only_ever_goes_down),
 };
 
 static const struct unit_case root_cases[] = {

@@ -177,8 +177,13 @@ int privilege_limit_memory(uint64_t bytes, struct error *err)
 	uint64_t used;
 	int r = measure_memory(&used);
 
+	if (r == 0)
+		r = getrlimit(RLIMIT_DATA, &limit) < 0 ? -errno : 0;
 	if (r == 0) {
-		limit.rlim_cur = limit.rlim_max = used + bytes;
+		/* Never above what holds already: only root could, and ought not to. */
+		if (used + bytes < limit.rlim_cur)
+			limit.rlim_cur = used + bytes;
+		limit.rlim_max = limit.rlim_cur;
 		r = setrlimit(RLIMIT_DATA, &limit) < 0 ? -errno : 0;
 	}
 	return r < 0 ? error_errno(err, BLAME_HOST, -r, "cannot limit the memory of a process") : 0;

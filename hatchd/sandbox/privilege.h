@@ -60,7 +60,8 @@ int privilege_die_with_parent(pid_t parent, struct error *err);
  * off once it may not make calls on timers */
 int privilege_die_after(unsigned seconds, struct error *err);
 
-/* privilege_limit_memory - to what it has now and so many bytes more (RLIMIT_DATA), for ever */
+/* privilege_limit_memory - to what it has now and so many bytes more (RLIMIT_DATA), or to the limit
+ * that holds already if that is less; for ever */
 int privilege_limit_memory(uint64_t bytes, struct error *err);
 
 /* fds_close_except - close every descriptor from 3 up that is not in keep (sorted here, in place;
