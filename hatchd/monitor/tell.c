@@ -49,29 +49,34 @@ int job_stop_error(struct job *job, struct error *err)
 	                           : "the service is stopped");
 }
 
-/* Until one of them is ready, or the deadline. Returns 1, 0 at the deadline, or -ECANCELED. */
+/* Until one of them is ready, or the deadline, after which nothing is heard: who speaks without a
+ * pause would never be late. Returns 1, 0 at the deadline, or -ECANCELED. */
 static int wait_for(struct job *job, struct pollfd *p, size_t n, int64_t deadline_ms)
 {
 	/* One that ends because of a signal already tells its client so, whatever else comes. */
 	bool heed = job->watch.ending != ENDING_STOPPED;
 	struct pollfd *signal = &p[n - 1];
-	int64_t left_ms;
+	int64_t left_ms = deadline_ms - clock_now_ms();
 	int r;
 
 	*signal = (struct pollfd){ .fd = heed ? job->signal_fd : -1, .events = POLLIN };
-	do {
-		left_ms = job->stopping ? 0 : deadline_ms - clock_now_ms();
-		if (left_ms > 0)
+	while (left_ms > 0) {
+		/* Once it is stopped, only what is there already counts. */
+		int slice_ms = job->stopping             ? 0
+		               : left_ms < WAIT_SLICE_MS ? (int)left_ms
+		                                         : WAIT_SLICE_MS;
+
+		if (!job->stopping)
 			receipt_expect(WAIT_EXPECT_SEC);
-		r = poll(p, n,
-		         left_ms < 0               ? 0
-		         : left_ms < WAIT_SLICE_MS ? (int)left_ms
-		                                   : WAIT_SLICE_MS);
+		r = poll(p, n, slice_ms);
 		if (r > 0 && signal->revents)
 			job_hear_signal(job);
 		if (r > (signal->revents ? 1 : 0))
 			return 1;
-	} while (!job->stopping && left_ms > 0 && (r >= 0 || errno == EINTR));
+		if (job->stopping || (r < 0 && errno != EINTR))
+			break;
+		left_ms = deadline_ms - clock_now_ms();
+	}
 	return job->stopping ? -ECANCELED : 0;
 }
 
