@@ -18,7 +18,8 @@ in
 
   options = {
     store = key types.path "/nix/store" "The directory of the Nix store, if it is another one.";
-    state = key (types.strMatching "/.+") "/srv/hatch" ''
+    # As tmpfiles.d(5) takes it, without quotes.
+    state = key (types.strMatching "/[^[:space:]%\"'\\]+") "/srv/hatch" ''
       Locks of the build users and what requests write; {file}`/var/lib/hatch` if null. The module makes what
       belongs there.
     '';

@@ -308,6 +308,8 @@ REFUSED = [
     ("services.hatch.buildUsers.count = 0;", "between 1 and 1024"),
     ('services.hatch.expose = "sometimes";', "services.hatch.expose' is not of type"),
     ('services.hatch.settings.build_users_group = "x";', "read-only"),
+    *((f'services.hatch.settings.state = "{state}";', "services.hatch.settings.state' is not of type") for state in (
+        "/srv/my dir", "/srv/100%", "/srv/a\\tb", "/srv/a\\nb", "/srv/a'b", '/srv/a\\"b', "/srv/a\\\\b", "srv", "/")),
     ('services.hatch.settings.queue_max = "many";', "services.hatch.settings.queue_max' is not of type"),
     ('services.hatch.credentials.key.path = ./secret;', "services.hatch.credentials.key.path' is not of type"),
 ]
