@@ -2,6 +2,7 @@
 # is wrong inside of a definition is found by its option's type, or by `hatchd --check` while the system is built.
 {
   config,
+  options,
   lib,
   ...
 }:
@@ -80,6 +81,15 @@ let
 
   # NixOS has a number for these, whether or not it makes them; members of some of them have rights on the host.
   isSomebodys = ids: name: ids ? ${name} || builtins.match "root|nobody|nixbld[0-9]*" name != null;
+
+  # This module declares each of its accounts once. Elsewhere they may get a number, a group its members, a user more groups.
+  isDeclaredTwice =
+    option: declares: name:
+    lib.count declares (lib.concatMap lib.dischargeProperties (lib.catAttrs name option.definitions)) > 1;
+  isOthersUser = isDeclaredTwice options.users.users (
+    user: user ? isSystemUser || user ? isNormalUser || user ? group
+  );
+  isOthersGroup = isDeclaredTwice options.users.groups (group: group == { });
 
   # Everybody in the group of the build users gets strangers' jobs to run.
   strangers = lib.subtractLists cfg.buildUsers.names (
@@ -199,6 +209,8 @@ in
       {
         assertion =
           !isSomebodys (config.ids.uids // config.ids.gids) cfg.settings.speaker_user
+          && !isOthersUser cfg.settings.speaker_user
+          && !isOthersGroup cfg.settings.speaker_user
           && !lib.elem cfg.settings.speaker_user cfg.buildUsers.names;
         message = "services.hatch.settings.speaker_user: \"${cfg.settings.speaker_user}\" is somebody else's; what reads from clients needs a user of its own";
       }
@@ -209,6 +221,7 @@ in
       {
         assertion =
           !isSomebodys config.ids.gids cfg.buildUsers.group
+          && !isOthersGroup cfg.buildUsers.group
           && cfg.buildUsers.group != cfg.settings.speaker_user;
         message = "services.hatch.buildUsers.group: \"${cfg.buildUsers.group}\" is somebody else's; the build users need a group of their own";
       }

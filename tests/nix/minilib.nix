@@ -93,6 +93,8 @@ let
         number = match "[[:space:]]*(-?(0|[1-9][0-9]*))[[:space:]]*" text;
       in
       if number == null then throw "toInt: Could not convert ${text} to int." else builtins.fromJSON (head number);
+    count = wanted: list: length (filter wanted list);
+    dischargeProperties = discharge;
     toList = value: if isList value then value else [ value ];
     optional = condition: value: if condition then [ value ] else [ ];
     optionals = condition: values: if condition then values else [ ];
@@ -425,6 +427,7 @@ let
     // {
       inherit loc;
       isDefined = values != [ ];
+      definitions = values;
       value =
         if option.readOnly or false && length values > 1 then
           throw "The option ${showLoc loc} is read-only, but it's set multiple times."

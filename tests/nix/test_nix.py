@@ -274,6 +274,11 @@ REFUSED = [
     *((f'services.hatch.builders."{name}" = {{ {RIGHT} }};', "is no name of a builder") for name in ("Upper", ".hidden", "a/b", "x" * 65, "")),
     *((f'services.hatch.buildUsers.group = "{group}";', "is somebody else's") for group in ("hatch", "nixbld", "root", "wheel")),
     *((f'services.hatch.settings.speaker_user = "{name}";', f'speaker_user: "{name}" is somebody else') for name in ("root", "hatchbld16", "nixbld1", "messagebus", "wheel")),
+    # Of no number that NixOS knows, but of another module.
+    *((f'services.hatch.buildUsers.group = "podman"; users.groups = {groups};', 'group: "podman" is somebody else') for groups in (
+        "{ podman = { }; }", "lib.mkIf true { podman = lib.mkIf true { }; }")),
+    *((f'services.hatch.settings.speaker_user = "vault"; users = {users};', 'speaker_user: "vault" is somebody else') for users in (
+        '{ users.vault = { isSystemUser = true; group = "vault"; }; }', '{ users.vault.group = "vault"; }', "{ groups.vault = { }; }")),
     *((f'services.hatch.buildUsers.group = "lab"; {options}', 'group: alice must not be in "lab"') for options in (
         'users.users.alice = { isNormalUser = true; extraGroups = [ "lab" ]; };', 'users.users.alice.group = "lab";', 'users.groups.lab.members = [ "lab1" "alice" ];')),
     ('services.hatch.buildUsers.count = 1; users.groups.hatchbld.members = [ "hatchbld2" ];', "group: hatchbld2 must not be"),
@@ -426,6 +431,8 @@ TAKEN = [
     'services.hatch.expose = "none"; services.hatch.builders.b.allow.features = [ "x" ];',
     'services.hatch.builders.b.network.namespace = "/run/netns/lab";',
     'users.groups.hatchbld.members = [ "hatchbld1" ];',
+    'users = { users.hatch = { uid = 400; extraGroups = [ "lab" ]; }; groups = { hatch.gid = 400; hatchbld.gid = 401; }; };',
+    "users.groups = { hatchbld = lib.mkIf false { }; podman = { }; };",
     "nix.nrBuildUsers = 0; services.hatch.buildUsers.firstUid = 29990;",
     "services.hatch.settings.range_base = 4293918718;",
     "services.hatch.settings.range_base = 1879048192; services.hatch.buildUsers.firstUid = 1880096768;",
