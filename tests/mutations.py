@@ -409,6 +409,8 @@ ROWS = [
      ["unit:landlock:who_is_held_to_one_directory_makes_trees_in_it_and_nothing_elsewhere"]),
     ("name_of_a_piece", [(TREES, "|| strcmp(ret->output.name, name) != 0)\n\t\t\treturn 1;", ")\n\t\t\treturn 1;")],
      [INPUT_SESSION + "messages_that_do_not_fit_the_moment_are_breaches"]),
+    ("number_of_pieces", [(TREES, "r = count_piece(talk, name, err);", "(void)count_piece;\n\t\tr = 0;")],
+     [INPUT_SESSION + "many_small_pieces_are_a_breach"]),
     ("bytes_behind_an_input", [(TREES, "wire_has_more(&talk->wire)", "false")],
      [INPUT_SESSION + "messages_that_do_not_fit_the_moment_are_breaches"]),
     ("orders_in_mid_input", [(TREES, "talk->wire.stop_fd = talk->control_fd;", "")],

@@ -13,6 +13,8 @@ enum {
 	LOG_READ_MAX = 64 * 1024,
 	LOG_INLINE_MAX = 10 * 1024, /* one byte can take six in a string, and a line holds 64 KiB */
 	LIST_PER_MESSAGE = 64,      /* 64 names and descriptions fit a line */
+	PIECES_SMALL_MAX = 1024,    /* of inputs; beyond, they are of PIECE_MEAN bytes on average */
+	PIECE_MEAN = 4096,
 	STALL_MS = 60000, /* a client that takes or gives no byte for so long, where there is no
 	                     builder to wait for */
 };
@@ -51,7 +53,7 @@ struct talk {
 	int64_t silence_ms, last_log_ms;
 	struct wire_builder items[LIST_PER_MESSAGE];
 	size_t n_items;
-	uint64_t input_bytes, output_bytes;
+	uint64_t input_bytes, output_bytes, input_pieces;
 	char *log_buf;
 };
 

@@ -143,7 +143,17 @@ static int pass_on(struct talk *talk, struct error *err)
 	return (int)n;
 }
 
-/* Until the message that is no piece of the input. Returns 1, or as wire_read() and pass_on(). */
+/* A piece costs a line to parse and a chunk to unpack however few bytes it has. */
+static int count_piece(struct talk *talk, const char *name, struct error *err)
+{
+	talk->input_pieces++;
+	if (talk->input_pieces <= PIECES_SMALL_MAX + talk->input_bytes / PIECE_MEAN)
+		return 0;
+	return error_set(err, BLAME_PEER, EMSGSIZE, "too many small pieces of the input %s", name);
+}
+
+/* Until the message that is no piece of the input. Returns 1, or as wire_read(),
+ * count_piece() and pass_on(). */
 static int pass_on_pieces(struct talk *talk, const char *name, struct message *ret,
                           struct error *err)
 {
@@ -157,7 +167,9 @@ static int pass_on_pieces(struct talk *talk, const char *name, struct message *r
 			return r;
 		if (ret->type != MESSAGE_INPUT || strcmp(ret->output.name, name) != 0)
 			return 1;
-		r = pass_on(talk, err);
+		r = count_piece(talk, name, err);
+		if (r == 0)
+			r = pass_on(talk, err);
 		if (r < 0)
 			return r;
 	}

@@ -210,6 +210,16 @@ def test_messages_that_do_not_fit_the_moment_are_breaches():
     clean()
 
 
+def test_many_small_pieces_are_a_breach():
+    # After 8 KiB in one piece there may be two more than 1,024, the last of which is large again.
+    stream = tar(tar_file("output", b"x" * 100000))
+    for n, taken in ((1024, True), (1025, False)):
+        parts = [stream[:8192], *(stream[8192 + at:][:1] for at in range(n)), stream[8192 + n:]]
+        result = answer_to(b"".join(map(piece, parts)) + end(stream, 1))
+        assert result.code == 0 if taken else "too many small pieces of the input src" in result.last["message"], (n, result)
+    clean()
+
+
 def test_a_record_that_does_not_agree_with_the_stream_is_a_breach():
     stream = small()
     for wrong in ({"entries": 3}, {"entries": 5}, {"bytes": len(stream) - 1}, {"bytes": 0}, {"sha256": "0" * 64}):
