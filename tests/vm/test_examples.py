@@ -4,6 +4,7 @@ thing costs money or hangs on a cable. Each is set up twice, as an administrator
 import contextlib
 import os
 import pathlib
+import re
 import socket
 import sys
 import tarfile
@@ -15,6 +16,7 @@ sys.path.append("/opt/hatch-test/tests/nix")
 import system  # noqa: E402  (beside the module's own tests)
 
 EXAMPLES = pathlib.Path("/opt/hatch-test/examples")
+DOCS = pathlib.Path("/opt/hatch-test/docs")
 LIBEXEC = pathlib.Path("/usr/local/libexec")
 
 
@@ -106,6 +108,14 @@ def make_directory(m, path, mode=0o755):
     return path
 
 
+def explain_as_shown(m, file, builder):
+    """The command of a document that explains the builder; it answers yes, and with the sandbox."""
+    [command] = re.findall(rf"\bhatchctl explain {builder} [^`\n]+", (DOCS / file).read_text())
+    told = m.run(command.split()).ok().stdout
+    check(re.search(r"^allowed +yes$", told, re.MULTILINE), f"{command} says {told}")
+    check_in("/build", told, f"what {command} says")
+
+
 # --- the smallest ---
 
 
@@ -166,6 +176,7 @@ def example_fpga_patches_its_own_tree_and_reaches_only_the_licence_server(m, set
     install(m, tool / "share/parts.old", "xc6\n", 0o644)
     (tool / "cache").mkdir()
     m.after_test(lambda: (tool / "cache").rmdir())
+    explain_as_shown(m, "README.md", "fpga")
     with server(2100, b"seat granted\n"), server(2101, b"mail\n"):
         [out, reports], log = build(m, "fpga", ["out", "reports"])
     check_in("licence server: seat granted", log, "log")
@@ -174,6 +185,19 @@ def example_fpga_patches_its_own_tree_and_reaches_only_the_licence_server(m, set
     check_equal(reports.read_text(), "module blink(input clk, output led);\n", "what it read of its input")
     check_equal((tool / "share/parts").read_text(), "xc7a35t\n", "the tool's own file on the host")
     check((tool / "share/parts.old").exists() and not list((tool / "cache").iterdir()), "the tool's directory has changed")
+
+
+# --- the builder that the predecessor's users are shown ---
+
+@own_kernel
+def test_what_is_left_of_a_predecessor_s_builder_is_explained_as_shown(m):
+    [conf] = re.findall(r"^```nix\n(services\.hatch = \{\n.*?builders\.test.*?)```", (DOCS / "migration.md").read_text(), re.DOTALL | re.MULTILINE)
+    place = make_directory(m, "/usr/local/lib/hatch-shown")
+    install(m, place / "conf.nix", "{ " + conf + " }\n", 0o644)
+    install(m, place / "test-escape-hatch", "#!/bin/sh\n")
+    made = system.machine(place / "conf.nix", PACKAGES, ("--read-write-mode", "--store", "daemon"))
+    m.write_definition("test", made["files"]["etc/hatch/builders.d/test.json"]["text"])
+    explain_as_shown(m, "migration.md", "test")
 
 
 # --- a board on a serial port ---
