@@ -340,6 +340,11 @@ static int step(struct exchange *x, struct error *err)
 
 /* ---- the whole ---- */
 
+static int be_patient(void *context)
+{
+	return progress_patience(context);
+}
+
 /* Connects and sends. */
 static int ask(struct exchange *x, const struct message *message, struct error *err)
 {
@@ -352,6 +357,8 @@ static int ask(struct exchange *x, const struct message *message, struct error *
 		x->phase = PHASE_ENDED;
 		return 0;
 	}
+	x->wire.patience = be_patient;
+	x->wire.patience_context = &x->progress;
 	if (wire_write(&x->wire, message, NULL, &write_err) == 0)
 		return 0;
 	return hear_after(x, &write_err, err);

@@ -213,6 +213,20 @@ static bool is_worth_telling(const struct progress *progress, int64_t silent_ms)
 	return !progress->told || silent_ms >= TELL_EVERY_MS;
 }
 
+int progress_patience(struct progress *progress)
+{
+	int64_t left_ms;
+
+	if (progress->nix_fd < 0 || progress->heartbeat_ms == 0)
+		return -1;
+	left_ms = progress->told_ms + progress->heartbeat_ms - now_ms();
+	if (left_ms <= 0) {
+		progress_alive(progress);
+		left_ms = progress->heartbeat_ms;
+	}
+	return (int)left_ms;
+}
+
 /* The server says nothing while it takes or sends a tree; the bytes themselves say that the request
  * lives. */
 void progress_transfer_add(struct progress *progress, uint64_t bytes)
@@ -228,8 +242,8 @@ void progress_transfer_add(struct progress *progress, uint64_t bytes)
 			tell_begin(progress);
 		tell_bytes(progress);
 		progress->told_ms = now_ms();
-	} else if (progress->heartbeat_ms > 0 && silent_ms >= progress->heartbeat_ms) {
-		progress_alive(progress);
+	} else {
+		(void)progress_patience(progress);
 	}
 }
 

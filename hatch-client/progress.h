@@ -50,6 +50,10 @@ void progress_phase(struct progress *progress, const char *text);
  */
 void progress_alive(struct progress *progress);
 
+/* progress_patience - a sign of life if there was none for as long as the request asks for one;
+ * returns in how many ms the next is due, -1: none is asked for */
+int progress_patience(struct progress *progress);
+
 /* progress_catch_up - after each piece of the log: what waited for the end of a line */
 void progress_catch_up(struct progress *progress);
 

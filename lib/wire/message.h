@@ -223,6 +223,10 @@ struct wire {
 	int64_t deadline_ms; /* CLOCK_MONOTONIC; reading fails with -ETIMEDOUT then; 0: none */
 	int stop_fd;         /* reading fails with -ECANCELED, also in the middle, when there is
 	                        something to read here; looked at only with a deadline; -1: none */
+	/* Asked each time before the other side is waited for to take bytes: in how many ms it
+	 * wants to be asked again, -1: not before they are taken. NULL: nobody is. */
+	int (*patience)(void *context);
+	void *patience_context;
 	char *buf;
 	size_t start, end, room;
 	uint32_t attachment; /* bytes of the last message's attachment not yet taken */

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
 
@@ -198,10 +199,25 @@ ssize_t wire_read_attachment(struct wire *wire, const void **ret, struct error *
 	return (ssize_t)n;
 }
 
-static int write_all(int fd, struct iovec *iov, int n_iov, struct error *err)
+/* As writev(2); meanwhile somebody may be told that it takes long. */
+static ssize_t write_some(const struct wire *wire, struct iovec *iov, int n_iov)
+{
+	struct msghdr m = { .msg_iov = iov, .msg_iovlen = (size_t)n_iov };
+	struct pollfd p = { .fd = wire->fd, .events = POLLOUT };
+	ssize_t n;
+
+	if (!wire->patience)
+		return writev(wire->fd, iov, n_iov);
+	while ((n = sendmsg(wire->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL)) < 0 && errno == EAGAIN)
+		if (poll(&p, 1, wire->patience(wire->patience_context)) < 0)
+			break;
+	return n;
+}
+
+static int write_all(const struct wire *wire, struct iovec *iov, int n_iov, struct error *err)
 {
 	while (n_iov > 0) {
-		ssize_t n = writev(fd, iov, n_iov);
+		ssize_t n = write_some(wire, iov, n_iov);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -228,5 +244,5 @@ int wire_write(struct wire *wire, const struct message *message, const void *byt
 		return r;
 	iov[0] = (struct iovec){ .iov_base = line.data, .iov_len = line.len };
 	iov[1] = (struct iovec){ .iov_base = (void *)(uintptr_t)bytes, .iov_len = message->size };
-	return write_all(wire->fd, iov, bytes ? 2 : 1, err);
+	return write_all(wire, iov, bytes ? 2 : 1, err);
 }

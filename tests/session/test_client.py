@@ -976,6 +976,25 @@ def bytes_that_go_or_come_slowly_are_signs_of_life():
 
 
 @test
+def a_server_that_takes_nothing_for_a_while_is_waited_for_with_signs_of_life():
+    def stands_still(server, connection):
+        connection.send(hello())
+        connection.read_line()
+        connection.send(accepted(send=["src"]), line(type="send", name="src"))
+        time.sleep(3.5)
+        while (message := connection.read_line())["type"] == "input":
+            connection.read_bytes(message["size"])
+        connection.send(started(), exit_())
+        connection.read_line()
+    for options, least in ((["--heartbeat=1", "--quiet"], 2), (["--quiet"], 0)):
+        with Directory() as place, FakeServer(stands_still) as server:
+            make_inputs(place)
+            result = run(server, "run", "--no-outputs", *options, "-isrc=tree", "hello", cwd=place.path, env=nix_env())
+            expect(result.status == 0 and result.err.strip(b"\r") == b"", repr(result))
+            expect(least <= len(result.err) <= 4 * least, "%d signs of life: %r" % (len(result.err), result))
+
+
+@test
 def the_connection_is_not_taken_for_the_log_of_nix():
     """Whatever NIX_LOG_FD says: a number that nobody has open would be that of the connection."""
     for number in ("3", "4", "5", "99"):
