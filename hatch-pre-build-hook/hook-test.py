@@ -71,7 +71,10 @@ def who_requires_a_feature_is_shown_the_paths(place):
 def who_requires_none_or_anothers_is_shown_nothing(place):
     assert check_shown(place, "plain.drv", False).stderr == ""
     place.configure(features=["hatch-sign"])
-    assert check_shown(place, "classic.drv", False).stderr == ""
+    done = check_shown(place, "classic.drv", False)
+    assert done.stderr.endswith("classic.drv requires the feature hatch-fpga, which \"features\" in "
+                                f"{place.root}/hook.json does not name: it is not shown the hatch\n"), done
+    assert done.stderr.count("\n") == 1 and check_shown(place, "plain.drv", False).stderr == "", done
     check_shown(place, "structured.drv")
     place.configure(features=["hatch", "hatch-fpg", "hatch-fpga-2", "fpga"])
     check_shown(place, "structured.drv", False)

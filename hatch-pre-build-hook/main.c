@@ -215,12 +215,25 @@ static bool is_exposed(const struct exposure *exposure, const struct features *f
 /* A feature that has to do with hatch, if its name follows the custom; else NULL. */
 static const char *find_of_hatch(const struct features *features)
 {
-	static const char prefix[] = "hatch-";
 	const char *name = features_next(features, NULL);
 
-	while (name && strncmp(name, prefix, strlen(prefix)) != 0)
+	while (name && !exposure_feature_is_custom(name))
 		name = features_next(features, name);
 	return name;
+}
+
+static void say_why_hidden(const struct features *features, const char *path)
+{
+	const char *name = find_of_hatch(features);
+	char shown[SHOW_LEN];
+
+	if (!name)
+		return;
+	text_escape(name, strlen(name), shown, sizeof(shown));
+	log_line(LOG_NOTICE,
+	         "%s requires the feature %s, which \"features\" in %s does not name: it is not "
+	         "shown the hatch",
+	         path, shown, opt_config);
 }
 
 /* With a configuration that says nothing for sure nothing is shown, and only a build that cannot do
@@ -302,7 +315,12 @@ static bool decide(const struct build *build, int *ret_status)
 		         "%s is not on this machine, so what it requires is not known: it is not "
 		         "shown the hatch (see missing_derivation)",
 		         path);
-	return found > 0 ? is_exposed(exposure, &features) : found == 0 && exposure->missing;
+	if (found <= 0)
+		return found == 0 && exposure->missing;
+	if (is_exposed(exposure, &features))
+		return true;
+	say_why_hidden(&features, path);
+	return false;
 }
 
 static int serve(struct build *build)

@@ -21,6 +21,7 @@ struct checking {
 	struct config_check found;
 	const struct config_report *report;
 	const struct unit *unit;
+	struct exposure exposure; /* which builds the hook shows the socket to */
 };
 
 static void count(void *data, const struct error *err)
@@ -96,17 +97,25 @@ static void check_device(const struct config *config, const struct builder *buil
 	count(checking, &err);
 }
 
+static bool can_warn(const struct checking *checking)
+{
+	return checking->report && checking->report->warning;
+}
+
+static void warn(struct checking *checking, const struct error *err)
+{
+	checking->found.n_warnings++;
+	checking->report->warning(checking->report->data, err);
+}
+
 /* It may be meant, while those who will write there have yet to be let in. */
 static void check_write(const struct config *config, const struct builder *builder,
                         const struct place *place, struct checking *checking)
 {
 	struct error err;
 
-	if (checking->report && checking->report->warning &&
-	    builder_warn_write(config, builder, place, &err)) {
-		checking->found.n_warnings++;
-		checking->report->warning(checking->report->data, &err);
-	}
+	if (can_warn(checking) && builder_warn_write(config, builder, place, &err))
+		warn(checking, &err);
 }
 
 static void check_network(const struct config *config, const struct builder *builder,
@@ -169,6 +178,41 @@ static void check_places(const struct config *config, const struct builder *buil
 	}
 }
 
+static bool is_exposed(const struct exposure *exposure, const struct builder *builder)
+{
+	for (size_t i = 0; i < builder->allow.n_features; i++)
+		for (size_t k = 0; k < exposure->n_features; k++)
+			if (strcmp(builder->allow.features[i], exposure->features[k]) == 0)
+				return true;
+	return false;
+}
+
+/* Of derivations that require all of these features one is enough to be shown the socket. It may be
+ * shown to all builds in another way, and a hook that shows nothing says nothing. */
+static void check_features(const struct builder *builder, struct checking *checking)
+{
+	const struct exposure *exposure = &checking->exposure;
+	struct error err;
+
+	if (!can_warn(checking) || exposure->n_features == 0 || is_exposed(exposure, builder))
+		return;
+	for (size_t i = 0; i < builder->allow.n_features; i++) {
+		const char *name = builder->allow.features[i];
+		struct position at = builder_position(builder, "allow.features", i);
+		char shown[SHOW_LEN];
+
+		if (!exposure_feature_is_custom(name))
+			continue;
+		(void)error_set(&err, BLAME_HOST, ENOENT,
+		                "%s:%zu:%zu: the hook shows the hatch to no derivation for "
+		                "requiring \"%s\"",
+		                builder->file, at.line, at.column, show(name, shown));
+		(void)error_hint(&err, "add it to \"features\" in " EXPOSURE_FILE);
+		warn(checking, &err);
+		return;
+	}
+}
+
 static void check_builder(const struct config *config, const char *name, struct checking *checking)
 {
 	const struct config_report report = { .error = count, .data = checking };
@@ -176,7 +220,10 @@ static void check_builder(const struct config *config, const char *name, struct 
 	struct error err;
 
 	checking->found.n_builders++;
-	if (builder_load_reporting(config, name, &report, &builder, NULL) <= 0 || config->offline)
+	if (builder_load_reporting(config, name, &report, &builder, NULL) <= 0)
+		return;
+	check_features(&builder, checking);
+	if (config->offline)
 		return;
 	if (builder_check_start(config, &builder, &err) < 0)
 		count(checking, &err);
@@ -215,7 +262,6 @@ static void check_exposure(const struct config *config, struct checking *checkin
 	const struct config_report report = { .error = count,
 		                              .data = checking,
 		                              .offline = config->offline };
-	cleanup_exposure struct exposure exposure = { 0 };
 	cleanup_free char *path = NULL;
 	struct error err;
 
@@ -225,9 +271,9 @@ static void check_exposure(const struct config *config, struct checking *checkin
 		count(checking, &err);
 		return;
 	}
-	if (exposure_load(path, config->owner_uid, &report, &exposure, NULL) > 0 &&
+	if (exposure_load(path, config->owner_uid, &report, &checking->exposure, NULL) > 0 &&
 	    !config->offline)
-		check_exposure_here(config, &exposure, checking);
+		check_exposure_here(config, &checking->exposure, checking);
 }
 
 /* Whoever names them: systemd loads all of them for every request. */
@@ -262,7 +308,8 @@ struct config_check config_check_all(const char *dir, bool pool, const struct co
 		check_store(&config, &checking);
 		check_users(&config, &checking);
 	}
-	check_builders(&config, &checking);
 	check_exposure(&config, &checking);
+	check_builders(&config, &checking);
+	exposure_done(&checking.exposure);
 	return checking.found;
 }

@@ -1673,6 +1673,20 @@ static void what_the_hook_reads_is_checked_too(void)
 	report.offline = true;
 	check(config_check_all(at("hook"), true, &report).n_errors == 0);
 
+	/* A definition for a feature that the hook does not know. */
+	seen.n = 0;
+	report.warning = note;
+	make_file("hook/builders.d/a.json", 0644,
+	          "{\"command\": [\"/nothing\"],\n"
+	          " \"allow\": {\"features\": [\"kvm\", \"hatch-a\"]}}");
+	make_file("hook/hook.json", 0644, "{\"features\": [\"hatch-b\"], \"paths\": [\"/x\"]}");
+	check(config_check_all(at("hook"), true, &report).n_warnings == 1 && seen.n == 1);
+	check(strstr(seen.places[0], "a.json:2:32: the hook shows the hatch to no deriv") != NULL);
+	make_file("hook/hook.json", 0644, "{\"features\": [\"hatch-a\"], \"paths\": [\"/x\"]}");
+	check(config_check_all(at("hook"), true, &report).n_warnings == 0);
+	make_file("hook/hook.json", 0644, "{}");
+	check(config_check_all(at("hook"), true, &report).n_warnings == 0);
+
 	/* Of another machine's accounts root alone is known. */
 	make_file("hook/hook.json", 0644, "{\"user\": \"no-such-user\"}");
 	check(config_check_all(at("hook"), true, &report).n_errors == 0);

@@ -210,6 +210,13 @@ int exposure_load(const char *path, uid_t owner_uid, const struct config_report 
 	return r < 0 ? r : 1;
 }
 
+bool exposure_feature_is_custom(const char *name)
+{
+	static const char prefix[] = "hatch-";
+
+	return strncmp(name, prefix, strlen(prefix)) == 0;
+}
+
 int exposure_check_chain(const struct exposure *exposure, uid_t owner_uid, struct error *err)
 {
 	cleanup_fd int fd = -1;

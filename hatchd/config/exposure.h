@@ -52,3 +52,6 @@ int exposure_parse(const char *path, const char *text, size_t len,
 /* exposure_check_chain - is it a program that only root could have written? Errors as of
  * trusted_program() */
 int exposure_check_chain(const struct exposure *exposure, uid_t owner_uid, struct error *err);
+
+/* exposure_feature_is_custom - is the feature by its name one that the hook is there for? */
+bool exposure_feature_is_custom(const char *name);

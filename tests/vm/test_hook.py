@@ -43,7 +43,10 @@ def test_only_a_derivation_with_the_feature_sees_the_hatch(m):
     check_equal(seen_by(m), NONE, "without a feature")
     check_equal(seen_by(m, features=["hatch-a"]), BOTH, "with the feature")
     check_equal(seen_by(m, features=["hatch-b", "hatch-other"]), BOTH, "with two features")
+    cursor = m.journal_cursor()
     check_equal(seen_by(m, features=["hatch-other"]), NONE, "with a feature of another")
+    check_in('-looks.drv requires the feature hatch-other, which "features" in /etc/hatch/hook.json does not name',
+             journal_of_nix(m, cursor), "journal")
 
 
 def test_a_build_that_is_shown_the_hatch_uses_it(m):
