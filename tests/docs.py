@@ -207,6 +207,9 @@ def test_manual_pages_are_clean():
         # A page that is not installed yet is no mistake of the one that names it.
         lines = [line for line in said.splitlines() if "referenced manual not found" not in line]
         assert not lines, "; ".join(lines)
+        # A quotation that runs to the end of its line, over those behind it.
+        shown = subprocess.run(["mandoc", "-T", "utf8", page], capture_output=True, text=True).stdout
+        assert "””" not in shown, f"{page.name} nests quotations"
     return None
 
 
