@@ -3,36 +3,34 @@
 
 #include <stdio.h>
 
-#include "lib/base/log.h"
+/* Returns whether it wants to see more. */
+typedef bool visit_fn(struct job *job, const struct builder *builder, void *context);
 
-/* Each builder that the peer may use, by their names. */
-static int visit_usable(struct job *job,
-                        void (*visit)(struct job *job, const struct builder *builder,
-                                      void *context),
-                        void *context, struct error *err)
+/*
+ * Each builder that the peer may use, by their names. One broken definition does not hide the
+ * others; its own requests and every check say why, not each stranger's line.
+ */
+static int visit_usable(struct job *job, visit_fn *visit, void *context, struct error *err)
 {
+	bool more = true;
 	cleanup_(strv_freep) char **names = NULL;
 	int r = config_list_builders(&job->config, &names, err);
 
-	for (char **name = names; r == 0 && name && *name; name++) {
+	for (char **name = names; r == 0 && more && name && *name; name++) {
 		cleanup_builder struct builder builder = { 0 };
-		struct error skipped = { 0 };
 
-		/* One broken definition does not hide the others; its own requests say why. */
-		if (builder_load(&job->config, *name, &builder, &skipped) != 1) {
-			log_line(LOG_WARNING, "%s", skipped.text);
+		if (builder_load(&job->config, *name, &builder, NULL) != 1)
 			continue;
-		}
 		r = job_read_features(job, &builder, err);
 		if (r < 0)
 			break;
 		if (policy_allows(&job->config, &builder, &job->peer, job->socket_class, NULL) == 0)
-			visit(job, &builder, context);
+			more = visit(job, &builder, context);
 	}
 	return r;
 }
 
-static void send_builder(struct job *job, const struct builder *builder, void *context)
+static bool send_builder(struct job *job, const struct builder *builder, void *context)
 {
 	struct order order = job_make_order(job, ORDER_BUILDER);
 
@@ -41,6 +39,7 @@ static void send_builder(struct job *job, const struct builder *builder, void *c
 	(void)snprintf(order.text, CHANNEL_DESCRIPTION_MAX, "%s",
 	               builder->description ? builder->description : "");
 	job_send_order(job, &order);
+	return true;
 }
 
 int phase_list(struct job *job, struct error *err)
@@ -53,14 +52,14 @@ int phase_list(struct job *job, struct error *err)
 	return r;
 }
 
-/* Names with commas between; what does not fit is only counted on. */
+/* Names with commas between, up to the first that does not fit. */
 struct usable {
 	char text[160];
 	size_t len;
 	bool more;
 };
 
-static void add_name(struct job *job, const struct builder *builder, void *context)
+static bool add_name(struct job *job, const struct builder *builder, void *context)
 {
 	struct usable *usable = context;
 	size_t room = sizeof(usable->text) - usable->len, n;
@@ -73,6 +72,7 @@ static void add_name(struct job *job, const struct builder *builder, void *conte
 		usable->text[usable->len] = '\0';
 	else
 		usable->len += n;
+	return !usable->more;
 }
 
 void job_name_usable(struct job *job, struct error *err)
@@ -83,10 +83,11 @@ void job_name_usable(struct job *job, struct error *err)
 
 	if (visit_usable(job, add_name, &usable, NULL) < 0)
 		return;
-	(void)snprintf(hint, sizeof(hint), "%s%s%s; %s",
+	(void)snprintf(hint, sizeof(hint),
+	               "%s%s%s; %s; its administrator finds why with: hatchctl show %s",
 	               usable.len ? "you may use: " : "there is none that you may use", usable.text,
 	               usable.more ? " and others, which `hatch list` shows" : "",
-	               error_peer_hint(&refusal));
+	               error_peer_hint(&refusal), job->receipt.id);
 	(void)error_conceal(err, error_peer_text(&refusal), hint);
 }
 

@@ -21,8 +21,7 @@ enum { STORE_HASH_LEN = 32 };
 
 /* How the answer looks to a peer that may not use a builder, and to one that named none. */
 static const char unusable_hint[] = "a Nix build may lack what a builder asks for, such as "
-				    "requiredSystemFeatures = [ \"hatch-NAME\" ]; why it is so "
-				    "stands in the journal of the host";
+				    "requiredSystemFeatures = [ \"hatch-NAME\" ]";
 
 static int conceal(const char *name, size_t len, struct error *err)
 {

@@ -440,15 +440,26 @@ def test_unknown_and_forbidden_builders_look_the_same():
     unknown = server.request("nothere")
     forbidden = server.request("forbidden")
     assert unknown.error == forbidden.error == "refused", (unknown, forbidden)
-    assert unknown.last["hint"] == forbidden.last["hint"], (unknown, forbidden)
+    (hint, known), (same, other) = (r.last["hint"].rsplit(" ", 1) for r in (unknown, forbidden))
+    assert hint == same and known != other, (unknown, forbidden)
     with hatchwire.Connection(server.socket) as c:
         c.receive()
         c.send({"type": "list", "version": 1})
         names = [b["name"] for b in c.receive()["builders"]]
-    hint = unknown.last["hint"]
     assert hint.startswith(f"you may use: {names[0]}, {names[1]}, ") and "forbidden" not in hint, hint
-    assert " and others, which `hatch list` shows; " in hint and hint.endswith("in the journal of the host"), hint
+    assert " and others, which `hatch list` shows; " in hint and hint.endswith("; its administrator finds why with: hatchctl show"), hint
     assert unknown.last["message"].replace("nothere", "X") == forbidden.last["message"].replace("forbidden", "X")
+
+
+def test_a_refusal_says_nothing_of_definitions_that_are_broken():
+    broken = pathlib.Path(server.config, "builders.d", "aaa-broken.json")
+    broken.write_text("{")
+    os.chown(broken, server.uid, -1)
+    try:
+        assert server.request("nothere").last["hint"].startswith("you may use: ")
+        assert broken.name not in server.log_text()
+    finally:
+        broken.unlink()
 
 
 def test_arguments_beyond_the_rule_are_refused_with_rule_and_file():

@@ -286,7 +286,7 @@ def test_a_builder_that_nobody_configured_fails_the_build_with_a_reason(m):
         m.write_builder(name, "true")
     log = fail_to_build(m, m.hatch_derivation("nobody", "private"))
     check_in("you may use: another, long-0-" + "x" * 50 + ", long-1-" + "x" * 50 + " and others, which `hatch list` shows; a Nix build", log, "log")
-    check_in("stands in the journal of the host", log, "the end of it")
+    check_in("its administrator finds why with: hatchctl show ", log, "the end of it")
 
 
 # --- cancelling -------------------------------------------------------------------------------------------------------
