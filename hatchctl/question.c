@@ -151,6 +151,8 @@ static int read_peer(const struct options *options, struct peer *peer)
 
 	peer->pid_fd = -1;
 	peer->derivation_why = "no --derivation was given";
+	peer->derivation_hint = "give --derivation NAME, HASH-NAME.drv, or its path in the store";
+	peer->features_hint = "give --feature NAME, or --derivation with its path in the store";
 	if (r == 0 && name)
 		r = read_derivation(name[0] == '/' ? strrchr(name, '/') + 1 : name, peer);
 	return r == 0 ? read_features(options, peer) : r;

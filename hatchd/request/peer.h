@@ -27,6 +27,8 @@ struct peer {
 	char derivation[DERIVATION_MAX + 1];
 	/* why derivation is empty, for refusals that need one */
 	const char *derivation_why;
+	/* how who supposes a peer gets to name its derivation and features; NULL of a real one */
+	const char *derivation_hint, *features_hint;
 	int root_fd; /* O_PATH of that build's root directory; 0 or -1: no derivation is known */
 
 	/* What the derivation requires; NULL: not known, because it is not on this machine, because

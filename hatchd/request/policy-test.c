@@ -187,6 +187,10 @@ static void says_why_no_derivation_is_known(void)
 
 	check(try_peer("\"users\": [1000], \"derivations\": [\"*\"]", &peer, "hatch") == -EACCES);
 	check(strstr(err.text, "the kernel is older than 6.5") != NULL);
+	check(strstr(err.hint, "in its sandbox") != NULL);
+	peer.derivation_hint = "give --derivation";
+	check(try_peer("\"users\": [1000], \"derivations\": [\"*\"]", &peer, "hatch") == -EACCES);
+	check(strcmp(err.hint, "give --derivation") == 0);
 	peer.derivation_why = NULL;
 	check(try_peer("\"users\": [1000], \"derivations\": [\"*\"]", &peer, "hatch") == -EACCES);
 }
@@ -290,7 +294,10 @@ static void features_that_are_not_known_are_not_required(void)
 	strcpy(peer.derivation, HASH "-top.drv");
 	strcpy(peer.features_why, "it is cut off");
 	check(try_peer(WITH_FEATURES, &peer, "hatch") == -EACCES);
-	check(strstr(err.text, "it is cut off"));
+	check(strstr(err.text, "it is cut off") && strstr(err.hint, "can read and parse"));
+	peer.features_hint = "give --feature";
+	check(try_peer(WITH_FEATURES, &peer, "hatch") == -EACCES);
+	check(strcmp(err.hint, "give --feature") == 0);
 	/* Broken is not missing. */
 	config.allow_missing = true;
 	check(try_peer(WITH_FEATURES, &peer, "hatch") == -EACCES);

@@ -182,6 +182,16 @@ static void name_of_derivation(const char *derivation, char ret[DERIVATION_MAX +
 	               (int)(len - STORE_HASH_LEN - 1 - strlen(".drv")), name);
 }
 
+/* What would make known which derivation asks. */
+static int hint_derivation(const struct peer *peer, struct error *err)
+{
+	(void)error_hint(err, "%s",
+	                 peer->derivation_hint ? peer->derivation_hint
+	                                       : "let a build ask that Nix runs on this machine "
+	                                         "in its sandbox; of no other it is known");
+	return -EACCES;
+}
+
 static int allow_derivation(const struct builder *builder, const struct peer *peer,
                             struct rulings *rulings, struct error *err)
 {
@@ -200,8 +210,7 @@ static int allow_derivation(const struct builder *builder, const struct peer *pe
 		                "%s), and which one asks is not known: %s",
 		                builder->name, builder->file,
 		                peer->derivation_why ? peer->derivation_why : "it is no Nix build");
-		(void)error_hint(err, "only without allow.derivations would it be allowed");
-		return -EACCES;
+		return hint_derivation(peer, err);
 	}
 	name_of_derivation(peer->derivation, name);
 	for (size_t i = 0; i < builder->allow.n_derivations; i++)
@@ -238,7 +247,7 @@ static int allow_unknown(const struct config *config, const struct builder *buil
 		                "(allow.features in %s), and which one asks is not known: %s",
 		                builder->name, builder->file,
 		                peer->derivation_why ? peer->derivation_why : "it is no Nix build");
-		return error_hint(err, "only without allow.features would it be allowed");
+		return hint_derivation(peer, err);
 	}
 	(void)error_set(
 		err, BLAME_POLICY, EACCES,
@@ -251,7 +260,10 @@ static int allow_unknown(const struct config *config, const struct builder *buil
 	                            "for builds that trusted users send from other machines there "
 	                            "is \"missing_derivation\": \"allow\" in %s",
 	                            config->file)
-	               : error_hint(err, "only without allow.features would it be allowed");
+	               : error_hint(err, "%s",
+	                            peer->features_hint ? peer->features_hint
+	                                                : "its file in the store must be one that "
+	                                                  "hatchd can read and parse");
 }
 
 static int allow_features(const struct config *config, const struct builder *builder,
