@@ -951,28 +951,34 @@ def a_heartbeat_is_a_byte_that_shows_nothing():
             expect(result.status == 125 and b"--heartbeat takes seconds from 1 to 3600" in result.err, repr(result))
 
 
-@test
-def bytes_that_go_or_come_slowly_are_signs_of_life():
-    """While a tree goes over the connection the server says nothing else."""
-    def slowly(server, connection):
+def slowly(seconds_in, seconds_out):
+    """A server that takes and gives so many seconds for each MB; while a tree goes over the connection it says nothing
+    else."""
+    def server(server, connection):
         connection.send(hello())
         connection.read_line()
         connection.send(accepted(send=["src"]), line(type="send", name="src"))
         while (message := connection.read_line())["type"] == "input":
             connection.read_bytes(message["size"])
-            time.sleep(message["size"] / 1000000)
+            time.sleep(seconds_in * message["size"] / 1000000)
         connection.send(started())
         for piece in in_pieces(BIG, 1000000):
-            time.sleep(0.7)
+            time.sleep(seconds_out)
             connection.send(piece)
         connection.send(output_end(BIG, 2), exit_())
         connection.read_line()
-    for options, least in ((["--heartbeat=1", "--quiet"], 2), (["--quiet"], 0)):
-        with Directory() as place, FakeServer(slowly) as server:
-            make_inputs(place)
-            result = run(server, "run", *options, "-isrc=tree", place.option, "hello", cwd=place.path, env=nix_env())
-            expect(result.status == 0 and result.err.strip(b"\r") == b"", repr(result))
-            expect(least <= len(result.err) <= 8 * least, "%d signs of life: %r" % (len(result.err), result))
+    return server
+
+
+@test
+def bytes_that_go_or_come_slowly_are_signs_of_life():
+    for seconds in ((1, 0), (0, 1)):
+        for options, least in ((["--heartbeat=1", "--quiet"], 1), (["--quiet"], 0)):
+            with Directory() as place, FakeServer(slowly(*seconds)) as server:
+                make_inputs(place)
+                result = run(server, "run", *options, "-isrc=tree", place.option, "hello", cwd=place.path, env=nix_env())
+                expect(result.status == 0 and result.err.strip(b"\r") == b"", repr(result))
+                expect(least <= len(result.err) <= 8 * least, "%d signs of life: %r" % (len(result.err), result))
 
 
 @test
