@@ -156,9 +156,10 @@ def test_a_builder_of_another_socket_looks_like_none(m):
     m.write_builder("who", WHO, allow={"users": ["root"], "sockets": ["other"]})
     other, unknown = m.request("who"), m.request("whu")
     check_equal((other.error, unknown.error), ("refused", "refused"), "errors")
-    check_equal(
-        {**other.last, "message": other.last["message"].replace("who", "whu")}, unknown.last, "answer to a builder of another socket"
-    )
+    for told in (other.last, unknown.last):
+        told["message"] = told["message"].replace("who", "whu")
+        told["hint"] = told["hint"].rsplit(" ", 1)[0]  # it ends in the name of this request
+    check_equal(other.last, unknown.last, "answer to a builder of another socket")
 
 
 # ID6: a request cannot say who it is
