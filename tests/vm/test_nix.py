@@ -441,8 +441,9 @@ def show_programs(m):
 def check_built(m, name, **members):
     """Build what nixos/module.nix has built before a system: a look at a definition of it."""
     definition = {"command": ["/nix/store/none/run"], "allow": {"users": ["nobody-here"]}, "root": {"bundle": "/srv/none"}, **members}
+    # The shell itself comes last: Nix kills a builder that has closed its log, as touch(1) does before it exits.
     script = ('mkdir -p etc/builders.d; printf %s "$definition" >etc/builders.d/b.json; '
-              'hatchd --check --offline --config "$PWD/etc"; touch "$out"')
+              'hatchd --check --offline --config "$PWD/etc"; : >"$out"')
     return m.nix_build(m.derivation(name, args=["-euc", script], PATH="/usr/bin:/usr/sbin", definition=json.dumps(definition)))
 
 
