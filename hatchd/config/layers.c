@@ -179,8 +179,7 @@ static bool has_before(const struct group *group, size_t i, const char *name)
 static void compare_group(struct comparison *c, const struct group *group, size_t depth)
 {
 	for (size_t i = 0; i + 1 < group->n; i++) {
-		int fd = openat(group->fds[i], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		cleanup_directory DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+		cleanup_directory DIR *dir = fd_open_directory(group->fds[i], ".");
 		const struct dirent *entry;
 
 		while (dir && (entry = readdir(dir)))

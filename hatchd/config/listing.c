@@ -1,7 +1,6 @@
 /* Which builders there are: the files of builders.d. */
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -85,7 +84,7 @@ static int list_directory(struct reading *in, DIR *entries, char **names)
 /* Returns 1, 0 there is no such directory, or a negative errno. */
 static int open_listing(struct reading *in, uid_t owner_uid, DIR **ret)
 {
-	cleanup_fd int path_fd = -1, fd = -1;
+	cleanup_fd int path_fd = -1;
 	struct error err;
 	int r = trusted_directory(in->doc->name, owner_uid, &path_fd, &err);
 
@@ -96,14 +95,8 @@ static int open_listing(struct reading *in, uid_t owner_uid, DIR **ret)
 		config_hint_missing(in->doc->name, &err);
 	if (r < 0)
 		return reading_keep_error(in, &err);
-	fd = openat(path_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return fail_listing(in, errno);
-	*ret = fdopendir(fd);
-	if (!*ret)
-		return fail_listing(in, errno);
-	(void)take_fd(&fd);
-	return 1;
+	*ret = fd_open_directory(path_fd, ".");
+	return *ret ? 1 : fail_listing(in, errno);
 }
 
 int config_list_builders_reporting(const struct config *config, const struct config_report *report,

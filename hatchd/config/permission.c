@@ -71,13 +71,11 @@ static bool can_write_name(struct search *search, int dir_fd, const char *name, 
 /* True also for what we cannot list. */
 static bool can_write_below(struct search *search, int dir_fd, unsigned depth)
 {
-	cleanup_directory DIR *directory = NULL;
-	cleanup_fd int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cleanup_directory DIR *directory = fd_open_directory(dir_fd, ".");
 	const struct dirent *entry;
 
-	if (depth > DEPTH_MAX || fd < 0 || !(directory = fdopendir(fd)))
+	if (depth > DEPTH_MAX || !directory)
 		return true;
-	(void)take_fd(&fd);
 	while ((entry = readdir(directory)))
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
 		    can_write_name(search, dirfd(directory), entry->d_name, depth))

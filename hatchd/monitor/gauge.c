@@ -62,19 +62,13 @@ static void measure_directory(struct gauge *gauge, int parent_fd, const char *na
 {
 	cleanup_directory DIR *directory = NULL;
 	const struct dirent *entry;
-	int fd;
 
 	if (depth > DEPTH_MAX) {
 		gauge->too_deep = true;
 		return;
 	}
-	fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	directory = fd < 0 ? NULL : fdopendir(fd);
-	if (!directory) {
-		fd_closep(&fd);
-		return;
-	}
-	while (!is_over(gauge) && (entry = readdir(directory)))
+	directory = fd_open_directory(parent_fd, name);
+	while (directory && !is_over(gauge) && (entry = readdir(directory)))
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
 			measure_entry(gauge, dirfd(directory), entry->d_name, depth);
 }

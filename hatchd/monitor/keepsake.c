@@ -102,19 +102,14 @@ static void kept_list_done(struct kept_list *list)
 /* What one keepsake takes on disk; it has no directories inside. */
 static uint64_t measure(int dir_fd)
 {
-	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	cleanup_directory DIR *dir = fd_open_directory(dir_fd, ".");
 	uint64_t bytes = 0;
-	struct dirent *entry;
+	const struct dirent *entry;
 	struct stat st;
 
 	while (dir && (entry = readdir(dir)))
 		if (fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 			bytes += (uint64_t)st.st_blocks * 512;
-	if (dir)
-		(void)closedir(dir);
-	else if (fd >= 0)
-		(void)close(fd);
 	return bytes;
 }
 
@@ -156,19 +151,13 @@ static int look(int failed_fd, const char *name, struct kept_list *list)
 
 static int list_kept(int failed_fd, struct kept_list *list)
 {
-	int fd = openat(failed_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *entry;
+	cleanup_directory DIR *dir = fd_open_directory(failed_fd, ".");
+	const struct dirent *entry;
+	int r = dir ? 0 : -errno;
 
-	if (!dir) {
-		r = -errno;
-		fd_closep(&fd);
-		return r;
-	}
 	while (r == 0 && (entry = readdir(dir)))
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
 			r = look(failed_fd, entry->d_name, list);
-	(void)closedir(dir);
 	return r;
 }
 

@@ -347,16 +347,11 @@ static int remove_group(int parent_fd, const char *name, unsigned int depth);
 
 static int remove_children(int parent_fd, const char *name, unsigned int depth)
 {
-	cleanup_fd int fd = open_group(parent_fd, name);
-	cleanup_directory DIR *directory = NULL;
+	cleanup_directory DIR *directory = fd_open_directory(parent_fd, name);
 	const struct dirent *entry;
 
-	if (fd < 0)
-		return -errno;
-	directory = fdopendir(fd);
 	if (!directory)
 		return -errno;
-	(void)take_fd(&fd);
 	while ((errno = 0, entry = readdir(directory))) {
 		int r;
 

@@ -70,17 +70,13 @@ static int read_entry(struct list *list, int dir_fd, const char *name, uint64_t 
 static int read_directory(struct list *list, int parent_fd, const char *name, bool tickets,
                           struct error *err)
 {
-	cleanup_fd int fd = openat(parent_fd, name,
-	                           O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	cleanup_directory DIR *dir = NULL;
+	cleanup_directory DIR *dir = fd_open_directory(parent_fd, name);
 	const struct dirent *file;
 
-	dir = fd < 0 ? NULL : fdopendir(fd);
 	if (!dir)
-		return fd < 0 && errno == ENOENT
+		return errno == ENOENT
 		               ? 0
 		               : error_errno(err, BLAME_HOST, errno, "cannot read the pool");
-	(void)take_fd(&fd);
 	while ((file = readdir(dir))) {
 		uint64_t ticket = 0;
 		int r;

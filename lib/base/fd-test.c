@@ -223,6 +223,27 @@ static void catch_line(bool prefix, const char *text, char *ret, size_t len)
 }
 
 /* LG3: a peer's text forges no second line and no priority */
+static bool lists(int parent_fd, const char *name, const char *entry)
+{
+	cleanup_directory DIR *directory = fd_open_directory(parent_fd, name);
+	const struct dirent *found = directory ? readdir(directory) : NULL;
+
+	while (found && strcmp(found->d_name, entry) != 0)
+		found = readdir(directory);
+	return found;
+}
+
+static void lists_a_directory_but_not_through_a_link(void)
+{
+	cleanup_fd int proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	check(lists(proc_fd, ".", "self") && lists(proc_fd, ".", "self"));
+	check(lists(proc_fd, "sys", "kernel"));
+	check(!fd_open_directory(proc_fd, "self") && (errno == ENOTDIR || errno == ELOOP));
+	check(!fd_open_directory(proc_fd, "uptime") && errno == ENOTDIR);
+	check(!fd_open_directory(proc_fd, "nothing") && errno == ENOENT);
+}
+
 static void logs_one_line_whatever_the_text(void)
 {
 	char line[4096], longest[3000];
@@ -266,6 +287,7 @@ static const struct unit_case cases[] = {
 	CASE(reads_a_file_up_to_a_limit),
 	CASE(reads_a_file_that_comes_in_pieces),
 	CASE(writes_only_into_files_that_exist),
+	CASE(lists_a_directory_but_not_through_a_link),
 	CASE(logs_one_line_whatever_the_text),
 	CASE(receives_what_was_said_before_an_end_that_left_something_unread),
 };

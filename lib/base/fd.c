@@ -116,6 +116,17 @@ int fd_write_file(int dir_fd, const char *path, const char *text)
 	return fd_write_full(fd, text, strlen(text));
 }
 
+DIR *fd_open_directory(int parent_fd, const char *name)
+{
+	cleanup_fd int fd = openat(parent_fd, name,
+	                           O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+
+	if (directory)
+		(void)take_fd(&fd);
+	return directory;
+}
+
 int fd_read_file(int fd, size_t max, char **ret, size_t *ret_len)
 {
 	cleanup_free char *buf = malloc(max + 1);

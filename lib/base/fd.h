@@ -1,6 +1,7 @@
 /* File descriptors: whole reads and writes, and owners that close themselves. */
 #pragma once
 
+#include <dirent.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -59,6 +60,14 @@ int fd_write_full(int fd, const void *buf, size_t len);
 /* fd_write_file - open dir_fd/path for writing (it must exist), write text, close; 0 or -errno.
  * For the small control files of procfs and cgroupfs. */
 int fd_write_file(int dir_fd, const char *path, const char *text);
+
+/*
+ * fd_open_directory - parent_fd/name for readdir(3), from its beginning; no link is followed to it
+ *
+ * name     "." is parent_fd itself, which stays open and keeps its position
+ * Returns  for cleanup_directory; or NULL, and errno says why
+ */
+DIR *fd_open_directory(int parent_fd, const char *name);
 
 /*
  * fd_read_file - read a whole file of at most max bytes
