@@ -10,7 +10,7 @@ import time
 
 import nixlog
 import recordings
-from machine import check, check_equal, check_in
+from machine import PATIENCE, Failure, check, check_equal, check_in, one_line
 
 INTERNAL = ["--log-format", "internal-json", "-v"]
 
@@ -27,9 +27,17 @@ def compare(m, what, shown):
 
 
 def test_phases_of_request_and_builder_are_shown_in_order(m):
-    m.write_builder("vivado", "echo 'phase synthesis of \"top\"' >&$HATCH_STATUS_FD; sleep 0.3; echo log; sleep 0.3\n"
-                    "printf 'phase place\\033[2J \\\\ route\\n' >&$HATCH_STATUS_FD; echo > $out")
-    compare(m, "phases", m.nix_build(m.hatch_derivation("top", "vivado"), *INTERNAL).ok().stderr)
+    place = m.temporary_directory()
+    # Each waits until the one before it is shown: of phases that come at once only the last is.
+    m.write_builder("vivado", "echo 'phase synthesis of \"top\"' >&$HATCH_STATUS_FD\n"
+                    f"until [ -e {place}/log ]; do sleep 0.05; done; echo log; until [ -e {place}/go ]; do sleep 0.05; done\n"
+                    "printf 'phase place\\033[2J \\\\ route\\n' >&$HATCH_STATUS_FD; echo > $out", view={"read": [str(place)]})
+    build = m.nix_build_start(m.hatch_derivation("top", "vivado"), *INTERNAL)
+    m.wait_until(lambda: b"hatch vivado: synthesis" in build.stderr(), "the first phase")
+    (place / "log").touch()
+    m.wait_until(lambda: b'"log"' in build.stderr(), "the log")
+    (place / "go").touch()
+    compare(m, "phases", build.wait().ok().stderr)
 
 
 def test_what_a_request_waits_for_is_shown(m):
@@ -101,7 +109,7 @@ def on_terminal(m, argv):
     thread.start()
     result = m.run(["sh", "-c", f'exec 2>/proc/{os.getpid()}/fd/{writer} "$@"', "sh", *argv], env={"TERM": "xterm"})
     os.close(writer)
-    thread.join(5)
+    thread.join(PATIENCE)
     os.close(reader)
     return result, re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]", b"", bytes(seen)).decode(errors="replace").replace("\r", "\n")
 
@@ -146,26 +154,44 @@ def test_the_reason_of_a_failure_is_the_last_of_the_log(m):
     check_in("not-configured", tail, "what Nix shows of the end of the log")
 
 
+def once_in_time(attempt):
+    """attempt() may fail, but not three times in a row: a loaded machine is itself silent now and then."""
+    for _ in range(2):
+        try:
+            return attempt()
+        except Failure as why:
+            print("once more:", one_line(why), flush=True)
+    return attempt()
+
+
 def test_signs_of_life_keep_a_silent_builder_alive(m):
     m.write_builder("silent", f'sleep {5 * m.slow}; printf "half "; sleep {5 * m.slow}; echo line; echo > "$out"')
     options = ["--option", "max-silent-time", str(3 * m.slow)]
     built = m.nix_build(m.hatch_derivation("silent", "silent"), *options)
     check(built.code != 0, "the build succeeded")
     check_in("silent", built.stderr, "reason")
-    derivation = m.hatch_derivation("silent", "silent", options=["--heartbeat", str(m.slow)])
-    drv = m.nix_instantiate(derivation)
-    m.run(["nix-store", "--realise", drv, *options], user="alice").ok()
+
+    def attempt():
+        drv = m.nix_instantiate(m.hatch_derivation("silent", "silent", options=["--heartbeat", str(m.slow)]))
+        m.run(["nix-store", "--realise", drv, *options], user="alice").ok()
+        return drv
+
+    drv = once_in_time(attempt)
     log = m.run(["nix-store", "--read-log", drv]).ok().stdout.replace("\r", "")
     check_equal([line for line in log.splitlines() if line and not line.startswith("@nix")], ["half ", "line"], "log")
 
 
 def test_signs_of_life_end_with_the_builder_s_own_limit(m):
-    m.write_builder("stuck", "sleep 1000", limits={"silence_sec": 4 * m.slow})
-    begun = time.monotonic()
-    built = m.nix_build(m.hatch_derivation("stuck", "stuck", options=["--heartbeat", "1"]), "--option", "max-silent-time", str(2 * m.slow))
-    check(built.code != 0, "the build succeeded")
-    check_in("was silent for longer than it may", built.stderr, "reason")
-    check(time.monotonic() - begun > 3 * m.slow, "it ended too early")
+    m.write_builder("stuck", "sleep 1000", limits={"silence_sec": 5 * m.slow})
+
+    def attempt():
+        begun = time.monotonic()
+        built = m.nix_build(m.hatch_derivation("stuck", "stuck", options=["--heartbeat", "1"]), "--option", "max-silent-time", str(3 * m.slow))
+        check(built.code != 0, "the build succeeded")
+        check_in("was silent for longer than it may", built.stderr, "reason")
+        check(time.monotonic() - begun > 4 * m.slow, "it ended too early")
+
+    once_in_time(attempt)
 
 
 def test_a_request_that_waits_shows_signs_of_life_too(m):
@@ -173,11 +199,16 @@ def test_a_request_that_waits_shows_signs_of_life_too(m):
     place = m.temporary_directory()
     m.write_builder("seated", f'echo here; until [ -e {place}/go ]; do sleep 0.05; done; echo > "$out"', resources={"seat": 1},
                     view={"read": [str(place)]})
-    first = m.nix_build_start(m.hatch_derivation("first", "seated"))
-    m.wait_until(lambda: b"here" in first.stderr(), "the first build")
-    second = m.nix_build_start(m.hatch_derivation("second", "seated", options=["--heartbeat", "1"]), "--option", "max-silent-time",
-                               str(2 * m.slow))
-    time.sleep(5 * m.slow)
-    pathlib.Path(place, "go").touch()
-    first.wait().ok()
-    second.wait().ok()
+
+    def attempt():
+        (place / "go").unlink(missing_ok=True)
+        first = m.nix_build_start(m.hatch_derivation("first", "seated"))
+        m.wait_until(lambda: b"here" in first.stderr(), "the first build")
+        second = m.nix_build_start(m.hatch_derivation("second", "seated", options=["--heartbeat", "1"]), "--option", "max-silent-time",
+                                   str(3 * m.slow))
+        time.sleep(6 * m.slow)
+        (place / "go").touch()
+        first.wait().ok()
+        second.wait().ok()
+
+    once_in_time(attempt)
