@@ -209,7 +209,9 @@ def test_an_input_is_not_collected_in_mid_build(m):
 def keeps_until_the_builder_is_dead(m, name, inside):
     build, path = start_holding(m, name, inside)
     [monitor] = m.monitors()
-    builders = [p.pid for p in attack.processes() if p.command == "/bin/sh" and p.uids & set(m.build_users().values())]
+    # Not the shell's own children, which look like it until they are another program.
+    shells = {p.pid: p.parent for p in attack.processes() if p.command == "/bin/sh" and p.uids & set(m.build_users().values())}
+    builders = [pid for pid, parent in shells.items() if parent not in shells]
     check(builders, "no builder runs")
     os.kill(monitor, signal.SIGSTOP)
     try:

@@ -1,6 +1,7 @@
 """What the unit's directives do, and what hatchd does in place of the directives that would cost too much: seen from inside
 of a request, and on the server's own processes while one runs."""
 
+import contextlib
 import ctypes
 import glob
 import os
@@ -9,7 +10,7 @@ import re
 import struct
 import time
 
-from machine import Skip, check, check_equal
+from machine import Failure, Skip, check, check_equal
 
 SOCKETS = """
 import socket
@@ -43,19 +44,36 @@ def status_of(pid):
         return dict(line.rstrip("\n").split(":\t", 1) for line in file)
 
 
+def statuses():
+    """Of all that live."""
+    found = {}
+    for pid in processes():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found[pid] = status_of(pid)
+    return found
+
+
 def test_no_process_of_the_server_has_a_capability_while_a_builder_runs(m):
     m.write_builder("waits", "echo running; sleep 60", allow={"users": ["root"]})
     with m.client() as client:
         client.request("waits")
         client.receive_until("stdout")
-        seen = {}
-        for pid in processes():
-            status = status_of(pid)
-            seen[pid] = (status["Uid"].split("\t")[0], int(status["CapEff"], 16), int(status["CapPrm"], 16),
-                         int(status["CapBnd"], 16), status["NoNewPrivs"])
+
+        def rights():
+            """Of each process, after its uid."""
+            return {pid: (status["Uid"].split("\t")[0], int(status["CapEff"], 16), int(status["CapPrm"], 16),
+                          int(status["CapBnd"], 16), status["NoNewPrivs"]) for pid, status in statuses().items()}
+
+        def none():
+            """Unless one was just forked and is still to give them up."""
+            seen = rights()
+            return seen if {its[1:] for its in seen.values()} == {(0, 0, 0, "1")} else None
+
+        try:
+            seen = m.wait_until(none, "processes without rights")
+        except Failure:
+            raise Failure(f"uids and rights of processes stay {rights()}") from None
         check(len(seen) >= 4, f"only these processes: {seen}")
-        for pid, (uid, effective, permitted, bounding, no_new_privs) in seen.items():
-            check_equal((effective, permitted, bounding, no_new_privs), (0, 0, 0, "1"), f"rights of process {pid} of uid {uid}")
         users = {uid for uid, *_ in seen.values()}
         check(len(users) == 3, f"monitor, speaker and build user should be three users: {seen}")
 
@@ -109,14 +127,14 @@ def test_no_builder_exists_before_the_monitor_has_dropped_its_capabilities(m):
     m.write_builder("first", "echo running; sleep 3", allow={"users": ["root"]})
     with m.client() as client:
         client.receive_type("hello")
-        monitor = [pid for pid in processes() if status_of(pid)["Uid"].split("\t")[0] == "0"]
+        monitor = [pid for pid, status in statuses().items() if status["Uid"].split("\t")[0] == "0"]
         check_equal(len(monitor), 1, "processes of root in a new instance")
         with Held(monitor[0]) as held:
             client.send({"type": "request", "version": 1, "builder": "first", "args": []})
             held.run_until(CAPSET[platform.machine()])
             # By now everything but the builder is there; it gets the time to come.
             time.sleep(1)
-            names = [status_of(pid)["Name"] for pid in processes()]
+            names = [status["Name"] for status in statuses().values()]
             check(int(status_of(monitor[0])["CapEff"], 16) != 0, "the monitor dropped its capabilities before it was let")
         check_equal(client.receive_until("exit", "error")[-1]["type"], "exit", "the end")
         client.send({"type": "received"})
