@@ -736,6 +736,26 @@ def test_scenarios_are_machines_the_module_takes():
             check("substituters = \n" in text_of(made, "etc/nix/nix.conf"), f"{node} of {name} has substituters")
 
 
+# What the driver of NixOS' tests gives to a script. It has mypy look at it, which takes no other type for these names.
+OF_THE_DRIVER = {"create_machine", "driver", "join_all", "log", "machines", "polling_condition", "retry", "run_tests", "serial_stdout_off",
+                 "serial_stdout_on", "start_all", "subtest", "test_script", "vlans"}
+
+
+def test_scenarios_leave_the_names_of_the_driver_alone():
+    def assigned(tree):
+        for inner in ast.iter_child_nodes(tree):
+            if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
+                yield inner.id
+            # What is inside of a function is its own.
+            elif isinstance(inner, ast.FunctionDef):
+                yield inner.name
+            else:
+                yield from assigned(inner)
+    for name, test in outputs()["tests"].items():
+        taken = set(assigned(ast.parse(test["testScript"]))) & {*OF_THE_DRIVER, *test["nodes"]}
+        check(not taken, f"{name} assigns to {taken}")
+
+
 def test_scenarios_use_only_what_both_drivers_have():
     # Of the class Machine of NixOS' driver, what run-scenarios has too.
     source = (TOP / "tests/vm/run-scenarios").read_text()

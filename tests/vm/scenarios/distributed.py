@@ -50,8 +50,8 @@ with subtest("what was made on one host was read on the other"):
 
 with subtest("a build without its derivation sees nothing where that is to hide it"):
     # Root may say which machines are used, and how.
-    machines = "sed 's/sender@/trusted@/; /west/d' /etc/nix/machines >/root/machines"
-    front.succeed(machines)
+    write = "sed 's/sender@/trusted@/; /west/d' /etc/nix/machines >/root/machines"
+    front.succeed(write)
     said = front.fail("NIX_REMOTE=daemon nix-build --no-out-link --builders @/root/machines /etc/hatch-test/two.nix 2>&1")
     assert "No such file or directory" in said, said
     assert "two" not in all_made()
