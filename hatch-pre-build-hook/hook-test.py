@@ -94,9 +94,9 @@ def what_nix_hands_over_comes_before_the_file(place):
     check_shown(place, "missing.drv", env={"NIX_DERIVATION_V4": str(place.root / "classic.json")})
     check_shown(place, "classic.drv", False, env={"NIX_DERIVATION_V4": str(place.root / "plain.drv")})
     with open(SAMPLES / "plain.drv", "rb") as file:
-        file.read(10)  # whoever read of it before
         check_shown(place, "classic.drv", False, env={**as_json, "DRV_ATERM_FD": str(file.fileno())}, fds=[file.fileno()])
     with open(SAMPLES / "fixed-output.drv", "rb") as file:
+        file.read(10)  # whoever read of it before
         check_shown(place, "missing.drv", env={"DRV_ATERM_FD": str(file.fileno())}, fds=[file.fileno()])
 
 

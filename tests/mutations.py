@@ -5,8 +5,8 @@
     mutations.py --find
 
 Works on a copy of the sources in DIR (default: .cache/mutations), never on the sources themselves. Each row below names
-what is taken away, and the tests that must go red: "unit:PROGRAM:CASE" of a unit test, "session:FILE:TEST" or
-"nix:FILE:TEST" of tests/nix, "machine:FILE:TEST" of tests/vm, "qemu:FILE:TEST" if only an emulated machine has what it
+what is taken away, and the tests that must go red: "unit:PROGRAM:CASE" of a unit test, "hook:FILE:CASE" of the hook alone,
+"session:FILE:TEST", "nix:FILE:TEST" of tests/nix, "machine:FILE:TEST" of tests/vm, "qemu:FILE:TEST" if only an emulated machine has what it
 needs, "scenario:NAME:SUBTEST" of tests/vm/scenarios. All of them must be green first. One line for each row: "ok NAME" if
 every test that is named went red, "FAIL NAME: why" otherwise. Takes a quarter of an hour; needs root, for the machines.
 --find only looks whether each line is still there to be taken away: a unit test, so that no row is lost.
@@ -60,7 +60,13 @@ WAITING = "machine:test_waiting.py:"
 SECRETS = "machine:test_secrets.py:"
 LIMITS = "machine:test_limits.py:"
 FEATURES = "hatchd/request/features.c"
+POLICY = "hatchd/request/policy.c"
+ORIGIN = "hatchd/request/origin.c"
+WORDS = "hatchd/request/words.c"
+REQUEST_TREES = "hatchd/request/trees.c"
 HOOK = "machine:test_hook.py:"
+HOOK_PROGRAM = "hatch-pre-build-hook/main.c"
+HOOK_ALONE = "hook:hook-test.py:"
 ENDS = "machine:test_ends.py:"
 HOSTILE = "machine:test_hostile_derivation.py:"
 INPUTS = "machine:test_inputs.py:"
@@ -95,42 +101,61 @@ ROWS = [
      ["unit:share:others_have_their_own"]),
     ("locks_of_open_files", [("hatchd/slot/share.c", "F_OFD_SETLK", "F_SETLK")],
      ["unit:share:one_user_has_so_many_and_no_more"]),
-    ("who_may_ask_for_features", [("hatchd/request/policy.c", "allow_caller(config, builder, peer, socket_class, NULL, NULL) == 0;", "true;")],
+    ("who_may_ask_for_features", [(POLICY, "allow_caller(config, builder, peer, socket_class, NULL, NULL) == 0;", "true;")],
      ["unit:policy:features_are_asked_for_last"]),
-    ("how_much_of_a_mount_table_is_read", [("hatchd/request/origin.c", "MOUNT_TABLE_MAX = 16 * 1024", "MOUNT_TABLE_MAX = 1024 * 1024")],
+    ("how_much_of_a_mount_table_is_read", [(ORIGIN, "MOUNT_TABLE_MAX = 16 * 1024", "MOUNT_TABLE_MAX = 1024 * 1024")],
      ["unit:peer:reads_at_most_16_kib_of_a_mount_table"]),
     ("who_wrote_a_derivation", [(FEATURES, "(st.st_mode & (S_IWGRP | S_IWOTH))", "false")],
      ["unit:features:only_files_of_roots_are_opened"]),
     ("a_variable_twice_in_a_derivation", [("lib/derivation/aterm.c", "if (place->data)", "if (false)")],
      ["unit:derivation:refuses_what_nix_does_not_write"]),
-    ("features_of_the_derivation", [("hatchd/request/policy.c", "if (features_have(peer->features, feature)) {", "if (true) {")],
+    ("features_of_the_derivation", [(POLICY, "if (features_have(peer->features, feature)) {", "if (true) {")],
      ["unit:policy:all_features_must_be_required", HOOK + "a_derivation_uses_only_the_builders_whose_features_it_requires"]),
-    ("features_only_of_builds", [("hatchd/request/policy.c", "if (!peer->derivation[0] || !peer->features)", "if (!peer->features)")],
+    ("features_only_of_builds", [(POLICY, "if (!peer->derivation[0] || !peer->features)", "if (!peer->features)")],
      ["unit:policy:all_features_must_be_required"]),
-    ("a_missing_derivation", [("hatchd/request/policy.c", "if (peer->derivation_missing && config->allow_missing) {",
+    ("a_missing_derivation", [(POLICY, "if (peer->derivation_missing && config->allow_missing) {",
                                "if (peer->derivation_missing) {")],
      ["unit:policy:a_missing_derivation_is_allowed_only_where_that_is_said",
       HOOK + "a_build_whose_derivation_is_elsewhere_is_refused_unless_that_is_allowed"]),
     ("a_list_asks_for_features", [("hatchd/monitor/answer.c", "r = job_read_features(job, &builder, err);", "r = 0;")],
      [HOOK + "a_derivation_is_shown_only_the_builders_that_it_may_use"]),
-    ("only_features_are_exposed", [("hatch-pre-build-hook/main.c", "if (is_exposed(exposure, &features))",
-                                    "if (true)")],
-     [HOOK + "only_a_derivation_with_the_feature_sees_the_hatch"]),
-    ("a_chain_that_may_be_lost", [("hatch-pre-build-hook/main.c", "\tif (build->exposure.chain_lost) {", "\tif (false) {")],
-     [HOOK + "another_hook_goes_on_being_run"]),
+    ("only_features_are_exposed", [(HOOK_PROGRAM, "if (is_exposed(exposure, &features))", "if (true)")],
+     [HOOK_ALONE + "who_requires_none_or_anothers_is_shown_nothing", HOOK + "only_a_derivation_with_the_feature_sees_the_hatch"]),
+    ("a_chain_that_may_be_lost", [(HOOK_PROGRAM, "\tif (build->exposure.chain_lost) {", "\tif (false) {")],
+     [HOOK_ALONE + "where_another_hook_may_be_lost_no_build_goes_on", HOOK + "another_hook_goes_on_being_run"]),
     ("a_chain_in_a_text_that_is_wrong", [("hatchd/config/exposure.c", "{ .chain_lost = true }", "{ 0 }")],
      ["unit:exposure:a_hook_that_what_is_wrong_may_hide_is_told"]),
     ("a_chain_that_is_misspelt", [("hatchd/config/exposure.c", "n_known == root->n_items", "true")],
      ["unit:exposure:a_hook_that_what_is_wrong_may_hide_is_told"]),
     ("a_chain_in_a_file_that_cannot_be_read", [("hatchd/config/exposure.c", "{ .chain_lost = r < 0 }", "{ 0 }")],
      ["unit:exposure:a_file_that_cannot_be_read_may_hide_one"]),
-    ("derivations_are_not_parsed_by_root", [("hatchd/request/features.c", "if (account.uid == 0 || account.gid == 0)", "if (false)")],
+    ("derivations_are_not_parsed_by_root", [(FEATURES, "if (account.uid == 0 || account.gid == 0)", "if (false)")],
      ["unit:features:the_account_that_is_named_reads"]),
-    ("what_a_hook_says_of_sent_builds", [("hatch-pre-build-hook/main.c", "\tlog_copy(_PATH_LOG);\n", "")],
+    ("what_a_hook_says_of_sent_builds", [(HOOK_PROGRAM, "\tlog_copy(_PATH_LOG);\n", "")],
      [HOOK + "a_build_whose_derivation_is_elsewhere_sees_what_the_configuration_says"]),
     ("a_log_that_nobody_reads", [("lib/base/log.c", "MSG_DONTWAIT | ", "")], ["unit:log:nobody_waits_for_a_copy_to_be_read"]),
-    ("a_wrong_hook_json_exposes_nothing", [("hatch-pre-build-hook/main.c", "\tif (build->broken) {", "\tif (false) {")],
-     [HOOK + "a_wrong_configuration_fails_only_builds_that_need_it"]),
+    ("a_wrong_hook_json_exposes_nothing", [(HOOK_PROGRAM, "\tif (build->broken) {", "\tif (false) {")],
+     [HOOK_ALONE + "a_wrong_configuration_fails_only_who_needs_it", HOOK + "a_wrong_configuration_fails_only_builds_that_need_it"]),
+    ("a_derivation_that_the_hook_cannot_read", [(HOOK_PROGRAM, "return found == 0 && exposure->missing;", "return exposure->missing;")],
+     [HOOK_ALONE + "a_derivation_that_cannot_be_read_is_shown_nothing"]),
+    ("a_chain_that_others_could_have_written", [(HOOK_PROGRAM, "r = exposure_check_chain(&build->exposure, geteuid(), &err);", "r = 0;")],
+     [HOOK_ALONE + "another_hook_that_fails_fails_every_build"]),
+    ("end_of_a_chain", [(HOOK_PROGRAM, "\tif (status != 0)\n\t\treturn status;\n", "")],
+     [HOOK_ALONE + "another_hook_that_fails_fails_every_build"]),
+    ("what_a_chain_may_print", [("hatch-pre-build-hook/chain.c", "if (ret->len > CHAIN_OUTPUT_MAX)", "if (false)")],
+     ["unit:chain:tells_how_a_hook_ended"]),
+    ("a_list_that_a_chain_left_open", [("hatch-pre-build-hook/chain.c", "if (in_list && ", "if (false && in_list && ")],
+     ["unit:chain:adds_its_lines_where_nix_reads_them", HOOK_ALONE + "another_hook_comes_first"]),
+    ("beginning_of_a_derivation_that_is_open", [(HOOK_PROGRAM, " || lseek((int)fd, 0, SEEK_SET) < 0)", ")")],
+     [HOOK_ALONE + "what_nix_hands_over_comes_before_the_file", HOOK_ALONE + "another_hook_reads_the_derivation_too"]),
+    ("a_file_of_nix_that_others_could_have_written", [(HOOK_PROGRAM, "int r = path[0] == '/' ? features_open(path, geteuid(), own_fd, err) : 0;",
+                                                       "int r = path[0] == '/' ? (*own_fd = open(path, O_RDONLY)) >= 0 : 0;"),
+                                                      (HOOK_PROGRAM, "#include <errno.h>", "#include <errno.h>\n#include <fcntl.h>")],
+     [HOOK_ALONE + "what_nix_hands_over_and_cannot_be_opened_is_passed_over"]),
+    ("an_account_that_cannot_read", [("hatchd/config/exposure.c", "\tfree(exposure->user);\n\texposure->user = NULL;\n\treturn reading_fail", "\treturn reading_fail")],
+     [HOOK_ALONE + "who_is_to_read_derivations_must_be_an_account_of_its_own"]),
+    ("a_link_to_a_derivation", [(FEATURES, "O_RDONLY | O_NOFOLLOW | O_NONBLOCK", "O_RDONLY | O_NONBLOCK")],
+     ["unit:features:only_files_of_roots_are_opened", HOOK_ALONE + "a_derivation_that_cannot_be_read_is_shown_nothing"]),
     # --- who a process is
     ("setgroups", [(PRIVILEGE, "setgroups(account->n_groups, account->groups) < 0", "false")],
      ["unit:privilege:becomes_the_account_with_exactly_its_groups",
@@ -173,6 +198,12 @@ ROWS = [
      [NETWORK + "a_namespace_that_is_missing_or_none_is_refused_before_a_slot_is_taken"]),
     ("range_of_a_killed_request", [(BUILD, "job->made.range_first = range_first(job);", "(void)range_first;")],
      [IDENTITY_KEYS + "outputs_of_a_range_come_back_whole_and_nothing_stays"]),
+    ("build_users_that_are_root", [("hatchd/config/users.c", "if (user->uid == 0 || user->gid == 0 || id_is_nobody(user->uid) || id_is_nobody(user->gid))", "if (false)")],
+     ["unit:accounts:refuses_accounts_that_cannot_be_kept_apart"]),
+    ("build_users_of_nix", [("hatchd/config/users.c", "r = refuse_nix_user(config, own, err);", "r = 0;\n\t(void)refuse_nix_user;")],
+     ["unit:accounts:refuses_a_build_user_in_group_0_or_in_nix_own_pool"]),
+    ("a_speaker_that_is_root", [("hatchd/config/users.c", "if (config->speaker_uid == 0 || config->speaker_gid == 0 ||", "if (")],
+     ["unit:accounts:refuses_a_speaker_that_is_not_one_of_its_own"]),
     ("login_of_a_build_user", [("hatchd/config/users.c", "return r < 0 ? r : check_login(in, user);", "(void)check_login;\n\treturn r;")],
      ["unit:accounts:refuses_accounts_that_cannot_be_kept_apart", "machine:test_service.py:nobody_who_logs_in_is_a_build_user"]),
     ("state_in_the_sight_of_builds", [("hatchd/config/config.c", "(void)check_state_place(&in, &config);", "(void)check_state_place;")],
@@ -372,11 +403,40 @@ ROWS = [
     ("place_in_the_line", [("hatch-client/connect.c", ".tv_sec = LINE_SEC", ".tv_usec = 1")],
      [HOSTILE + "400_connections_of_a_build_keep_nobody_else_from_being_served"]),
     # --- which derivation asks
-    ("parent_of_a_build_s_namespace", [("hatchd/request/origin.c", "if (!look_is_same_file(&own, &parent) || ioctl", "if (ioctl")],
-     [HOSTILE + "a_build_of_uid_0_that_nests_namespaces_is_not_the_derivation_that_it_claims"]),
-    ("root_of_a_build", [("hatchd/request/origin.c", "claimed.inode != root.inode ||", "false && (claimed.inode != root.inode ||"),
-                         ("hatchd/request/origin.c", "claimed.device_minor != root.device_minor)", "claimed.device_minor != root.device_minor))")],
-     [HOSTILE + "a_build_that_is_root_of_its_sandbox_is_not_the_derivation_that_it_claims"]),
+    ("parent_of_a_build_s_namespace", [(ORIGIN, "if (!look_is_same_file(&own, &parent) || ioctl", "if (ioctl")],
+     ["unit:peer:refuses_a_user_namespace_nested_in_the_build",
+      HOSTILE + "a_build_of_uid_0_that_nests_namespaces_is_not_the_derivation_that_it_claims"]),
+    ("maker_of_a_build_s_namespace", [(ORIGIN, "||\n\t    owner != geteuid()) {", ") {")],
+     ["unit:peer:refuses_a_namespace_that_another_user_made"]),
+    ("mount_that_is_the_root", [(ORIGIN, " || id != mount_id)", ")")],
+     ["unit:peer:a_mount_upon_the_root_is_not_the_root"]),
+    ("root_of_a_build", [(ORIGIN, "claimed.inode != root.inode ||", "false && (claimed.inode != root.inode ||"),
+                         (ORIGIN, "claimed.device_minor != root.device_minor)", "claimed.device_minor != root.device_minor))")],
+     ["unit:peer:refuses_the_name_of_another_build",
+      HOSTILE + "a_build_that_is_root_of_its_sandbox_is_not_the_derivation_that_it_claims"]),
+    # --- what a request may say
+    ("number_of_arguments", [(WORDS, "if (record->n_args > builder->args.max) {", "if (false) {")],
+     ["unit:policy:takes_as_many_arguments_as_the_definition_says"]),
+    ("options_among_arguments", [(WORDS, "if (!builder->args.dash && arg->data[0] == '-') {", "if (false) {")],
+     ["unit:policy:a_dash_in_front_needs_permission"]),
+    ("expressions_of_arguments", [(WORDS, "r = patterns_match(patterns, arg->data);", "r = patterns ? 1 : patterns_match(patterns, arg->data);")],
+     ["unit:policy:each_argument_must_match_as_a_whole"]),
+    ("variables_of_a_client", [(WORDS, "if (item < 0) {", "if (false) {")],
+     ["unit:policy:takes_only_variables_that_it_accepts"]),
+    ("place_of_an_output", [(REQUEST_TREES, "return base && text_is_store_name(base, len) ? base : NULL;", "return base;")],
+     ["unit:policy:an_output_is_exactly_a_path_of_the_store"]),
+    ("an_output_that_is_there", [(REQUEST_TREES, "if (lstat(path, &st) == 0) {", "if (lstat(path, &st) == 0 && false) {")],
+     ["unit:policy:an_output_must_not_exist"]),
+    ("an_output_that_is_a_variable", [(REQUEST_TREES, "if (words_have_variable(builder, &output->name)) {", "if (false) {")],
+     ["unit:policy:the_name_of_an_output_is_no_variable_of_the_builder"]),
+    ("class_of_a_socket", [(POLICY, "int r = allow_socket(builder, socket_class, rulings, err);", "int r = 0;\n\n\t(void)allow_socket;")],
+     ["unit:policy:a_socket_reaches_only_builders_of_its_class"]),
+    ("patterns_of_derivations", [(POLICY, "return r < 0 ? r : allow_derivation(builder, peer, rulings, err);", "(void)allow_derivation;\n\treturn r;")],
+     ["unit:policy:a_rule_for_derivations_comes_on_top"]),
+    ("refusal_that_tells_nothing", [(POLICY, "return r < 0 ? conceal(builder->name, strlen(builder->name), err) : 0;", "return r;")],
+     ["unit:policy:an_unknown_builder_and_a_forbidden_one_look_the_same"]),
+    ("line_of_build_users", [(POLICY, " || is_build_user(config, peer);", ";\n\t(void)is_build_user;")],
+     ["unit:policy:build_users_need_a_line_of_their_own"]),
     # --- what a client sends along
     ("dots_in_a_path_of_an_input", [("lib/base/text.c", "if (n == 0 || (n <= 2 && memcmp(name, \"..\", n) == 0))", "if (n == 0)")],
      ["unit:text:knows_paths_that_stay_inside", "unit:policy:an_input_has_one_name_and_is_at_most_of_the_store"]),
@@ -384,9 +444,9 @@ ROWS = [
      ["unit:peer:opens_what_a_build_was_given_and_nothing_else"]),
     ("store_path_around_an_input", [("hatchd/request/store.c", "if (!is_same(own_fd, peer_fd))\n\t\treturn 0;\n\tif (*slash) {", "if (*slash) {")],
      ["unit:peer:opens_what_a_build_was_given_and_nothing_else"]),
-    ("key_of_inputs", [("hatchd/request/trees.c", "if (!builder->inputs)\n\t\treturn refuse_inputs(builder, rulings, err);", "")],
+    ("key_of_inputs", [(REQUEST_TREES, "if (!builder->inputs)\n\t\treturn refuse_inputs(builder, rulings, err);", "")],
      ["unit:policy:only_a_builder_that_takes_inputs_gets_any"]),
-    ("path_of_an_input", [("hatchd/request/trees.c", "ret->path = store_inner(config, &input->path);", "(void)store_inner;\n\tret->path = input->path.data;")],
+    ("path_of_an_input", [(REQUEST_TREES, "ret->path = store_inner(config, &input->path);", "(void)store_inner;\n\tret->path = input->path.data;")],
      ["unit:policy:an_input_has_one_name_and_is_at_most_of_the_store"]),
     ("inode_of_an_input", [("hatchd/request/store.c", "return look_is_same_file(&a, &b) || is_same_link(a_fd, b_fd);", "(void)is_same_link;\n\treturn true;")],
      ["unit:peer:opens_what_a_build_was_given_and_nothing_else", INPUTS + "a_path_of_the_host_that_is_no_input_must_be_sent"]),
@@ -601,7 +661,7 @@ ROWS = [
      [HATCHCTL + "only_root_sees_and_ends_requests_of_others"]),
     ("escaping_for_the_terminal", [("hatchctl/table.c", "text_escape(bytes, len, escaped, room);", "(void)memcpy(escaped, bytes, len);\n\tescaped[len] = 0;")],
      [HATCHCTL + "history_shows_nothing_that_a_terminal_obeys"]),
-    ("line_of_their_own", [("hatchd/request/policy.c", "bool own_name = needs_own_name(config, peer);", "bool own_name = false;\n\n\t(void)needs_own_name;")],
+    ("line_of_their_own", [(POLICY, "bool own_name = needs_own_name(config, peer);", "bool own_name = false;\n\n\t(void)needs_own_name;")],
      [IDENTITY + "root_nobody_and_build_users_need_their_own_line"]),
     ("many_groups", [("hatchd/request/peer.c", "errno != ERANGE || room == PEER_GROUPS_MAX", "true")],
      [IDENTITY + "a_peer_with_hundreds_of_groups_is_known_by_all_of_them"]),
@@ -838,8 +898,14 @@ class Tree:
     def write(self, name, text):
         (self.sources / name).write_text(text)
 
-    def compile(self):
-        run(["ninja", "-C", self.build])
+    def compile(self, tests):
+        """All, unless it is enough to have the programs of unit tests."""
+        alone = all(test.startswith("unit:") for test in tests)
+        programs = {program for test in tests if alone for program in self._programs(test.split(":")[1])}
+        run(["ninja", "-C", self.build, *(program.relative_to(self.build) for program in programs)])
+
+    def _programs(self, unit):
+        return self.build.glob(f"**/{unit}-test")
 
     def failed(self, tests):
         """Which of the tests fail, and which pass; the log of those that could not be run at all."""
@@ -857,9 +923,14 @@ class Tree:
         return re.search(rf"^{word} {name}\b", results[kind, file], re.M) is not None
 
     def _unit(self, file, _names):
-        [program] = self.build.glob(f"**/{file}-test")
+        [program] = self._programs(file)
         # One that is held against a file is given it.
         return output([program, *self.sources.glob(f"hatchd/**/{file}.x86_64")], 120)
+
+    def _hook(self, file, _names):
+        env = {**os.environ, "SAMPLES": self.sources / "tests/fuzz/corpus/derivation"}
+        directory = "hatch-pre-build-hook"
+        return output([sys.executable, self.sources / directory / file, self.build / directory / directory], 300, env)
 
     def _session(self, file, names):
         env = {**os.environ, "HATCHD": self.build / "hatchd/hatchd", "HATCH": self.build / "hatch-client/hatch",
@@ -925,7 +996,7 @@ def mutate(tree, edits, tests):
             if old not in text:
                 raise Broken(f"{name} does not hold what is to be taken away: {old!r}")
             tree.write(name, text.replace(old, new))
-        tree.compile()
+        tree.compile(tests)
         red, green, results = tree.failed(tests)
     finally:
         for name, text in before.items():
@@ -963,7 +1034,7 @@ def main():
     rows = [row for row in ROWS if not options.names or row[0] in options.names]
 
     tree = Tree(options.d.resolve())
-    tree.compile()
+    tree.compile([])
     tests = sorted({test for _, _, tests in rows for test in tests})
     _, green, _ = tree.failed(tests)
     for test in tests:
