@@ -69,6 +69,30 @@ static void none_are_none(void)
 	check(!features_next(&features, NULL) && !features_have(&features, ""));
 }
 
+/* The reader may have fallen to what it read. */
+static void names_that_do_not_end_are_none(void)
+{
+	static const struct {
+		size_t len;
+		char last;
+		bool whole;
+	} rows[] = {
+		{ 0, 'x', true },
+		{ 1, '\0', true },
+		{ 1, 'x', false },
+		{ FEATURES_TEXT_MAX, '\0', true },
+		{ FEATURES_TEXT_MAX, 'x', false },
+		{ FEATURES_TEXT_MAX + 1, '\0', false },
+		{ SIZE_MAX, '\0', false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		memset(features.text, rows[i].last, sizeof(features.text));
+		features.len = rows[i].len;
+		check(features_are_whole(&features) == rows[i].whole);
+	}
+}
+
 static void json_is_read_where_it_is_given(void)
 {
 	static const char
@@ -288,6 +312,7 @@ static const struct unit_case cases[] = {
 	CASE(names_come_in_their_order),
 	CASE(none_are_none),
 	CASE(the_account_that_is_named_reads),
+	CASE(names_that_do_not_end_are_none),
 	CASE(json_is_read_where_it_is_given),
 	CASE(what_is_wrong_with_a_derivation_is_said),
 	CASE(more_names_than_fit_are_refused),

@@ -161,8 +161,7 @@ static int take_report(struct report *report, struct features *ret, struct error
 		return error_set(err, report->error.blame == BLAME_PEER ? BLAME_PEER : BLAME_HOST,
 		                 report->error.code, "%s", report->error.text);
 	}
-	if (report->error.code != 0 || features->len > sizeof(features->text) ||
-	    (features->len > 0 && features->text[features->len - 1] != '\0'))
+	if (report->error.code != 0 || !features_are_whole(features))
 		return error_set(err, BLAME_HOST, EBADMSG,
 		                 "the process that reads derivations answers nonsense");
 	*ret = *features;
@@ -194,6 +193,13 @@ int features_read(const struct derivation_source *source, const struct account *
 	if (pid == 0)
 		reader_main(source, account, fd);
 	return pid < 0 ? pid : await_report(fd, pid, ret, err);
+}
+
+bool features_are_whole(const struct features *features)
+{
+	if (features->len > sizeof(features->text))
+		return false;
+	return features->len == 0 || features->text[features->len - 1] == '\0';
 }
 
 int features_add(struct features *features, const char *name)

@@ -56,6 +56,9 @@ int features_account(const char *name, struct account *ret, struct error *err);
 int features_read(const struct derivation_source *source, const struct account *account,
                   struct features *ret, struct error *err);
 
+/* features_are_whole - of bytes that a stranger wrote: can the others here go by them? */
+bool features_are_whole(const struct features *features);
+
 /* features_add - append a name; 0, or -E2BIG */
 int features_add(struct features *features, const char *name);
 
