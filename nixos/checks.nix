@@ -85,7 +85,16 @@ let
   # This module declares each of its accounts once. Elsewhere they may get a number, a group its members, a user more groups.
   isDeclaredTwice =
     option: declares: name:
-    lib.count declares (lib.concatMap lib.dischargeProperties (lib.catAttrs name option.definitions)) > 1;
+    lib.count declares (lib.concatMap discharged (lib.catAttrs name option.definitions)) > 1;
+  # What holds of mkIf and mkMerge; the function of nixpkgs warns whoever calls it.
+  discharged =
+    definition:
+    if definition._type or null == "merge" then
+      lib.concatMap discharged definition.contents
+    else if definition._type or null == "if" then
+      lib.optionals definition.condition (discharged definition.content)
+    else
+      [ definition ];
   isOthersUser = isDeclaredTwice options.users.users (
     user: user ? isSystemUser || user ? isNormalUser || user ? group
   );

@@ -94,7 +94,6 @@ let
       in
       if number == null then throw "toInt: Could not convert ${text} to int." else builtins.fromJSON (head number);
     count = wanted: list: length (filter wanted list);
-    dischargeProperties = discharge;
     toList = value: if isList value then value else [ value ];
     optional = condition: value: if condition then [ value ] else [ ];
     optionals = condition: values: if condition then values else [ ];
