@@ -436,13 +436,19 @@ static void print_exposure(const char *config_dir, bool privileged)
 {
 	cleanup_exposure struct exposure exposure = { 0 };
 	cleanup_free char *path = NULL;
+	int r;
 
 	if (asprintf(&path, "%s/%s", config_dir, EXPOSURE_FILE) < 0) {
 		path = NULL;
 		return;
 	}
-	if (exposure_load(path, privileged ? 0 : geteuid(), NULL, &exposure, NULL) <= 0)
-		return; /* there is none, or it is said with all other errors */
+	r = exposure_load(path, privileged ? 0 : geteuid(), NULL, &exposure, NULL);
+	/* No mistake: whether Nix runs the hook is not known here. For a server without root it
+	 * never does. */
+	if (r == 0 && privileged)
+		printf("host: shown to builds by the hook: nothing: there is no %s\n", path);
+	if (r <= 0)
+		return; /* or it is said with all other errors */
 	for (size_t i = 0; i < exposure.n_paths; i++) {
 		const char *shown = exposure.paths[i].path;
 

@@ -187,8 +187,8 @@ static bool is_exposed(const struct exposure *exposure, const struct builder *bu
 	return false;
 }
 
-/* Of derivations that require all of these features one is enough to be shown the socket. It may be
- * shown to all builds in another way, and a hook that shows nothing says nothing. */
+/* Of derivations that require all of these features one is enough to be shown the socket. A hook
+ * that shows nothing is not the way this host goes; one that does may not be the only one. */
 static void check_features(const struct builder *builder, struct checking *checking)
 {
 	const struct exposure *exposure = &checking->exposure;
@@ -207,7 +207,9 @@ static void check_features(const struct builder *builder, struct checking *check
 		                "%s:%zu:%zu: the hook shows the hatch to no derivation for "
 		                "requiring \"%s\"",
 		                builder->file, at.line, at.column, show(name, shown));
-		(void)error_hint(&err, "add it to \"features\" in " EXPOSURE_FILE);
+		(void)error_hint(&err,
+		                 "add it to \"features\" in " EXPOSURE_FILE
+		                 ", unless all builds are shown the hatch (extra-sandbox-paths)");
 		warn(checking, &err);
 		return;
 	}

@@ -1409,6 +1409,7 @@ static void the_state_directory_must_be_out_of_reach(void)
 struct seen {
 	size_t n;
 	char places[8][ERROR_TEXT_MAX];
+	char hint[ERROR_HINT_MAX]; /* the last */
 };
 
 static void note(void *data, const struct error *error)
@@ -1417,6 +1418,7 @@ static void note(void *data, const struct error *error)
 
 	if (seen->n < ARRAY_SIZE(seen->places))
 		(void)snprintf(seen->places[seen->n], sizeof(seen->places[0]), "%s", error->text);
+	(void)snprintf(seen->hint, sizeof(seen->hint), "%s", error->hint);
 	seen->n++;
 }
 
@@ -1682,6 +1684,7 @@ static void what_the_hook_reads_is_checked_too(void)
 	make_file("hook/hook.json", 0644, "{\"features\": [\"hatch-b\"], \"paths\": [\"/x\"]}");
 	check(config_check_all(at("hook"), true, &report).n_warnings == 1 && seen.n == 1);
 	check(strstr(seen.places[0], "a.json:2:32: the hook shows the hatch to no deriv") != NULL);
+	check(strstr(seen.hint, "unless all builds are shown the hatch") != NULL);
 	make_file("hook/hook.json", 0644, "{\"features\": [\"hatch-a\"], \"paths\": [\"/x\"]}");
 	check(config_check_all(at("hook"), true, &report).n_warnings == 0);
 	make_file("hook/hook.json", 0644, "{}");

@@ -121,6 +121,9 @@ def test_what_is_to_be_shown_is_looked_for_by_the_check(m):
     configure(m, text='{"features": ["hatch-a"], "paths": ["/usr/bin/no-hatch"]}')
     said = m.run(["hatchd", "--check"]).ok().stdout.splitlines()
     check_in("host: shown to builds: /usr/bin/no-hatch: no: No such file or directory", said, "hatchd --check")
+    (CONFIG / "hook.json").unlink()
+    said = m.run(["hatchd", "--check"]).ok().stdout.splitlines()
+    check_in("host: shown to builds by the hook: nothing: there is no /etc/hatch/hook.json", said, "hatchd --check")
     for user, why in (("no-such-user", 'has no user "no-such-user"'), ("root", "not parsed by root")):
         configure(m, user=user)
         wrong = m.run(["hatchd", "--check"])
