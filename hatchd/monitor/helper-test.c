@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "hatchd/clock.h"
@@ -51,11 +53,15 @@ static int fall(void *context, struct error *err)
 	_exit(1);
 }
 
+/* Shared with the helpers; all else that they could tell by is closed. */
+static atomic_bool *has_let_go;
+
 /* As the one of a helper that was taken over: it lets go of what would kill it. */
 static int let_go(void *context, struct error *err)
 {
 	for (int fd = 3; fd < 64; fd++)
 		(void)close(fd);
+	atomic_store(has_let_go, true);
 	return sleep_for_ever(context, err);
 }
 
@@ -118,16 +124,16 @@ static void a_result_has_its_time_and_no_more(void)
 {
 	struct error err = { 0 };
 	struct helper helper;
-	int64_t begun_ms;
+	pid_t pid;
 
 	check(start(fail, &helper) && helper_go(&helper) == 0);
 	check(helper_finish(&helper, 10000, &err) == -EDQUOT);
 	check(err.blame == BLAME_BUILD && strcmp(err.text, "too much") == 0);
 
 	check(start(sleep_for_ever, &helper) && helper_go(&helper) == 0);
-	begun_ms = clock_now_ms();
+	pid = helper.pid;
 	check(helper_finish(&helper, 100, &err) == -ETIMEDOUT);
-	check(err.blame == BLAME_HOST && clock_now_ms() - begun_ms < 4000);
+	check(err.blame == BLAME_HOST && is_gone(pid));
 
 	check(start(fall, &helper) && helper_go(&helper) == 0);
 	check(helper_finish(&helper, 10000, &err) == -ECHILD);
@@ -141,23 +147,30 @@ static void a_part_of_a_result_is_none(void)
 	int64_t begun_ms = clock_now_ms();
 
 	check(start(say_half, &helper) && helper_go(&helper) == 0);
-	check(helper_finish(&helper, 3000, &err) == -ECHILD);
-	check(clock_now_ms() - begun_ms < 4000);
+	check(helper_finish(&helper, 20000, &err) == -ECHILD);
+	check(clock_now_ms() - begun_ms < 20000);
 }
 
 static void one_that_is_out_of_reach_is_waited_for_but_not_for_ever(void)
 {
 	struct helper helper;
 	pid_t pid;
-	int64_t begun_ms = clock_now_ms();
+	int64_t begun_ms;
 
+	has_let_go = mmap(NULL, sizeof(*has_let_go), PROT_READ | PROT_WRITE,
+	                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (has_let_go == MAP_FAILED)
+		abort();
 	check(start(let_go, &helper) && helper_go(&helper) == 0);
 	pid = helper.pid;
-	(void)poll(NULL, 0, 100);
+	while (!atomic_load(has_let_go))
+		(void)poll(NULL, 0, 5);
+	begun_ms = clock_now_ms();
 	check(helper_done(&helper) == -ETIMEDOUT);
 	check(clock_now_ms() - begun_ms < 20000);
 	check(!is_gone(pid));
 	(void)kill(pid, SIGKILL);
+	(void)munmap(has_let_go, sizeof(*has_let_go));
 }
 
 static const struct unit_case cases[] = {

@@ -183,13 +183,15 @@ static void a_reader_that_does_not_end_is_killed(void)
 	(void)close(ends[1]);
 }
 
+enum { N_LOOKS = 500 }; /* 10 ms apart: as long as a reader has */
+
 /* The one child of a process, waited for. */
 static pid_t only_child(pid_t parent)
 {
 	char path[64], text[64] = "";
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", parent, parent);
-	for (int i = 0; i < 200 && !text[0]; i++) {
+	for (int i = 0; i < N_LOOKS && !text[0]; i++) {
 		FILE *file = fopen(path, "re");
 
 		if (file && !fgets(text, sizeof(text), file))
@@ -250,7 +252,7 @@ static void the_reader_has_nothing_but_its_source_and_its_answer(void)
 	}
 	(void)close(ends[0]);
 	child = only_child(pid);
-	for (int i = 0; i < 200 && !confined; i++) {
+	for (int i = 0; i < N_LOOKS && !confined; i++) {
 		(void)usleep(10000);
 		confined = status_says(child, "\nSeccomp:\t2\n");
 	}

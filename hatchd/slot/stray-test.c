@@ -5,9 +5,9 @@
 #include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "hatchd/clock.h"
 #include "tests/unit.h"
 
 enum { STRAY_UID = 59871 };
@@ -35,16 +35,26 @@ static pid_t start(uid_t real, uid_t effective)
 	return pid;
 }
 
+/* What others do meanwhile does not count. */
+static int64_t processor_ms(void)
+{
+	struct timespec t;
+
+	check(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) == 0);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
 static void finds_nothing_where_nothing_is_and_costs_little(void)
 {
 	enum { N = 1000 };
 	pid_t pid = 1;
-	int64_t begun_ms = clock_now_ms();
+	int64_t begun_ms = processor_ms(), spent_ms;
 
 	for (int i = 0; i < N; i++)
 		check(stray_find(STRAY_UID, &pid) == 0 && pid == 0);
-	printf("%lld ms for %d looks\n", (long long)(clock_now_ms() - begun_ms), N);
-	check(clock_now_ms() - begun_ms < N); /* a millisecond each, on a bad day */
+	spent_ms = processor_ms() - begun_ms;
+	printf("%lld ms for %d looks\n", (long long)spent_ms, N);
+	check(spent_ms < N); /* a millisecond each, on a bad day */
 }
 
 static void finds_a_process_that_lives(void)
@@ -62,6 +72,7 @@ static void one_that_has_ended_and_was_not_reaped_is_none(void)
 	pid_t child = start(STRAY_UID, STRAY_UID), pid = 0;
 
 	(void)kill(child, SIGKILL);
+	check(waitid(P_PID, (id_t)child, NULL, WEXITED | WNOWAIT) == 0);
 	check(stray_find(STRAY_UID, &pid) == 0);
 	(void)waitpid(child, NULL, 0);
 }

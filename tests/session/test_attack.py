@@ -373,8 +373,9 @@ def main():
             except Exception as error:  # every way to fail is one line
                 failed += 1
                 print(f"FAIL {name[5:]}: {type(error).__name__}: {error}".replace("\n", "\\n"), flush=True)
-        if "Sanitizer" in server.log_text():
+        if failed or "Sanitizer" in server.log_text():
             sys.stderr.write(server.log_text()[-8000:])
+        if "Sanitizer" in server.log_text():
             print("FAIL no_sanitizer_complains: see the log above")
             failed += 1
     finally:

@@ -130,9 +130,9 @@ class Server:
         return connection
 
     @contextlib.contextmanager
-    def let_go(self):
-        """While this lasts, builders that wait go on."""
-        flag = pathlib.Path(self.dir, "bin/go")
+    def let_go(self, step=""):
+        """While this lasts, builders that wait go on; those that wait more than once, by one step."""
+        flag = pathlib.Path(self.dir, f"bin/go{step}")
         flag.touch()
         try:
             yield
@@ -287,10 +287,18 @@ def phases_of(result):
 
 
 def test_phases_of_the_builder_come_in_order_with_its_log():
-    result = server.request("phases")
-    assert result.code == 0 and phases_of(result) == ["one", "two \\x1b[2J"], result
-    assert result.types == ["accepted", "started", "phase", "stdout", "phase", "exit"], result
-    assert phases_of(server.request("phases", reply="inline")) == ["one", "two \\x1b[2J"]
+    for members in ({}, {"reply": "inline"}):
+        with hatchwire.Connection(server.socket) as c, contextlib.ExitStack() as steps:
+            c.receive()
+            c.send({"type": "request", "version": 1, "builder": "phases", "args": [f"{server.dir}/bin/go"], **members})
+            messages = []
+            # The builder takes a step when what it said before has come: of phases that are read at once only the last comes.
+            for said, step in (("phase", "log"), ("stdout", "two")):
+                messages += c.receive_until(said, "exit", "error")
+                steps.enter_context(server.let_go(step))
+            result = hatchwire.Result(messages + c.receive_until("exit", "error"))
+        assert result.code == 0 and phases_of(result) == ["one", "two \\x1b[2J"], result
+        assert result.types == ["accepted", "started", "phase", "stdout", "phase", "exit"], result
 
 
 def test_the_last_phase_of_a_builder_that_ends_at_once_comes():
@@ -312,14 +320,17 @@ def test_a_status_line_without_end_is_bounded():
 
 
 def test_phases_count_against_silence():
-    assert server.request("phases-only").code == 0
+    # A loaded machine is silent by itself now and then; one that does not count them is each time.
+    assert 0 in (server.request("phases-only").code for _ in range(3))
 
 
 def test_a_request_that_lives_is_said_to_where_that_is_asked_for():
     assert "alive" not in server.request("slow").types
+    begun = time.monotonic()
     result = server.request("quiet-for-3", heartbeat_sec=1)
-    assert result.code == 0 and 2 <= result.types.count("alive") <= 4, result
-    assert result.types[-1] == "exit" and result.types[1] == "started", result
+    seconds = time.monotonic() - begun
+    assert result.code == 0 and 2 <= result.types.count("alive") <= seconds, (seconds, result)
+    assert result.types[-1] == "exit" and "alive" in result.types[result.types.index("started"):], result
 
 
 def test_log_limit_ends_the_builder():
@@ -484,6 +495,7 @@ def hatchctl(*words):
 
 
 def test_a_user_sees_and_cancels_requests_of_a_server_of_ones_own():
+    server.wait_idle()  # who is still cleaning is listed
     with hatchwire.Connection(server.socket) as client:
         client.receive()
         client.send({"type": "request", "version": 1, "builder": "stays"})
@@ -768,11 +780,13 @@ def parent_of(pid):
 
 # Without a cgroup that could be killed; init ends with the monitor, and everything in the sandbox with init.
 def test_after_runs_once_the_builder_of_a_killed_server_is_gone():
+    server.wait_idle()
     note = pathlib.Path(server.dir, "note")
     after = pathlib.Path(server.dir, "bin", "after")
-    after.write_text(f"#!/bin/sh\necho $HATCH_RESULT $(pgrep -cfx 'sleep 4713') >{note}\n")
+    sleep = f"sleep 4713{os.getpid()}"  # no other run of this test has the same
+    after.write_text(f"#!/bin/sh\necho $HATCH_RESULT $(pgrep -cfx '{sleep}') >{note}\n")
     after.chmod(0o755)
-    server.builder("held", "echo begun; sleep 4713", after={"command": [str(after)]})
+    server.builder("held", f"echo begun; {sleep}", after={"command": [str(after)]})
     with hatchwire.Connection(server.socket) as client:
         client.receive()
         client.send({"type": "request", "version": 1, "builder": "held"})
@@ -817,8 +831,8 @@ BUILDERS = {
     "sleep": ("echo sleeping; sleep $1", {"args": {"max": 1}}),
     "stubborn": ("trap '' TERM; while :; do sleep 1; done", {"limits": {"grace_sec": 1}}),
     "silent": ("sleep 50", {"limits": {"silence_sec": 1}}),
-    "phases": ("echo phase one >&$HATCH_STATUS_FD; sleep 0.3; echo log; sleep 0.3;"
-               " printf 'phase two \\033[2J\\n' >&$HATCH_STATUS_FD", {}),
+    "phases": ('echo phase one >&$HATCH_STATUS_FD; until [ -e "$1"log ]; do sleep 0.02; done; echo log;'
+               ' until [ -e "$1"two ]; do sleep 0.02; done; printf "phase two \\033[2J\\n" >&$HATCH_STATUS_FD', {"args": {"max": 1}}),
     "ends-in-phase": ("echo phase first >&3; echo phase last >&3", {}),
     "floods-phases": ("awk 'BEGIN { for (i = 0; i < 1000000; i++) print \"phase \" i }' >&3; echo done", {}),
     "endless-phase": ("printf 'phase '; (printf 'percent '; head -c 3000000 /dev/zero; printf '\\nphase end\\n') >&3", {}),
