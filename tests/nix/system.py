@@ -25,8 +25,8 @@ STORE = "/nix/store/00000000000000000000000000000000-"  # of the packages in stu
 
 def nix(*command):
     """Standard output, or an error with what it said."""
-    # Its warnings about this machine's accounts are not ours.
-    env = dict(os.environ, NIX_CONFIG="build-users-group =", NIX_PATH=os.environ.get("NIX_PATH", ""))
+    # Its warnings about this machine's accounts are not ours. Those of nixpkgs are: of what is deprecated, above all.
+    env = dict(os.environ, NIX_CONFIG="build-users-group =", NIX_PATH=os.environ.get("NIX_PATH", ""), NIX_ABORT_ON_WARN="1")
     run = subprocess.run([str(word) for word in command], env=env, capture_output=True, text=True)
     if run.returncode != 0:
         raise RuntimeError(run.stderr.strip())

@@ -433,6 +433,7 @@ TAKEN = [
     'users.groups.hatchbld.members = [ "hatchbld1" ];',
     'users = { users.hatch = { uid = 400; extraGroups = [ "lab" ]; }; groups = { hatch.gid = 400; hatchbld.gid = 401; }; };',
     "users.groups = { hatchbld = lib.mkIf false { }; podman = { }; };",
+    "users.groups.hatchbld = lib.mkDefault { };",
     "nix.nrBuildUsers = 0; services.hatch.buildUsers.firstUid = 29990;",
     "services.hatch.settings.range_base = 4293918718;",
     "services.hatch.settings.range_base = 1879048192; services.hatch.buildUsers.firstUid = 1880096768;",
