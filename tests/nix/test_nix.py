@@ -661,19 +661,39 @@ def test_a_machine_need_not_be_checked():
 # --- flake, package, machine test ---
 
 @functools.cache
-def outputs():
-    return evaluate(f"import {HERE}/outputs.nix")
+def outputs(what):
+    """A part of outputs.nix."""
+    return evaluate(f"(import {HERE}/outputs.nix).{what}")
+
+
+def each_output(what):
+    """A set in outputs.nix. With a whole nixpkgs all of it at once would take too much memory."""
+    if not outputs("isWhole"):
+        return outputs(what)
+    return {name: outputs(f'{what}."{name}"') for name in evaluate(f"builtins.attrNames (import {HERE}/outputs.nix).{what}")}
+
+
+def check_place(name, place):
+    check(place.startswith("/nix/store/") and (place.endswith(".drv") or not outputs("isWhole")), f"{name} is {place}")
 
 
 def test_flake_offers_what_it_says():
-    made = outputs()
-    check_equal(made["names"], ["checks", "devShells", "formatter", "lib", "nixosModules", "overlays", "packages"],
+    check_equal(outputs("names"), ["checks", "devShells", "formatter", "lib", "nixosModules", "overlays", "packages"],
                 "outputs of the flake")
-    check_equal(made["packages"]["x86_64-linux"], {"client": "hatch-client", "default": "hatchd", "hatchd": "hatchd"}, "packages")
-    check_equal(made["old"], ["old"], "builders of its module for the predecessor's options")
-    check_equal(made["sockets"]["hatchd"]["wantedBy"], ["sockets.target"], "sockets of its module")
-    check_equal(made["functions"], ["forStdenv", "makeEscapeHatchRunner", "runHatch"], "functions of its lib")
-    check_equal((made["derivation"], made["overlaid"]), ("s", ["s", "s", "s"]), "systems of derivations")
+    check_equal(outputs("packages"), dict.fromkeys(("aarch64-linux", "x86_64-linux"), {
+        "client": "hatch-client", "default": "hatchd", "hatchd": "hatchd"}), "packages")
+    check_equal(outputs("old"), ["old"], "builders of its module for the predecessor's options")
+    check_equal(outputs("wantedBy"), ["sockets.target"], "who wants the socket of its module")
+    check_equal(outputs("functions"), ["forStdenv", "makeEscapeHatchRunner", "runHatch"], "functions of its lib")
+    check_equal((outputs("derivation"), outputs("overlaid")), ("s", ["aarch64-linux"] * 3), "systems of derivations")
+
+
+def test_each_output_of_the_flake_can_be_evaluated():
+    places = each_output("places")
+    check({f"{folder}.{system}-linux" for folder in ("packages", "devShells", "checks", "formatter") for system in ("x86_64", "aarch64")}
+          == {".".join(name.split(".")[:2]) for name in places}, f"only {sorted(places)}")
+    for name, place in places.items():
+        check_place(name, place)
 
 
 def test_nix_takes_the_flake_without_network():
@@ -695,7 +715,7 @@ def test_nix_takes_the_flake_without_network():
 
 def test_package_has_the_version_of_meson_build():
     version = re.search(r"^  version: '([^']+)',$", (TOP / "meson.build").read_text(), re.MULTILINE).group(1)
-    check_equal(outputs()["version"], version, "version of the package")
+    check_equal(outputs("version"), version, "version of the package")
 
 
 def test_package_depends_on_what_meson_build_needs():
@@ -724,17 +744,18 @@ def test_package_has_what_the_tests_of_its_modules_need():
 
 def test_scenarios_are_machines_the_module_takes():
     scenarios = TOP / "tests/vm/scenarios"
-    tests = outputs()["tests"]
+    tests = each_output("tests")
     check_equal(set(tests), {f.stem for f in scenarios.glob("*.py")} - {"common"}, "scenarios")
-    check_equal({c for c in outputs()["checks"] if c.startswith("machine-")}, {f"machine-{name}" for name in tests}, "checks of the flake")
+    check_equal({c for c in outputs("checks") if c.startswith("machine-")}, {f"machine-{name}" for name in tests}, "checks of the flake")
     common = (scenarios / "common.py").read_text()
     for name, test in tests.items():
-        check(test["testScript"].endswith((scenarios / f"{name}.py").read_text()) and common in test["testScript"], f"script of {name}")
-        names = {node.id for node in ast.walk(ast.parse(test["testScript"])) if isinstance(node, ast.Name)}
+        check_place(name, test["place"])
+        check(test["script"].endswith((scenarios / f"{name}.py").read_text()) and common in test["script"], f"script of {name}")
+        names = {node.id for node in ast.walk(ast.parse(test["script"])) if isinstance(node, ast.Name)}
         for node, made in test["nodes"].items():
             check(node in names, f"{name} does nothing with {node}")
             check_equal(made["failed"], [], f"failed assertions of {node} of {name}")
-            check("substituters = \n" in text_of(made, "etc/nix/nix.conf"), f"{node} of {name} has substituters")
+            check("substituters = \n" in made["nixConf"], f"{node} of {name} has substituters")
 
 
 # What the driver of NixOS' tests gives to a script. It has mypy look at it, which takes no other type for these names.
@@ -752,8 +773,8 @@ def test_scenarios_leave_the_names_of_the_driver_alone():
                 yield inner.name
             else:
                 yield from assigned(inner)
-    for name, test in outputs()["tests"].items():
-        taken = set(assigned(ast.parse(test["testScript"]))) & {*OF_THE_DRIVER, *test["nodes"]}
+    for name, test in each_output("tests").items():
+        taken = set(assigned(ast.parse(test["script"]))) & {*OF_THE_DRIVER, *test["nodes"]}
         check(not taken, f"{name} assigns to {taken}")
 
 
@@ -762,8 +783,8 @@ def test_scenarios_use_only_what_both_drivers_have():
     source = (TOP / "tests/vm/run-scenarios").read_text()
     methods = {node.name for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)}
     used = set()
-    for test in outputs()["tests"].values():
-        for call in ast.walk(ast.parse(test["testScript"])):
+    for test in each_output("tests").values():
+        for call in ast.walk(ast.parse(test["script"])):
             if isinstance(call, ast.Attribute) and isinstance(call.value, ast.Name) and call.value.id in {"node", *test["nodes"]}:
                 used.add(call.attr)
     check({"succeed", "fail", "start"} <= used <= methods, f"{used - methods}")
