@@ -32,6 +32,15 @@ let
   # "050" is fifty.
   number = digits: lib.toInt (lib.last (builtins.match "0*([0-9]+)" digits));
 
+  # Of 1 to `last`.
+  countOf =
+    last: value:
+    let
+      digits = builtins.match "[0-9]{1,7}" (text value);
+      count = number (text value);
+    in
+    if digits != null && count >= 1 && count <= last then count else null;
+
   bytes = {
     "" = 1;
     K = 1024;
@@ -55,7 +64,7 @@ let
     else
       "${toString count}${unit}";
 
-  # "1.25%" is 0.0125.
+  # "1.25%" is 0.0125. Above zero.
   shareOf =
     value:
     let
@@ -68,8 +77,9 @@ let
           number fraction * 10
         else
           number fraction;
+      share = (number (builtins.head parts) * 100 + hundredths) / 10000.0;
     in
-    if parts == null then null else (number (builtins.head parts) * 100 + hundredths) / 10000.0;
+    if parts != null && share > 0 then share else null;
 
   seconds =
     let
@@ -106,7 +116,7 @@ let
 
   # Weaker than what somebody says in services.hatch.builders, stronger than what every such builder gets.
   given = lib.mkOverride 900;
-  limit = name: value: { limits.${name} = given value; };
+  limit = name: value: if value == null then null else { limits.${name} = given value; };
 
   # What every builder is kept from, by each of these values.
   holds = also: {
@@ -120,17 +130,7 @@ let
 
   sizeLimit = name: {
     expected = "bytes, from 4M to 1024T, as a number or with K, M, G or T, or infinity";
-    read =
-      value:
-      let
-        size = sizeOf (4 * bytes.M) value;
-      in
-      if value == "infinity" then
-        { }
-      else if size == null then
-        null
-      else
-        limit name size;
+    read = value: if value == "infinity" then { } else limit name (sizeOf (4 * bytes.M) value);
   };
 
   yearSec = 31536000;
@@ -197,48 +197,21 @@ in
   # --- limits ---
   CPUQuota = {
     expected = "a percentage above zero, such as \"150%\"";
-    read =
-      value:
-      let
-        share = shareOf value;
-      in
-      if share != null && share > 0 then limit "cpus" share else null;
+    read = value: limit "cpus" (shareOf value);
   };
   IOWeight = {
     expected = "a number from 1 to 10000";
-    read =
-      value:
-      let
-        digits = builtins.match "[0-9]{1,5}" (text value);
-        weight = number (text value);
-      in
-      if digits != null && weight >= 1 && weight <= 10000 then limit "io_weight" weight else null;
+    read = value: limit "io_weight" (countOf 10000 value);
   };
   MemoryHigh = sizeLimit "memory_high";
   MemoryMax = sizeLimit "memory";
   MemorySwapMax = {
     expected = "bytes, up to 1024T, as a number or with K, M, G or T";
-    read =
-      value:
-      let
-        size = sizeOf 0 value;
-      in
-      if size == null then null else limit "swap" size;
+    read = value: limit "swap" (sizeOf 0 value);
   };
   TasksMax = {
     expected = "a number from 1 to 4194304, or infinity";
-    read =
-      value:
-      let
-        digits = builtins.match "[0-9]{1,7}" (text value);
-        tasks = number (text value);
-      in
-      if value == "infinity" then
-        { }
-      else if digits != null && tasks >= 1 && tasks <= 4194304 then
-        limit "tasks" tasks
-      else
-        null;
+    read = value: if value == "infinity" then { } else limit "tasks" (countOf 4194304 value);
   };
   RuntimeMaxSec = timeLimit null;
   TimeoutStartSec = timeLimit yearSec;
