@@ -749,6 +749,8 @@ ROWS = [
      [ENDS + "a_client_that_leaves_before_its_outputs_come_frees_the_slot", "unit:helper:one_that_works_for_ever_is_ended", "unit:helper:one_that_was_stopped_is_ended", "unit:helper:a_result_has_its_time_and_no_more"]),
     ("patience_with_a_helper", [("hatchd/leash.c", "if (child > 0 && !ended && fd_wait(pid_fd, POLLIN, KILL_LIMIT_MS) <= 0)", "if (0)")],
      ["unit:helper:one_that_is_out_of_reach_is_waited_for_but_not_for_ever"]),
+    ("reasons_that_strangers_are_not_told", [("hatchd/monitor/tell.c", 'tell ? error_peer_text(err) : "the server cannot run this request"', "error_peer_text(err)")],
+     ["machine:test_service.py:a_broken_definition_spoils_only_its_own_builder"]),
     ("deadline_of_a_wait", [("hatchd/monitor/tell.c", "while (left_ms > 0) {", "for (;;) {\n\t\tleft_ms = left_ms > 0 ? left_ms : 0;"),
                             ("hatchd/monitor/tell.c", "if (job->stopping || (r < 0", "if (job->stopping || left_ms == 0 || (r < 0")],
      ["unit:tell:what_is_said_after_the_deadline_is_not_heard", "unit:tell:who_speaks_without_a_pause_is_late_all_the_same"]),

@@ -235,7 +235,7 @@ def server_errors(m, cursor):
 
 
 def check_server_failed(m, why, exit_status, builder="still-there"):
-    """A request is answered that the server failed, without why; the journal says why, and how the instance ended."""
+    """A request is answered that the server failed, in fixed words; the journal says why, and how the instance ended."""
     cursor = m.journal_cursor()
     with m.client("alice") as client:
         client.receive_type("hello")
@@ -243,9 +243,10 @@ def check_server_failed(m, why, exit_status, builder="still-there"):
             client.send({"type": "request", "version": 1, "builder": builder})
         result = hatchwire.Result(client.receive_until("exit", "error"))
     check_equal(result.error, "server-failed", repr(result))
-    check(why not in repr(result.last), f"the client is told too much: {result.last}")
+    check_in(result.last["message"], ("the server cannot run this request", "the server cannot serve requests"), "message")
+    before, command = result.last["hint"].split("finds the reason with: ")
+    check_equal(before, "its administrator ", "what the client is told besides")
     m.wait_until(lambda: why in server_errors(m, cursor), f"{why!r} in the journal, which has {server_errors(m, cursor)!r}")
-    command = result.last["hint"].split("finds the reason with: ")[1]
     check_in(why, m.run(command.split()).ok().stdout, command)
     check_exit_status(m, cursor, exit_status)
 
@@ -259,7 +260,7 @@ def check_exit_status(m, cursor, expected):
 def test_a_broken_definition_spoils_only_its_own_builder(m):
     m.write_definition("broken", '{\n  "command": ["/bin/true"],\n  "allow": {"users": ["root"]},,\n}\n')
     m.write_builder("sound", "echo fine")
-    check_server_failed(m, f"{CONFIG}/builders.d/broken.json:3:", 78, "broken")
+    check_server_failed(m, f"{CONFIG}/builders.d/broken.json:3:", 78, "broken")  # which alice may not use
     check_equal(m.request("sound").stdout, b"fine\n", "another builder")
     listed = m.run(["hatch", "list"]).ok().stdout
     check_in("sound", listed, "list")
@@ -397,7 +398,7 @@ def fields_of(line):
 
 
 def test_a_build_leaves_one_line_with_its_fields(m):
-    m.write_builder("noted", 'echo 12345; echo 123 >&2; echo content >"$out"; sleep 0.2')
+    m.write_builder("noted", 'echo 12345; echo 123 >&2; echo content >"$out"; sleep 1')
     cursor = m.journal_cursor()
     drv = m.nix_instantiate(m.hatch_derivation("noted", "noted", options=["--request-id", "my-mark.7"]))
     m.run(["nix-store", "--realise", drv], user="alice").ok()
@@ -421,7 +422,8 @@ def test_a_build_leaves_one_line_with_its_fields(m):
     check(line["HATCH_USER"] in m.build_users(), line["HATCH_USER"])
     uids = m.run(["sh", "-c", "for u in $(getent group nixbld | cut -d: -f4 | tr , ' '); do id -u $u; done"]).ok().lines()
     check(line["HATCH_PEER_UID"] in uids, f"uid {line['HATCH_PEER_UID']} is none of Nix's {uids}")
-    check(200 <= int(line["HATCH_RUN_MS"]) <= int(line["HATCH_DURATION_MS"]) < 60000, f"{line}")
+    # Counted from when the monitor hears of the start, which on a loaded machine is late.
+    check(100 <= int(line["HATCH_RUN_MS"]) <= int(line["HATCH_DURATION_MS"]) < 60000, f"{line}")
     check(int(line["HATCH_OUTPUT_BYTES"]) > 512, line["HATCH_OUTPUT_BYTES"])
     shown = m.run(["journalctl", "--quiet", "--output=cat", f"--after-cursor={cursor}", "HATCH_BUILDER=noted"]).ok()
     check_equal(len(shown.lines()), 1, "lines for people")
