@@ -754,6 +754,8 @@ ROWS = [
     ("deadline_of_a_wait", [("hatchd/monitor/tell.c", "while (left_ms > 0) {", "for (;;) {\n\t\tleft_ms = left_ms > 0 ? left_ms : 0;"),
                             ("hatchd/monitor/tell.c", "if (job->stopping || (r < 0", "if (job->stopping || left_ms == 0 || (r < 0")],
      ["unit:tell:what_is_said_after_the_deadline_is_not_heard", "unit:tell:who_speaks_without_a_pause_is_late_all_the_same"]),
+    ("word_of_a_server_without_a_speaker", [(MONITOR, "if (!job->code_name)\n\t\tspeaker_refuse(conn_fd);", "")],
+     ["session:test_server.py:a_server_that_cannot_make_a_speaker_says_so"]),
     ("leash_of_the_speaker", [("hatchd/speaker/speaker.c", "leash_wear(ends->leash[1]) < 0 ||", "")],
      [ENDS + "a_speaker_that_is_stopped_holds_neither_slot_nor_instance"]),
     ("end_of_a_stream_that_lives_on", [("hatchd/speaker/talk.c", "\tstream->left = fd_left_in_pipe(stream->fd);\n\tif (stream->left == 0)", "\tif (stream->left == 0)")],

@@ -120,7 +120,7 @@ static int meet_client(struct job *job, int *conn_fd, struct error *err)
 	if (r == 0)
 		r = take_share(job, err);
 	if (r == 0)
-		r = speaker_start(take_fd(conn_fd), &account, &job->speaker, err);
+		r = speaker_start(conn_fd, &account, &job->speaker, err);
 	return r;
 }
 
@@ -145,7 +145,7 @@ static int serve_client(struct job *job, struct error *err)
  * client tries again. */
 static void turn_away(struct job *job, int conn_fd, const struct error *err)
 {
-	if (conn_fd >= 0 && !job->code_name)
+	if (!job->code_name)
 		speaker_refuse(conn_fd);
 	job->receipt.verdict = job->code_name ? job->code_name : "server-failed";
 	job->receipt.level = job->code_name ? LOG_NOTICE : LOG_ERR;

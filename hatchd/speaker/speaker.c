@@ -84,10 +84,9 @@ __attribute__((noreturn)) static void speaker_main(int conn_fd, const struct acc
 	_exit(0);
 }
 
-int speaker_start(int conn_take_fd, const struct account *account, struct speaker *ret,
+int speaker_start(int *conn_take_fd, const struct account *account, struct speaker *ret,
                   struct error *err)
 {
-	cleanup_fd int conn_fd = conn_take_fd;
 	cleanup_(ends_done) struct ends ends = { { -1, -1 }, -1,         -1,
 		                                 { -1, -1 }, { -1, -1 }, { -1, -1 },
 		                                 { -1, -1 }, { -1, -1 }, { -1, -1 } };
@@ -100,7 +99,8 @@ int speaker_start(int conn_take_fd, const struct account *account, struct speake
 	if (pid < 0)
 		return error_errno(err, BLAME_HOST, errno, "cannot start the speaker");
 	if (pid == 0)
-		speaker_main(conn_fd, account, &ends);
+		speaker_main(*conn_take_fd, account, &ends);
+	fd_closep(conn_take_fd);
 	*ret = (struct speaker){
 		.pid = pid,
 		.control_fd = take_fd(&ends.control[0]),

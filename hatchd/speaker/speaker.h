@@ -33,10 +33,10 @@ struct speaker {
 /*
  * speaker_start - fork the speaker; from here on it alone has the connection
  *
- * conn_fd  taken: closed in the monitor
- * account  who it becomes
+ * conn_take_fd  closed in the monitor; still the caller's, to be refused, if there is no speaker
+ * account       who it becomes
  */
-int speaker_start(int conn_take_fd, const struct account *account, struct speaker *ret,
+int speaker_start(int *conn_take_fd, const struct account *account, struct speaker *ret,
                   struct error *err);
 
 /*

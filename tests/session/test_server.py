@@ -701,6 +701,21 @@ def test_a_host_without_user_namespaces_is_told_and_leaves_nothing():
         none.stop()
 
 
+def test_a_server_that_cannot_make_a_speaker_says_so():
+    few = Server()
+    try:
+        few.builder("echo", "echo hello")
+        # Enough to see who asks, and too few for all the pipes of a speaker.
+        few.start(["sh", "-c", 'ulimit -n 16 && exec "$@"', "sh"])
+        with hatchwire.Connection(few.socket) as client:
+            answer = client.receive_until("error")[-1]
+        assert answer["code"] == "server-failed", answer
+        few.wait_idle()
+        assert "cannot make pipes for the speaker" in few.log_text(), few.log_text()
+    finally:
+        few.stop()
+
+
 def memory_of(pid):
     """Peak resident bytes."""
     try:
