@@ -62,11 +62,24 @@ static void hear_speaker(struct state *state)
 		abandon(state, ENDING_CANCELLED);
 }
 
+/* Only once: the time limit begins here. */
+static void begin(struct state *state)
+{
+	struct watch *watch = state->watch;
+
+	if (watch->started_ms)
+		return;
+	watch->started_ms = clock_now_ms();
+	state->deadline_ms = watch->started_ms + (int64_t)watch->request->time_limit_sec * 1000;
+	watch->started(watch->context);
+}
+
+/* init is the build user: no number of its own makes a failure look like none. */
 static int hear_init(struct state *state, struct error *err)
 {
 	struct watch *watch = state->watch;
 	struct sandbox_report report;
-	int r;
+	int code, r;
 
 	if (fd_receive(watch->sandbox->report_fd, &report, sizeof(report)) < 0) {
 		abandon(state, ENDING_LOST);
@@ -74,12 +87,10 @@ static int hear_init(struct state *state, struct error *err)
 	}
 	report.text[sizeof(report.text) - 1] = '\0';
 	report.hint[sizeof(report.hint) - 1] = '\0';
+	code = report.code > 0 ? report.code : EIO;
 	switch (report.kind) {
 	case SANDBOX_STARTED:
-		watch->started_ms = clock_now_ms();
-		state->deadline_ms = watch->started_ms +
-		                     (int64_t)watch->request->time_limit_sec * 1000;
-		watch->started(watch->context);
+		begin(state);
 		return 0;
 	case SANDBOX_EXITED:
 		watch->has_status = true;
@@ -88,15 +99,14 @@ static int hear_init(struct state *state, struct error *err)
 		return 0;
 	case SANDBOX_EXEC_FAILED:
 		watch->ending = ENDING_EXEC;
-		watch->code = report.code;
+		watch->code = code;
 		state->over = true;
 		return 0;
 	case SANDBOX_FAILED:
 	default:
 		watch->ending = ENDING_SETUP;
 		state->over = true;
-		r = error_set(err, BLAME_HOST, report.code > 0 ? report.code : EIO,
-		              "cannot set up the sandbox: %s", report.text);
+		r = error_set(err, BLAME_HOST, code, "cannot set up the sandbox: %s", report.text);
 		(void)error_hint(err, "%s", report.hint);
 		return r;
 	}
