@@ -5,9 +5,9 @@ for name, kill in [("interrupted", "INT"), ("killed", "KILL")]:
     with subtest(f"nothing goes on when nix-build is {name}"):
         start_building(machine, name, name)
         wait_for_guests(machine, name)
-        machine.succeed("pgrep -G hatchbld sleep")
+        machine.wait_until_succeeds("pgrep -G hatchbld sleep")
         machine.succeed(f"systemctl kill --signal={kill} {name}")
-        machine.wait_until_fails("pgrep -G hatchbld", timeout=20)
+        machine.wait_until_fails("pgrep -G hatchbld", timeout=40)
         assert_clean(machine)
 
 with subtest("the journal says that the client went away"):

@@ -20,7 +20,7 @@ def start_building(node, unit, name):
 
 
 def wait_until_built(node, unit):
-    node.wait_until_succeeds(f"systemctl show --property=SubState {unit} | grep -x SubState=exited", timeout=60)
+    node.wait_until_succeeds(f"systemctl show --property=SubState {unit} | grep -x SubState=exited")
 
 
 def assert_clean(node):
@@ -33,7 +33,7 @@ def assert_clean(node):
 def wait_for_guests(node, *names):
     """Until builders of these names have come to /var/lib/meeting."""
     for name in names:
-        node.wait_for_file(f"/var/lib/meeting/{name}", timeout=60)
+        node.wait_for_file(f"/var/lib/meeting/{name}")
 
 
 def let_send(front, *hosts):
@@ -60,7 +60,13 @@ def let_send(front, *hosts):
         node.wait_for_open_port(22)
 
 
+def journal(node, *fields):
+    """What the journal says of requests with these fields. It is told of one after its answer, and before it is gone."""
+    assert_clean(node)
+    return node.succeed("journalctl --sync && journalctl --quiet --output=cat " + " ".join(fields)).splitlines()
+
+
 def requests_made(node):
     """Names of the derivations whose requests a host has served."""
-    said = node.succeed("journalctl --quiet HATCH_BUILDER=synth HATCH_DELIVERED=yes --output=cat")
-    return [line.split(".drv")[0].split("-")[-1] for line in said.splitlines()]
+    said = journal(node, "HATCH_BUILDER=synth", "HATCH_DELIVERED=yes")
+    return [line.split(".drv")[0].split("-")[-1] for line in said]

@@ -12,7 +12,7 @@ def states():
 
 
 with subtest("as many builders run as there are seats, and the next one waits"):
-    machine.wait_until_succeeds("hatchctl ps | grep -w waiting && test $(ls /var/lib/meeting | wc -l) = 2", timeout=60)
+    machine.wait_until_succeeds("hatchctl ps | grep -w waiting && test $(ls /var/lib/meeting | wc -l) = 2")
     machine.succeed("sleep 1")
     assert states() == ["running", "running", "waiting"], states()
     assert machine.succeed("ls /var/lib/meeting | wc -l") == "2\n"
