@@ -28,7 +28,7 @@ sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import nixlog
 from fake_server import (REQUEST_ID, FakeServer, accepted, closes, error, exit_, hello, line, log, output, output_end, says,
                          small_tree, started, success, takes, tar, tar_directory, tar_file, tar_header, tar_symlink)
-from pace import in_time, wait_until
+from pace import PATIENCE, in_time, wait_until
 
 CLIENT = os.path.abspath(os.environ["HATCH"])
 TESTS = []
@@ -319,7 +319,7 @@ def a_missing_socket_is_told_at_once():
         expect(b"/nonexistent/hatch.sock" in result.err and b"hatchd.socket" in result.err, repr(result))
         return time.monotonic() - start
 
-    in_time(1, attempt)
+    in_time(3, attempt)  # tries and pauses would take five seconds and more
     result = run(None, "run", "--no-outputs", "hello", env=plain_env(NIX_BUILD_TOP="/build", NIX_LOG_FD="9"))
     for word in (b'requiredSystemFeatures = [ "hatch-NAME" ]', b"hatch-pre-build-hook DERIVATION", b"hatchd.socket"):
         expect(word in result.err, repr(result))
@@ -366,20 +366,27 @@ def a_socket_nobody_listens_at_is_tried_briefly():
 
 @test
 def a_socket_that_comes_back_is_found():
-    with FakeServer(says(hello(), accepted(), started(), exit_())) as server:
-        dead = socket.socket(socket.AF_UNIX)
-        path = server.path + "2"
-        dead.bind(path)
-        dead.close()
+    def attempt():
+        with FakeServer(says(hello(), accepted(), started(), exit_())) as server:
+            dead = socket.socket(socket.AF_UNIX)
+            path = server.path + "2"
+            dead.bind(path)
+            dead.close()
 
-        def come_back():
-            os.symlink(server.path, path + ".new")
-            os.rename(path + ".new", path)
-        timer = threading.Timer(0.1, come_back)
-        timer.start()
-        result = run(server, "run", "--socket", path, "hello")
-        timer.join()
-        expect(result.status == 0, repr(result))
+            def come_back():
+                os.symlink(server.path, path + ".new")
+                os.rename(path + ".new", path)
+            timer = threading.Timer(0.1, come_back)
+            timer.start()
+            result = run(server, "run", "--socket", path, "hello")
+            timer.join()
+            return result
+
+    # It is looked for for a second, which is soon over where this process is not let run.
+    results = []
+    while len(results) < 3 and not (results and results[-1].status == 0):
+        results.append(attempt())
+    expect(results[-1].status == 0, repr(results))
 
 
 @test
@@ -976,9 +983,11 @@ def bytes_that_go_or_come_slowly_are_signs_of_life():
         for options, least in ((["--heartbeat=1", "--quiet"], 1), (["--quiet"], 0)):
             with Directory() as place, FakeServer(slowly(*seconds)) as server:
                 make_inputs(place)
+                begun = time.monotonic()
                 result = run(server, "run", *options, "-isrc=tree", place.option, "hello", cwd=place.path, env=nix_env())
+                spent = time.monotonic() - begun
                 expect(result.status == 0 and result.err.strip(b"\r") == b"", repr(result))
-                expect(least <= len(result.err) <= 8 * least, "%d signs of life: %r" % (len(result.err), result))
+                expect(least <= len(result.err) <= (spent if least else 0), "%d signs of life in %.1f s: %r" % (len(result.err), spent, result))
 
 
 @test
@@ -995,9 +1004,11 @@ def a_server_that_takes_nothing_for_a_while_is_waited_for_with_signs_of_life():
     for options, least in ((["--heartbeat=1", "--quiet"], 2), (["--quiet"], 0)):
         with Directory() as place, FakeServer(stands_still) as server:
             make_inputs(place)
+            begun = time.monotonic()
             result = run(server, "run", "--no-outputs", *options, "-isrc=tree", "hello", cwd=place.path, env=nix_env())
+            spent = time.monotonic() - begun
             expect(result.status == 0 and result.err.strip(b"\r") == b"", repr(result))
-            expect(least <= len(result.err) <= 4 * least, "%d signs of life: %r" % (len(result.err), result))
+            expect(least <= len(result.err) <= (spent if least else 0), "%d signs of life in %.1f s: %r" % (len(result.err), spent, result))
 
 
 @test
@@ -1378,12 +1389,12 @@ def log_bytes_are_shown_as_they_come():
         connection.send(hello())
         connection.read_line()
         connection.send(accepted(), started(), log(b"first"))
-        expect(go.wait(20), "the first bytes were held back")
+        expect(go.wait(PATIENCE), "the first bytes were held back")
         connection.send(exit_())
         connection.read_line()
     with FakeServer(script) as server:
         process = start(server, "hello")
-        ready, _, _ = select.select([process.stdout], [], [], 10)
+        ready, _, _ = select.select([process.stdout], [], [], PATIENCE)
         expect(ready and os.read(process.stdout.fileno(), 100) == b"first", "shown before the end")
         go.set()
         process.communicate(timeout=20)
