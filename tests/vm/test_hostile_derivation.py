@@ -349,28 +349,33 @@ HOLD = r'''
 def open_one():
     connection = connect(SOCKET)
     if not isinstance(connection, str):
-        connection.send(b'{"type":"request","version":1,"builder":"long"}\n')
+        try:
+            connection.send(b'{"type":"request","version":1,"builder":"long"}\n')
+        except OSError:
+            pass  # it is sent away already
+        connection.setblocking(False)
         return connection
-def is_kept(connection):
-    """Whether it runs or waits for the seat, and is not turned away."""
-    told = b""
+def is_open(connection):
+    """Takes what has come."""
     try:
-        while not any(word in told for word in (b'"queued"', b'"started"')):
-            data = connection.recv(65536)
-            if not data:
-                return False
-            told += data
+        while data := connection.recv(65536):
+            told[connection] += data
+    except BlockingIOError:
+        return True
     except ConnectionResetError:
-        return False
-    return True
-held = []
+        pass
+    connection.close()
+    return False
+def is_served(connection):
+    return any(kind in told[connection] for kind in (b'"queued"', b'"started"'))
+told = {}
 while True:
-    # All at once, and then what becomes of each, however long that takes.
-    opened = [open_one() for _ in range(100 - len(held))]
-    held += filter(is_kept, filter(None, opened))
-    del opened
-    say("held:", len(held))
-    time.sleep(1)
+    told.update((connection, b"") for connection in (open_one() for _ in range(100 - len(told))) if connection)
+    # Each is served, or sent away: as fast as the machine is.
+    while not all(map(is_served, told)):
+        time.sleep(0.1)
+        told = {connection: told[connection] for connection in list(told) if is_open(connection)}
+    say("held:", len(told))
 '''
 
 
@@ -601,7 +606,7 @@ done()
 '''
 
 TAKE = r'''
-for _ in range(200):
+for _ in range(600):
     given = connect("\0hatch-test-hand")
     if given != "Connection refused":
         break
