@@ -58,10 +58,15 @@ class Connection:
         """One message; its attachment stands in "attachment"."""
         while b"\n" not in self.buffer:
             self._fill()
-        line, self.buffer = self.buffer.split(b"\n", 1)
+        line = self.buffer.split(b"\n", 1)[0] + b"\n"
         message = json.loads(line)
+        # Whole or not at all: who waits for a short time, and again, finds it as it was.
+        whole = len(line) + message.get("size", 0)
+        while len(self.buffer) < whole:
+            self._fill()
         if "size" in message:
-            message["attachment"] = self._take(message["size"])
+            message["attachment"] = self.buffer[len(line):whole]
+        self.buffer = self.buffer[whole:]
         return message
 
     def receive_until(self, *types):
