@@ -485,6 +485,10 @@ class Machine:
     def nix_build_start(self, expression, *options, user="alice"):
         return self.start(["nix-build", "--no-out-link", *self._expression(expression), *options], user=user)
 
+    def nix_delete(self, *paths):
+        """Take paths out of the store, as soon as no worker of nix-daemon keeps them for a client that has gone."""
+        self.wait_until(lambda: self.run(["nix-store", "--delete", *paths]).code == 0, f"the removal of {paths}")
+
     def nix_instantiate(self, expression, user="alice"):
         """The path of the .drv."""
         return self.run(["nix-instantiate", *self._expression(expression)], user=user).ok().lines()[-1]
@@ -632,7 +636,8 @@ class Machine:
     # --- what there is ----------------------------------------------------------------------------------------------
 
     def journal_cursor(self):
-        """A place in the journal, for journal(after=...)."""
+        """A place in the journal, for journal(after=...). All that was said before is before it, however late it is written."""
+        self.run(["journalctl", "--sync"]).ok()
         shown = self.run(["journalctl", "--quiet", "--lines=0", "--show-cursor"]).ok().stdout
         return shown.split("-- cursor: ", 1)[1].strip()
 

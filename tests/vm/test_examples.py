@@ -93,7 +93,7 @@ def build(m, name, outputs=("out",)):
     drv = m.nix_instantiate(EXAMPLES / name / "default.nix")
     built = m.run(["nix-store", "--realise", drv], user="alice").ok()
     # So that it is built again the next time.
-    m.after_test(lambda: m.run(["nix-store", "--delete", *built.lines()]).ok())
+    m.after_test(lambda: m.nix_delete(*built.lines()))
     paths = [m.run(["nix-store", "--query", "--binding", output, drv]).ok().stdout.strip() for output in outputs]
     check_equal(sorted(built.lines()), sorted(paths), "what was made")
     return [pathlib.Path(path) for path in paths], built.stderr

@@ -19,7 +19,7 @@ def build(m, conf):
     """The check of a configuration: a module, as Nix text, or the path of one."""
     built = m.nix_build(f'import /opt/hatch-test/tests/nix/checks.nix {{ conf = {conf}; hatchd = "/usr/lib/hatch-test"; }}')
     if built.code == 0:
-        m.after_test(lambda: m.run(["nix-store", "--delete", *built.lines()]).ok())
+        m.after_test(lambda: m.nix_delete(*built.lines()))
     return built
 
 

@@ -20,7 +20,7 @@ def test_the_example_of_the_readme_brings_its_tree_into_out(m):
     cursor = m.journal_cursor()
     built = m.nix_build(EXAMPLE / "default.nix").ok()
     out = pathlib.Path(built.lines()[-1])
-    m.after_test(lambda: m.run(["nix-store", "--delete", out]).ok())
+    m.after_test(lambda: m.nix_delete(out))
 
     # What was built outside came back live, whole, and as Nix keeps every tree.
     for line in ("looking at the host", "doing what a sandbox forbids", "writing the tree"):

@@ -253,7 +253,10 @@ def check_server_failed(m, why, exit_status, builder="still-there"):
 
 def check_exit_status(m, cursor, expected):
     """What systemd says of the one instance that has ended with another status than 0."""
-    ended = [line["EXIT_STATUS"] for line in m.journal_wait(cursor, EXIT_CODE="exited") if line["UNIT"].startswith("hatchd@")]
+    ended = m.wait_until(
+        lambda: [line["EXIT_STATUS"] for line in m.journal(cursor, EXIT_CODE="exited") if line["UNIT"].startswith("hatchd@")],
+        "the end of the instance",
+    )
     check_equal(ended, [str(expected)], "exit status of the instance")
 
 
