@@ -100,6 +100,10 @@ class Process:
         """The kernel gives the files of a process that is not to root."""
         return os.stat(f"/proc/{self.pid}/environ").st_uid != 0
 
+    def sleeps(self):
+        """Whether it waited for something when it was looked at: one that has only lost its processor is running."""
+        return self.status["State"].startswith("S")
+
     def descriptors(self):
         found = {}
         for fd in pathlib.Path(f"/proc/{self.pid}/fd").iterdir():
@@ -120,7 +124,7 @@ def processes():
 
 
 class Instance:
-    """The processes of the youngest live instance of hatchd, told apart by who they are."""
+    """The processes of the youngest live instance of hatchd whose builder runs, told apart by who they are."""
 
     N_HELPERS = 2
 
@@ -128,7 +132,7 @@ class Instance:
         m.wait_until(lambda: self._look(m), "the processes of an instance, each what it is to be")
 
     def _look(self, m):
-        """False while a helper has not become the build user yet."""
+        """False while there is no builder, or a helper has not become the build user yet or still confines itself: then it waits."""
         uids = set(m.build_users().values())
         all_of_them = [p for p in processes() if "/hatchd" in p.command or p.uids & uids]
         monitors = [p for p in all_of_them if p.parent == 1 and "/hatchd" in p.command]
@@ -147,6 +151,8 @@ class Instance:
         self.helpers = [p for p in children if p.uids & uids and len(p.numbers) == 1]
         self.builders = [p for p in all_of_them if self.init and p.parent == self.init.pid]
         if len(speakers) != 1 or len(self.helpers) != self.N_HELPERS:
+            return False
+        if not self.builders or not all(process.sleeps() for process in (*self.helpers, *self.roots)):
             return False
         self.speaker = speakers[0]
         return True

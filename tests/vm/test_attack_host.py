@@ -50,7 +50,8 @@ def settled_descriptors(m, instance):
     looks = [None]
 
     def look():
-        looks.append([len(process.descriptors()) for process in (instance.speaker, instance.monitor)])
+        now = [attack.Process(process.pid) for process in (instance.speaker, instance.monitor)]
+        looks.append([len(process.descriptors()) for process in now] if all(process.sleeps() for process in now) else None)
         return looks[-1] if len(looks) > 5 and looks[-5:] == looks[-1:] * 5 else None
 
     return m.wait_until(look, "descriptors that stay the same")
