@@ -89,6 +89,11 @@ mv status.new status
 END
 }
 
+# What Debian does by the clock, such as apt-daily.service at six, would run beside the tests at some hours of the day.
+stop_timers() {
+        systemctl --root="$root" --quiet mask timers.target
+}
+
 install_project() {
         DESTDIR=$root meson install -C "$build" --no-rebuild --quiet
         install -d -m 755 "$root/etc/hatch" "$root/etc/hatch/builders.d"
@@ -99,6 +104,7 @@ install_project() {
 copy_tree
 install_nix_conf
 install_payload_unit
+stop_timers
 if [ -n "$build" ]; then
         install_project
 fi
