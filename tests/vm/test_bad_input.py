@@ -82,9 +82,6 @@ def test_every_mistake_is_found_with_its_place_and_refused_before_a_slot_is_take
     check(not wrong, f"{len(wrong)} of {len(CASES)}: " + " | ".join(wrong))
 
 
-test_every_mistake_is_found_with_its_place_and_refused_before_a_slot_is_taken.seconds = 120
-
-
 def test_a_resource_of_which_there_are_none_is_a_mistake(m):
     path = m.write_config(resources={"seat": 0})
     told = complaints(m)

@@ -74,7 +74,7 @@ def test_only_failures_of_definitions_that_ask_are_kept(m):
 
 
 def test_limits_and_broken_outputs_are_failures_too(m):
-    keepsake, result = fail(m, "echo x > file; sleep 60", limits={"time_sec": 1, "grace_sec": 1})
+    keepsake, result = fail(m, "echo x > file; sleep 60", limits={"time_sec": 2, "grace_sec": 1})
     check_in("build/file", members(keepsake), "files after a time limit")
     check_equal(result.last["timed_out"], True, "the end")
     keepsake, result = fail(m, "mkfifo $out; echo x > file", outputs={"out": None})

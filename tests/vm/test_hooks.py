@@ -109,10 +109,10 @@ def test_a_failing_before_refuses_the_request_and_after_still_runs(m):
 
 def test_a_command_that_takes_too_long_is_killed_with_everything_it_started(m):
     hooks = Hooks(m)
-    hooks.builder("slow", "true", before=NOTE + "setsid sleep 4711 & sleep 4711\n", time_sec=1)
+    hooks.builder("slow", "true", before=NOTE + "setsid sleep 4711 & sleep 4711\n", time_sec=2)
     result = m.request("slow")
     check_equal(result.error, "not-ready", repr(result))
-    check_in("took longer than its 1 s", result.last["message"], "message")
+    check_in("took longer than its 2 s", result.last["message"], "message")
     m.wait_until(lambda: hooks.words() == ["before", "after"], "after")
     check(not sleepers(), f"left: {sleepers()}")
 

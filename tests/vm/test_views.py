@@ -721,6 +721,7 @@ def test_other_nodes_do_not_open_wherever_they_are(m):
     overlays = stack("/opt/over", shown, "a", top="disk")
     check_equal(opened(m, "look", [shown / "a/fuse", "/opt/over/fuse"], view={"read": [str(shown)], "overlay": overlays}), ["EACCES"] * 2, "nodev")
     m.write_builder("wait", "echo here; sleep 60", view={"devices": [str(place / "loop")]})
+    m.wait_until(lambda: not m.instances(), "the end of the one before, whose group is not looked at")
     with m.client() as client:
         client.request("wait")
         client.receive_until("stdout")

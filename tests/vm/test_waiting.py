@@ -29,6 +29,7 @@ class Queue:
 
     def wait(self, builder, before_it_goes_on=lambda: None):
         """A request that waits while the slot is held, and what is done meanwhile. Its end, and the instance's line."""
+        self.m.wait_until(lambda: not self.m.instances(), "the end of those before")
         holder = self.m.client()
         self.m.after_test(holder.close)
         holder.request(self.builder)
