@@ -40,6 +40,8 @@ if [ "$(id -u)" -ne 0 ]; then
         exit 1
 fi
 export DEBIAN_FRONTEND=noninteractive
-apt-get --quiet update
+# A mirror may be out of reach for a moment.
+retries='-o Acquire::Retries=10'
 # Word splitting is meant.
-apt-get --quiet --yes --no-install-recommends install $missing
+apt-get --quiet $retries update
+apt-get --quiet --yes --no-install-recommends $retries install $missing

@@ -102,11 +102,16 @@ mkdir -p "$trees"
 work=$(mktemp -d "$trees/making.XXXXXX")
 trap 'rm -rf --one-file-system "$work"' EXIT
 trap 'exit 130' INT TERM HUP
-if ! make_tree; then
+# A mirror may be out of reach for a moment, or in the middle of a change.
+for pause in 30 60 no; do
+        make_tree && break
         cat "$work/log" >&2
         echo "tree.sh: cannot make the tree of $suite; the log of mmdebstrap is above" >&2
-        exit 1
-fi
+        [ "$pause" != no ] || exit 1
+        echo "tree.sh: once more in $pause s" >&2
+        rm -rf --one-file-system "$work/tree"
+        sleep "$pause"
+done
 # The last step, so that a tree in the cache is always a whole one. Two makers at once: one of them wins.
 mv -T "$work/tree" "$tree" 2>/dev/null || [ -d "$tree" ]
 # Not a tree that was used today: a machine may be running on it.
