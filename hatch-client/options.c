@@ -202,9 +202,16 @@ static bool is_for_run(const struct options *options)
 	       options->request_id || options->quiet || options->raw;
 }
 
+static const char *program_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
 int options_parse(int argc, char **argv, struct options *ret, struct error *err)
 {
-	const char *name = argc > 0 ? basename(argv[0]) : "hatch";
+	const char *name = program_name(argc > 0 ? argv[0] : "hatch");
 	bool has_command = false;
 	int r;
 

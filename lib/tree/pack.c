@@ -489,15 +489,15 @@ static int count_entry(struct packer *p)
 static int read_names(struct packer *p, int fd, struct listing *listing)
 {
 	for (;;) {
-		ssize_t len = getdents64(fd, p->dirents, DIRENT_BUFFER_LEN);
-		struct dirent64 *d;
+		ssize_t len = walk_read_entries(fd, p->dirents, DIRENT_BUFFER_LEN);
+		struct dirent *d;
 
 		if (len <= 0)
 			return len < 0 ? fail(p, errno, "list") : 0;
 		for (ssize_t i = 0; i < len; i += d->d_reclen) {
 			int r;
 
-			d = (struct dirent64 *)(void *)(p->dirents + i);
+			d = (struct dirent *)(void *)(p->dirents + i);
 			if (is_self_or_parent(d->d_name))
 				continue;
 			r = count_entry(p);
@@ -647,7 +647,7 @@ static int find_mount(const struct packer *p, const struct tree_root *root, uint
 	int r = walk_stat(own_fd >= 0 ? own_fd : root->dir_fd, &st);
 
 	if (r == 0)
-		*ret = st.stx_mnt_id;
+		*ret = walk_mount_of(&st);
 	return r;
 }
 

@@ -166,7 +166,7 @@ static bool is_self_or_parent(const char *name)
 }
 
 /* Remove one entry, or put it on the stack if it is a directory. Returns 1 if it was put there. */
-static int remove_entry(struct remover *r, const struct dirent64 *d)
+static int remove_entry(struct remover *r, const struct dirent *d)
 {
 	if (d->d_type != DT_DIR) {
 		if (unlinkat(r->fd, d->d_name, 0) == 0) {
@@ -189,15 +189,15 @@ static int remove_entry(struct remover *r, const struct dirent64 *d)
 /* Read on in the present directory. Returns 1, 0 at its end, or a negative errno. */
 static int read_some(struct remover *r)
 {
-	ssize_t len = getdents64(r->fd, r->dirents, DIRENT_BUFFER_LEN);
-	struct dirent64 *d;
+	ssize_t len = walk_read_entries(r->fd, r->dirents, DIRENT_BUFFER_LEN);
+	struct dirent *d;
 
 	if (len <= 0)
 		return len < 0 ? -errno : 0;
 	for (ssize_t i = 0; i < len; i += d->d_reclen) {
 		int result = 0;
 
-		d = (struct dirent64 *)(void *)(r->dirents + i);
+		d = (struct dirent *)(void *)(r->dirents + i);
 		if (!is_self_or_parent(d->d_name))
 			result = remove_entry(r, d);
 		if (result < 0)
@@ -258,7 +258,7 @@ int tree_remove_children(int dir_fd, struct error *err)
 	int result = walk_stat(dir_fd, &st);
 
 	if (result == 0) {
-		r.mount = st.stx_mnt_id;
+		r.mount = walk_mount_of(&st);
 		/* By the descriptor, because finding "." needs the x bit of the directory itself.
 		 * What is not ours stays as it is, and the next line says so. */
 		(void)fchmod(dir_fd, (st.stx_mode & 07777) | S_IRWXU);
@@ -282,7 +282,7 @@ int tree_remove(int dir_fd, const char *name, struct error *err)
 
 	result = walk_stat(dir_fd, &st);
 	if (result == 0) {
-		r.mount = st.stx_mnt_id;
+		r.mount = walk_mount_of(&st);
 		result = walk_open_dir(dir_fd, name, r.mount, S_IRWXU, &r.fd, &st);
 	}
 	if (result < 0)

@@ -188,6 +188,7 @@ static inline void describe(struct buffer *text, int dir_fd, const char *name, m
 {
 	char target[TREE_TARGET_MAX + 1] = "";
 	struct dirent **list;
+	char path[32];
 	struct stat st;
 	int n;
 
@@ -213,7 +214,8 @@ static inline void describe(struct buffer *text, int dir_fd, const char *name, m
 
 	cleanup_fd int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-	n = scandirat(fd, ".", &list, NULL, by_name);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = scandir(path, &list, NULL, by_name);
 	check(n >= 0);
 	for (int i = 0; i < n; i++) {
 		if (strcmp(list[i]->d_name, ".") != 0 && strcmp(list[i]->d_name, "..") != 0) {

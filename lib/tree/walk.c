@@ -4,14 +4,32 @@
  */
 #include "walk.h"
 
+#include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lib/base/cleanup.h"
 #include "lib/base/text.h"
+
+/* Of statx(2), what the headers of musl do not know. Where the id lies is the kernel's word. */
+#ifndef STATX_MNT_ID
+#define STATX_MNT_ID 0x1000U
+#endif
+enum { STX_MNT_ID_AT = 0x90 };
+static_assert(offsetof(struct statx, stx_dev_minor) + sizeof(uint32_t) == STX_MNT_ID_AT,
+              "the id of the mount is behind the device");
+static_assert(sizeof(struct statx) == 0x100, "the kernel fills all of it");
+
+/* As the kernel writes them; struct dirent64 and its function are not in every C library. */
+static_assert(offsetof(struct dirent, d_reclen) == 16 && offsetof(struct dirent, d_type) == 18 &&
+                      offsetof(struct dirent, d_name) == 19,
+              "entries of directories are those of getdents64(2)");
 
 struct quoted quoted(const char *path)
 {
@@ -28,10 +46,23 @@ int walk_stat(int fd, struct statx *ret)
 	return ret->stx_mask & STATX_MNT_ID ? 0 : -EOPNOTSUPP;
 }
 
+uint64_t walk_mount_of(const struct statx *st)
+{
+	uint64_t id;
+
+	memcpy(&id, (const char *)st + STX_MNT_ID_AT, sizeof(id));
+	return id;
+}
+
+ssize_t walk_read_entries(int fd, char *buffer, size_t len)
+{
+	return syscall(SYS_getdents64, fd, buffer, len);
+}
+
 struct file_id file_id(const struct statx *st)
 {
 	return (struct file_id){
-		.mount = st->stx_mnt_id,
+		.mount = walk_mount_of(st),
 		.dev = (uint64_t)st->stx_dev_major << 32 | st->stx_dev_minor,
 		.ino = st->stx_ino,
 	};
@@ -84,7 +115,7 @@ int walk_open_dir(int dir_fd, const char *name, uint64_t mount, mode_t want, int
 	r = walk_stat(fd, ret);
 	if (r < 0)
 		return r;
-	if (ret->stx_mnt_id != mount)
+	if (walk_mount_of(ret) != mount)
 		return -EXDEV;
 
 	/* If this fails, the directory belongs to somebody else: then his mode decides, and using
@@ -107,7 +138,7 @@ int walk_open_file(int dir_fd, const char *name, uint64_t mount, mode_t want, in
 	r = walk_stat(fd, ret);
 	if (r < 0)
 		return r;
-	if (ret->stx_mnt_id != mount)
+	if (walk_mount_of(ret) != mount)
 		return -EXDEV;
 	if (!S_ISREG(ret->stx_mode))
 		return -EINVAL;

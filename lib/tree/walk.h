@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
+#include <sys/types.h>
 
 /* A path or name, escaped for an error's sentence: quoted(path).text lives as long as the call it
  * is an argument of. */
@@ -14,9 +15,16 @@ struct quoted {
 
 struct quoted quoted(const char *path);
 
-/* walk_stat - what fd refers to, with stx_mnt_id; 0 or a negative errno, -EOPNOTSUPP if the kernel
- * cannot tell the mount (before Linux 5.8) */
+/* walk_stat - what fd refers to, for walk_mount_of() too; 0 or a negative errno, -EOPNOTSUPP if the
+ * kernel cannot tell the mount (before Linux 5.8) */
 int walk_stat(int fd, struct statx *ret);
+
+/* walk_mount_of - the id of the mount that it is on: stx_mnt_id, of what walk_stat() has set */
+uint64_t walk_mount_of(const struct statx *st);
+
+/* walk_read_entries - getdents64(2) into a buffer from malloc(), of which the entries are struct
+ * dirent; the bytes, 0 at the end, or -1 with errno */
+ssize_t walk_read_entries(int fd, char *buffer, size_t len);
 
 /* What makes a file this file and no other. */
 struct file_id {
@@ -35,7 +43,7 @@ int walk_add_mode(int dir_fd, const char *name, mode_t bits);
 /*
  * walk_open_dir - open the directory dir_fd/name for reading and searching
  *
- * mount   stx_mnt_id; what is on another mount is not opened
+ * mount   as of walk_mount_of(); what is on another mount is not opened
  * want    mode bits its owner must have; they are given to him if the directory is ours. 0: it is
  *         left as it is
  * ret_fd  owned by the caller
