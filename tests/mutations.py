@@ -509,6 +509,8 @@ ROWS = [
      ["unit:tap:leaves_a_secret_out_of_what_the_builder_says_of_itself", SECRETS + "a_secret_in_a_phase_is_masked"]),
     ("heartbeats_that_nobody_asked_for", [("hatchd/speaker/talk.c", "lives && talk->heartbeat_ms > 0 ?", "lives ?")],
      ["session:test_server.py:a_request_that_lives_is_said_to_where_that_is_asked_for"]),
+    ("memory_for_values_of_a_message", [("lib/wire/json.c", "if (n_values > WIRE_VALUES_MAX)", "if (false)")],
+     ["unit:message:keeps_both_sides_of_every_count"]),
     ("controls_from_the_server", [("lib/wire/member.c", "len <= WIRE_PHASE_MAX && text_is_plain(text, len)", "len <= WIRE_PHASE_MAX")],
      ["session:test_client.py:phases_of_the_server_must_be_one_line_of_text"]),
     ("border_of_a_piece_in_a_reference", [("lib/scan/store.c", "return last ? len : len > keep ? len - keep : 0;", "return len;")],

@@ -18,27 +18,38 @@ void message_init(void)
 	json_object_seed(process_seed());
 }
 
-/* Counted before parsing: jansson recurses, and its own limit is 2048. */
-static bool nesting_fits(const char *line, size_t len)
+/*
+ * Counted before parsing: jansson recurses, and its own limit is 2048; and a value that has two
+ * bytes in a line takes a hundred times that as jansson's. Each value is counted by what stands in
+ * front of it, a comma or the beginning of what it is in.
+ */
+static int check_size(const char *line, size_t len, struct error *err)
 {
-	unsigned int depth = 0;
+	size_t depth = 0, n_values = 0;
 	bool in_string = false;
 
 	for (size_t i = 0; i < len; i++) {
 		char c = line[i];
+		bool opens = c == '{' || c == '[';
 
 		if (in_string && c == '\\')
 			i++;
 		else if (c == '"')
 			in_string = !in_string;
-		else if (!in_string && (c == '{' || c == '['))
-			depth++;
 		else if (!in_string && (c == '}' || c == ']') && depth > 0)
 			depth--;
+		else if (!in_string && (opens || c == ',')) {
+			depth += opens;
+			n_values++;
+		}
 		if (depth > WIRE_DEPTH_MAX)
-			return false;
+			return error_set(err, BLAME_PEER, EBADMSG,
+			                 "JSON is nested deeper than %d levels", WIRE_DEPTH_MAX);
+		if (n_values > WIRE_VALUES_MAX)
+			return error_set(err, BLAME_PEER, EBADMSG, "JSON holds more than %d values",
+			                 WIRE_VALUES_MAX);
 	}
-	return true;
+	return 0;
 }
 
 /* Also in members that are ignored. Recursion ends at WIRE_DEPTH_MAX. */
@@ -84,12 +95,10 @@ int wire_load_object(const char *text, size_t len, json_t **ret, struct error *e
 int wire_load_line(const char *line, size_t len, json_t **ret, struct error *err)
 {
 	cleanup_json json_t *object = NULL;
-	int r;
+	int r = check_size(line, len, err);
 
-	if (!nesting_fits(line, len))
-		return error_set(err, BLAME_PEER, EBADMSG, "JSON is nested deeper than %d levels",
-		                 WIRE_DEPTH_MAX);
-	r = wire_load_object(line, len, &object, err);
+	if (r == 0)
+		r = wire_load_object(line, len, &object, err);
 	if (r < 0)
 		return r;
 	if (has_fraction(object))

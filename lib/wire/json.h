@@ -26,8 +26,8 @@ int wire_no_memory(struct error *err);
  */
 int wire_load_object(const char *text, size_t len, json_t **ret, struct error *err);
 
-/* wire_load_line - the same of a stranger's: at most WIRE_DEPTH_MAX levels, and only whole numbers
- */
+/* wire_load_line - the same of a stranger's: at most WIRE_DEPTH_MAX levels and WIRE_VALUES_MAX
+ * values, and only whole numbers */
 int wire_load_line(const char *line, size_t len, json_t **ret, struct error *err);
 
 /* wire_dump_object - append it in its shortest form; only memory can be missing */

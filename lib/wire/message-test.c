@@ -270,8 +270,16 @@ static void keeps_both_sides_of_every_count(void)
 	const char *inputs = REQUEST_OPEN "\"inputs\":{";
 	const char *send = "{\"type\":\"accepted\",\"id\":\"0123456789abcdef\",\"builder\":\"a\","
 			   "\"send\":[";
+	const char *other = "{\"type\":\"received\",\"x\":[";
 
+	/* The first two are not of the list; what holds one value counts for itself too. */
+	check(accepts_list(other, WIRE_VALUES_MAX - 2, "", "", "]}"));
+	check(!accepts_list(other, WIRE_VALUES_MAX - 1, "", "", "]}"));
+	check(accepts_list(other, WIRE_VALUES_MAX / 2 - 1, "{\"", "\":1}", "]}"));
+	check(!accepts_list(other, WIRE_VALUES_MAX / 2, "{\"", "\":1}", "]}"));
+	check(accepts("{\"type\":\"received\",\"x\":\"[,,{\"}"));
 	check(accepts_list(args, WIRE_ARGS_MAX, "\"", "\"", "]}"));
+	check(accepts_list(args, WIRE_ARGS_MAX, "{\"b64\":\"MDAw\",\"", "\":1}", "]}"));
 	check(!accepts_list(args, WIRE_ARGS_MAX + 1, "\"", "\"", "]}"));
 	check(!accepts_list(args, 100000, "\"", "\"", "]}"));
 	check(accepts_list(env, WIRE_ENV_MAX, "\"A", "\":\"\"", "}}"));

@@ -20,6 +20,7 @@ enum {
 	WIRE_REQUEST_MAX = 1024 * 1024, /* the first line of a client */
 	WIRE_ATTACHMENT_MAX = 1024 * 1024,
 	WIRE_DEPTH_MAX = 8,
+	WIRE_VALUES_MAX = 16384, /* in all lists and objects of a message */
 	WIRE_ARGS_MAX = 4096,
 	WIRE_ENV_MAX = 256,
 	WIRE_OUTPUTS_MAX = 32,
