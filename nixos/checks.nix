@@ -13,7 +13,12 @@ let
 
   # --- ids ---
 
-  autoAllocates = nix.auto-allocate-uids or false;
+  # Settings of Nix may be text.
+  autoAllocates = lib.elem (nix.auto-allocate-uids or false) [
+    true
+    "true"
+  ];
+  numberOf = value: lib.toInt (toString value);
   # Whose ids a build user, or a builder with a range, would have too.
   otherRanges = [
     {
@@ -24,12 +29,13 @@ let
     {
       what = "those of nixbld";
       first = 30001;
-      count = config.nix.nrBuildUsers;
+      # Without Nix NixOS has no number, but whoever installs it may take those that its installer takes.
+      count = if config.nix.enable then config.nix.nrBuildUsers else 32;
     }
     {
       what = "those that Nix allocates itself";
-      first = nix.start-id or 872415232;
-      count = nix.id-count or 8388608;
+      first = numberOf (nix.start-id or 872415232);
+      count = numberOf (nix.id-count or 8388608);
     }
     {
       # SUB_UID_MIN and SUB_UID_MAX of login.defs(5); autoSubUidGidRange takes them from there too.
@@ -206,7 +212,10 @@ let
   # --- Nix ---
 
   exposed = cfg.expose != "none";
-  handMade = lib.intersectLists cfg.features (nix.system-features or [ ]);
+  # NixOS sets the list only where it has Nix.
+  handMade = lib.optionals config.nix.enable (
+    lib.intersectLists cfg.features (nix.system-features or [ ])
+  );
 in
 {
   config = lib.mkIf cfg.enable {

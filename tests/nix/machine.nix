@@ -80,6 +80,10 @@ let
   );
   tmpfiles = config.systemd.tmpfiles.rules ++ homes;
 
+  # An empty list of features is not set.
+  nixSettings = lib.filterAttrs (
+    name: value: name != "system-features" || value != [ ]
+  ) config.nix.settings;
   nixLine =
     name: value:
     "${name} = ${
@@ -126,9 +130,10 @@ in
     // lib.optionalAttrs (tmpfiles != [ ]) {
       "etc/tmpfiles.d/00-nixos.conf".text = lib.concatLines tmpfiles;
     }
-    // {
+    // lib.optionalAttrs config.nix.enable {
       "etc/nix/nix.conf" = {
-        text = lib.concatLines (lib.mapAttrsToList nixLine config.nix.settings) + config.nix.extraOptions;
+        text =
+          lib.concatLines (lib.mapAttrsToList nixLine nixSettings) + config.nix.extraOptions;
         linked = true;
       };
     };

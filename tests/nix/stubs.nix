@@ -148,7 +148,12 @@ rec {
     in
     final;
 
-  nixos = {
+  # Of what NixOS sets only where it has Nix.
+  ofNix =
+    config: name: default:
+    if config.nix.enable then default else throw "The option `nix.${name}' is used but not defined.";
+
+  nixos = { config, ... }: {
     options = {
       assertions = option (types.listOf types.anything) [ ];
       warnings = option (types.listOf types.str) [ ];
@@ -163,10 +168,14 @@ rec {
       nix = {
         package = option types.package (package "nix" // { pname = "nix"; });
         enable = option types.bool true;
-        nrBuildUsers = option types.int 32;
-        settings = option (types.attrsOf (
-          types.either nixWord (types.listOf nixWord)
-        )) { };
+        nrBuildUsers = option types.int (ofNix config "nrBuildUsers" 32);
+        settings = option (types.submodule {
+          freeformType = types.attrsOf (types.either nixWord (types.listOf nixWord));
+          # NixOS' own list is that of Nix.
+          options.system-features = option (types.listOf types.str) (
+            ofNix config "settings.system-features" [ ]
+          );
+        }) { };
         extraOptions = option types.str "";
         distributedBuilds = option types.bool false;
         buildMachines = listed {

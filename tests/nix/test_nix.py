@@ -304,9 +304,10 @@ REFUSED = [
     ('services.hatch = { expose = "always"; hook.chain = "/bin/other"; };', "hook.chain is run only with"),
     ("services.hatch.buildUsers.firstUid = 30020;", "buildUsers.firstUid: the ids from 30020 on meet those of nixbld"),
     ("services.hatch.buildUsers.firstUid = 29986;", "meet those of nixbld, from 30001 on"),
+    ("nix.enable = false; services.hatch.buildUsers.firstUid = 29986;", "meet those of nixbld, from 30001 on"),
     ("services.hatch.buildUsers.firstUid = 880803839;", "those that Nix allocates itself, from 872415232 on"),
     ("services.hatch.settings.range_base = 872000000;", "settings.range_base: the ids from 872000000 on meet those that Nix allocates"),
-    ("nix.settings.start-id = 100000; services.hatch.buildUsers.firstUid = 100001;", "from 100000 on"),
+    *((f"nix.settings.start-id = {start}; services.hatch.buildUsers.firstUid = 100001;", "from 100000 on") for start in ("100000", '"100000"')),
     ('services.hatch.credentials.key.path = "/nix/store/00000000000000000000000000000000-key";', "credentials.key.path is in the store"),
     # By the type of the option, in NixOS' own words.
     ("services.hatch.buildUser.count = 1;", "services.hatch.buildUser' does not exist"),
@@ -450,9 +451,10 @@ WARNED = [
     ("nix.settings.sandbox = lib.mkForce false;", "nix.settings.sandbox is not true"),
     ('nix.settings.sandbox = lib.mkForce "relaxed";', "nix.settings.sandbox is not true"),
     ("nix.enable = false;", "nix.enable is false"),
+    ("nix.enable = false; services.hatch.buildUsers.firstUid = 31000;", "nix.enable is false"),
     ('nix.settings.system-features = [ "kvm" "hatch-b" ];', "nix.settings.system-features has hatch-b"),
     ("services.hatch.builders.b.allow.groups = lib.mkForce [ ];", "builders.b.allow names nobody"),
-    ("nix.settings.auto-allocate-uids = true;", 'no build is in that group'),
+    *((f"nix.settings.auto-allocate-uids = {yes};", 'no build is in that group') for yes in ("true", '"true"')),
     ('services.hatch.builders.b = { network = "host"; args.max = 1; };', "builders.b has the network of the host"),
     *((f"services.hatch = {{ {options} }};", f"one user may have {own} connections, and there are {total}:") for options, own, total in (
         ("socket.maxConnections = 1;", 1, 1), ("socket = { maxConnections = 16; maxConnectionsPerSource = 16; };", 16, 16),
