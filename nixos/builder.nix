@@ -32,6 +32,8 @@ let
   socketClass = types.strMatching "[a-z0-9][a-z0-9._-]{0,63}";
   size = types.either types.ints.unsigned (types.strMatching "(0|[1-9][0-9]*)[KMGT]");
   seconds = types.ints.between 0 31536000;
+  # Of one module: two lists would become one, and the second program an argument of the first.
+  words = types.uniq (types.nonEmptyListOf word);
   # A place in the builder's view.
   place = types.strMatching "/.+";
 
@@ -56,7 +58,7 @@ let
 
   hook = what: {
     command =
-      key (types.nonEmptyListOf word)
+      key words
         [
           "/usr/libexec/board"
           "power-cycle"
@@ -100,14 +102,15 @@ in
     '';
 
     command =
-      key (types.nonEmptyListOf word)
+      key words
         [
           "/opt/vivado/run.sh"
           "--batch"
         ]
         ''
           The program, an absolute path, and the arguments that come before those of the client. It is no
-          shell's command line. May be null only with `root.bundle`.
+          shell's command line, and lists of several modules are not put together: one says all of it. May be null
+          only with `root.bundle`.
         '';
 
     allow = {

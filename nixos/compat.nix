@@ -61,7 +61,7 @@ let
     lib.mkMerge (
       [
         {
-          command = [ builder.builder ];
+          command = lib.mkDefault [ builder.builder ];
           allow.groups = [ "nixbld" ];
           # Whatever the client sends.
           args.max = lib.mkDefault 4096;

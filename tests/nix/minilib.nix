@@ -311,6 +311,17 @@ let
       // {
         merge = loc: values: (if all left.check values then left else right).merge loc values;
       };
+    uniq =
+      type:
+      type
+      // {
+        merge =
+          loc: values:
+          if length values == 1 then
+            type.merge loc values
+          else
+            throw "The option ${showLoc loc} is defined multiple times while it's expected to be unique.";
+      };
     oneOf = alternatives: foldl' types.either (head alternatives) (builtins.tail alternatives);
     coercedTo =
       from: convert: to:

@@ -265,6 +265,17 @@ def test_builds_are_told_apart_by_the_features_that_are_about_hatch():
         check(line in text_of(made, "etc/nix/nix.conf"), f"features of Nix with {features}")
 
 
+def test_a_command_is_said_once():
+    # Two lists would become one, which runs the one program with the other as its argument.
+    other = 'command = [ "/bin/other" ];'
+    check_refused(with_options(f"services.hatch.builders.b.{other}"), "defined multiple times")
+    check_refused(with_options(f"""imports = [ {{ services.hatch.builders.b.before.command = [ "/bin/one" ]; }} ];
+                                   services.hatch.builders.b.before.{other}"""), "defined multiple times")
+    for stronger, expected in (("mkForce", "/bin/other"), ("mkDefault", "/bin/sh")):
+        made = machine(with_options(f'services.hatch.builders.b.command = lib.{stronger} [ "/bin/other" ];'))
+        check_equal(definition(made, "b")["command"], [expected], stronger)
+
+
 # --- what it refuses ---
 
 # What is wrong: options beside a right builder, and what the module says. One line at least for each assertion.
@@ -523,9 +534,10 @@ def test_options_of_the_predecessor_that_cannot_be_kept_are_refused_by_name():
 def test_options_beside_those_of_the_predecessor_win():
     made = machine(with_options(with_predecessor(
         'extraServiceConfig = { MemoryMax = "4G"; PrivateNetwork = true; RuntimeMaxSec = 60; SupplementaryGroups = "dialout"; };')
-        + 'services.hatch.builders.old = { limits = { memory = "8G"; time_sec = 30; }; network = "private"; groups = [ "video" ]; };'))
+        + 'services.hatch.builders.old = { command = [ "/bin/new" ]; limits = { memory = "8G"; time_sec = 30; }; network = "private"; groups = [ "video" ]; };'))
     check_equal(made["failed"], [], "failed assertions")
-    check_becomes(made, "old", {"limits": {"memory": "8G", "time_sec": {"default": 30, "max": 30}}, "network": "private", "groups": ["video"]}, "both")
+    check_becomes(made, "old", {"command": ["/bin/new"], "limits": {"memory": "8G", "time_sec": {"default": 30, "max": 30}}, "network": "private",
+                                "groups": ["video"]}, "both")
 
 
 def test_own_lib_reads_numbers_as_strictly_as_that_of_nixpkgs():
