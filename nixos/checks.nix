@@ -157,6 +157,11 @@ let
       message = "services.hatch.builders.${name} has no command, and no root.bundle that has one";
     }
     {
+      # A script of writeShellScript is a file, and right; what says which its program is, is a directory.
+      assertion = programOf builder.command == null;
+      message = "services.hatch.builders.${name}.command begins with a package; its program is lib.getExe of it";
+    }
+    {
       assertion =
         !lib.isAttrs builder.network || (builder.network.namespace == null) != (builder.network.private == null);
       message = "services.hatch.builders.${name}.network must have one of namespace and private; for no network at all say \"none\"";
@@ -168,6 +173,9 @@ let
       message = "services.hatch.builders.${name}.allow.features has none that begins with \"hatch-\", by which builds would be shown the hatch";
     }
   ];
+
+  programOf =
+    command: if isGiven command then (lib.head command).meta.mainProgram or null else null;
 
   isGiven = list: list != null && list != [ ];
 

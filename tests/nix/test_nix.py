@@ -282,6 +282,7 @@ def test_a_command_is_said_once():
 REFUSED = [
     ("services.hatch.builders = lib.mkForce { };", "services.hatch.builders is empty"),
     ('services.hatch.builders.c = { allow.groups = [ "nixbld" ]; };', "services.hatch.builders.c has no command"),
+    ("services.hatch.builders.b.command = lib.mkForce [ (pkgs.hello // { meta.mainProgram = \"hello\"; }) ];", "builders.b.command begins with a package"),
     *((f'services.hatch.builders."{name}" = {{ {RIGHT} }};', "is no name of a builder") for name in ("Upper", ".hidden", "a/b", "x" * 65, "")),
     *((f'services.hatch.buildUsers.group = "{group}";', "is somebody else's") for group in ("hatch", "nixbld", "root", "wheel")),
     *((f'services.hatch.settings.speaker_user = "{name}";', f'speaker_user: "{name}" is somebody else') for name in ("root", "hatchbld16", "nixbld1", "messagebus", "wheel")),
@@ -435,6 +436,7 @@ REFUSED_OLD = [
 
 # What is right at the borders of the above.
 TAKEN = [
+    'services.hatch.builders.b.command = lib.mkForce [ (pkgs.writeText "script" "#!/bin/sh") "-v" ];',
     f'services.hatch.builders."{"a" * 64}" = {{ {RIGHT} }};',
     'services.hatch.expose = "always"; nix.package = pkgs.hello // { pname = "lix"; };',
     'services.hatch = { expose = "feature"; hook.chain = "/bin/other"; };',
