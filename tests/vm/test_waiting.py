@@ -1,6 +1,7 @@
 """What a request in the queue holds of the host: nothing. Everything that its definition names was looked at before, is
 looked at again when the request has a slot, and is then the same, or the request ends."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -67,6 +68,18 @@ def memory_of(pid):
     return b"\0".join(pieces)
 
 
+def memories_of(m, unit):
+    """The memory of each process of an instance, all of which live while they are looked at."""
+
+    def look():
+        try:
+            return [memory_of(pid) for pid in processes_of(unit)]
+        except OSError:
+            return None  # one has just ended, or given something back
+
+    return m.wait_until(look, f"a look at the memory of {unit}")
+
+
 def give_key(m):
     SECRETS.mkdir(mode=0o700)
     m.after_test(lambda: shutil.rmtree(SECRETS))
@@ -101,8 +114,8 @@ def test_a_request_that_waits_holds_no_secret(m):
     queue = Queue(m, "has")
 
     def look():
-        check(any(KEY in memory_of(pid) for pid in processes_of(queue.holding)), "the one that has it is not seen to")
-        memories = [memory_of(pid) for pid in processes_of(queue.waiting)]
+        check(any(KEY in memory for memory in memories_of(m, queue.holding)), "the one that has it is not seen to")
+        memories = memories_of(m, queue.waiting)
         check(any(b"needs" in memory for memory in memories), "no process knows what it waits for")
         for form in (KEY, KEY.hex().encode(), KEY[:8]):
             check(not any(form in memory for memory in memories), f"a process of the request that waits has {form}")
@@ -122,6 +135,18 @@ def backing_files():
     return found
 
 
+def loop_devices_of(unit):
+    """What processes of an instance have open of a loop device, or of what is in one."""
+    found = []
+    for pid in processes_of(unit):
+        for path in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # it has just been closed
+                st = path.stat()
+                if stat.S_ISBLK(st.st_mode) or os.major(st.st_dev) == LOOP_MAJOR:
+                    found.append(os.readlink(path))
+    return found
+
+
 @own_kernel
 def test_a_request_that_waits_holds_no_loop_device(m):
     m.run(["modprobe", "--all", "loop", "squashfs"])
@@ -135,11 +160,7 @@ def test_a_request_that_waits_holds_no_loop_device(m):
 
     def look():
         m.wait_until(lambda: backing_files() == [str(image)], f"one loop device, and not {backing_files()}")
-        for pid in processes_of(queue.waiting):
-            for path in pathlib.Path(f"/proc/{pid}/fd").iterdir():
-                st = path.stat()
-                check(not stat.S_ISBLK(st.st_mode) and os.major(st.st_dev) != LOOP_MAJOR,
-                      f"process {pid} has {os.readlink(path)}")
+        m.wait_until(lambda: not loop_devices_of(queue.waiting), "that nothing is held of what was looked at")
 
     result, _ = queue.wait("needs", look)
     check_equal((result.code, result.stdout), (0, b"ran\n"), repr(result))
