@@ -142,7 +142,7 @@ machine_emulator() {
 # Every key of a definition with all controllers there are; the container has tested most of them already, ten times as
 # fast. On request only.
 machine_emulator_keys() {
-        HATCH_MACHINE_SECONDS=3000 tests/vm/run-machine -b "$release" -l "$logs/machine_emulator_keys.journal" trixie qemu \
+        tests/vm/run-machine -b "$release" -l "$logs/machine_emulator_keys.journal" trixie qemu \
                 tests/vm/test_views.py tests/vm/test_root.py tests/vm/test_identity_keys.py tests/vm/test_seccomp.py \
                 tests/vm/test_network.py tests/vm/test_secrets.py tests/vm/test_limits.py tests/vm/test_resources.py \
                 tests/vm/test_hooks.py tests/vm/test_inputs.py tests/vm/test_failed.py tests/vm/test_hatchctl.py tests/vm/test_bad_input.py

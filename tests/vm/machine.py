@@ -663,7 +663,7 @@ class Machine:
     def snapshot(self):
         return Snapshot()
 
-    def left_behind(self, before, seconds=15 + 3 * SLOW):
+    def left_behind(self, before, seconds=PATIENCE):
         """What has come since the snapshot and does not go away, as a list of sentences; empty is good."""
         deadline = time.monotonic() + seconds
         while True:

@@ -106,7 +106,7 @@ class Heir:
     def let_go(self, flooded):
         """Nobody reads what it writes any more."""
         for thread in self._floods if flooded else ():
-            thread.join(10)
+            thread.join(machine.PATIENCE)
             check(not thread.is_alive(), "somebody reads what an outsider writes")
         for fd in self.fds:
             os.close(fd)

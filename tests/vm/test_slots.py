@@ -1,5 +1,6 @@
 """Several requests at once: each has a build user and a scratch of its own, and who finds none free waits in line."""
 
+import concurrent.futures
 import contextlib
 import os
 import pathlib
@@ -243,7 +244,9 @@ def test_many_at_once_are_not_turned_away_while_slots_are_free(m):
     clients = [m.client() for _ in range(10)]
     for client in clients:
         m.after_test(client.close)
-        client.request("quick")
+    # Each as soon as it is greeted: a server waits five seconds for a request.
+    with concurrent.futures.ThreadPoolExecutor(len(clients)) as threads:
+        list(threads.map(lambda client: client.request("quick"), clients))
     results = [hatchwire.Result(client.receive_until("exit", "error")) for client in clients]
     check_equal([result.error for result in results], [None] * 10, "errors")
 
