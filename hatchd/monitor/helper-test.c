@@ -46,6 +46,19 @@ static int say_half(void *context, struct error *err)
 	return sleep_for_ever(context, err);
 }
 
+/* As one that fell to what it read. */
+static int lie(void *context, struct error *err)
+{
+	struct helper_result lies;
+
+	memset(&lies, 'x', sizeof(lies));
+	lies.ok = false;
+	for (int fd = 3; fd < 64; fd++)
+		if (write(fd, &lies, sizeof(lies)) == sizeof(lies))
+			break;
+	return sleep_for_ever(context, err);
+}
+
 static int fall(void *context, struct error *err)
 {
 	(void)context;
@@ -151,6 +164,19 @@ static void a_part_of_a_result_is_none(void)
 	check(clock_now_ms() - begun_ms < 20000);
 }
 
+static void words_that_do_not_end_are_cut_and_conceal_nothing(void)
+{
+	struct error err = { 0 };
+	struct helper helper;
+
+	check(start(lie, &helper) && helper_go(&helper) == 0);
+	check(helper_finish(&helper, 3000, &err) == -EIO);
+	check(err.blame == BLAME_HOST && err.code == EIO);
+	check(memchr(err.text, '\0', sizeof(err.text)) != NULL);
+	check(memchr(err.hint, '\0', sizeof(err.hint)) != NULL);
+	check(!error_is_concealed(&err) && error_peer_hint(&err) == err.hint);
+}
+
 static void one_that_is_out_of_reach_is_waited_for_but_not_for_ever(void)
 {
 	struct helper helper;
@@ -179,6 +205,7 @@ static const struct unit_case cases[] = {
 	CASE(one_that_was_never_let_go_is_ended),
 	CASE(a_result_has_its_time_and_no_more),
 	CASE(a_part_of_a_result_is_none),
+	CASE(words_that_do_not_end_are_cut_and_conceal_nothing),
 	CASE(one_that_is_out_of_reach_is_waited_for_but_not_for_ever),
 };
 

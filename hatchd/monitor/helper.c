@@ -93,6 +93,18 @@ int helper_go(const struct helper *helper)
 	return fd_write_full(helper->go_fd, "g", 1);
 }
 
+/* It has read hostile trees: its words are taken as bytes, its blame only as far as it goes, and it
+ * conceals nothing. */
+static int take_error(const struct error *said, struct error *err)
+{
+	bool known = said->blame == BLAME_BUILD || said->blame == BLAME_PEER;
+	int code = said->code > 0 && said->code <= 4095 ? said->code : EIO;
+
+	(void)error_set(err, known ? said->blame : BLAME_HOST, code, "%.*s",
+	                (int)sizeof(said->text), said->text);
+	return error_hint(err, "%.*s", (int)sizeof(said->hint), said->hint);
+}
+
 int helper_finish(struct helper *helper, int timeout_ms, struct error *err)
 {
 	struct helper_result result;
@@ -103,18 +115,7 @@ int helper_finish(struct helper *helper, int timeout_ms, struct error *err)
 		return error_set(err, BLAME_HOST, ETIMEDOUT, "a helper process took too long");
 	if (n != sizeof(result))
 		return error_set(err, BLAME_HOST, ECHILD, "a helper process died");
-	if (result.ok)
-		return 0;
-	/* It has read hostile trees: its words are taken as bytes, its blame only as far as it
-	 * goes. */
-	result.error.text[sizeof(result.error.text) - 1] = '\0';
-	result.error.hint[sizeof(result.error.hint) - 1] = '\0';
-	if (result.error.code <= 0 || result.error.code > 4095)
-		result.error.code = EIO;
-	if (result.error.blame != BLAME_BUILD && result.error.blame != BLAME_PEER)
-		result.error.blame = BLAME_HOST;
-	*err = result.error;
-	return -err->code;
+	return result.ok ? 0 : take_error(&result.error, err);
 }
 
 int helper_done(struct helper *helper)
