@@ -8,7 +8,7 @@ Works on a copy of the sources in DIR (default: .cache/mutations), never on the 
 what is taken away, and the tests that must go red: "unit:PROGRAM:CASE" of a unit test, "hook:FILE:CASE" of the hook alone,
 "session:FILE:TEST", "nix:FILE:TEST" of tests/nix, "machine:FILE:TEST" of tests/vm, "qemu:FILE:TEST" if only an emulated machine has what it
 needs, "scenario:NAME:SUBTEST" of tests/vm/scenarios. All of them must be green first. One line for each row: "ok NAME" if
-every test that is named went red, "FAIL NAME: why" otherwise. Takes a quarter of an hour; needs root, for the machines.
+every test that is named went red, "FAIL NAME: why" otherwise. Takes an hour or two; needs root, for the machines.
 --find only looks whether each line is still there to be taken away: a unit test, so that no row is lost.
 """
 
