@@ -12,12 +12,17 @@
 enum {
 	LOG_READ_MAX = 64 * 1024,
 	LOG_INLINE_MAX = 10 * 1024, /* one byte can take six in a string, and a line holds 64 KiB */
-	LIST_PER_MESSAGE = 64,      /* 64 names and descriptions fit a line */
-	PIECES_SMALL_MAX = 1024,    /* of inputs; beyond, they are of PIECE_MEAN bytes on average */
+	LIST_PER_MESSAGE = 56,
+	PIECES_SMALL_MAX = 1024, /* of inputs; beyond, they are of PIECE_MEAN bytes on average */
 	PIECE_MEAN = 4096,
 	STALL_MS = 60000, /* a client that takes or gives no byte for so long, where there is no
 	                     builder to wait for */
 };
+
+/* So many names and descriptions fit a line, also of nothing but signs that JSON doubles. */
+_Static_assert((CHANNEL_NAME_MAX + 2 * CHANNEL_DESCRIPTION_MAX + 64) * LIST_PER_MESSAGE <=
+                       WIRE_LINE_MAX,
+               "a list that no message holds");
 
 /* What the builder writes: one of the two of its log, or what it says of itself. */
 struct stream {

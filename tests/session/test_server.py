@@ -392,6 +392,24 @@ def test_list_shows_what_one_may_use_and_nothing_else():
     assert "echo" in names and "forbidden" not in names, names
 
 
+def test_a_list_of_the_longest_descriptions_comes_whole():
+    many = Server()
+    try:
+        names = [f"b{i:063d}" for i in range(70)]
+        for name in names:
+            many.builder(name, "true", description='"' * 512)
+        many.start()
+        listed = []
+        with hatchwire.Connection(many.socket) as client:
+            client.receive()
+            client.send({"type": "list", "version": 1})
+            while len(listed) < len(names):
+                listed += [item["name"] for item in client.receive()["builders"]]
+        assert listed == names, listed
+    finally:
+        many.stop()
+
+
 def test_ping_is_answered():
     with hatchwire.Connection(server.socket) as c:
         c.receive()
