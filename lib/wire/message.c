@@ -307,7 +307,6 @@ static int print_json(const struct message *message, struct buffer *buf, struct 
 }
 
 /* The messages that carry bulk, without a tree of JSON values: one log line is one of them. Their
-
  * only string is the name of an output or input, whose pattern needs no escaping. */
 static int print_bulk(const struct message *message, struct buffer *buf, struct error *err)
 {
