@@ -457,13 +457,13 @@ def scratch_way():
 def test_a_watcher_ends_a_builder_with_too_much_in_its_scratch(m):
     need_watcher()
     cases = {
-        "bytes": "dd if=/dev/zero of=/tmp/file bs=1M count=64; sync; sleep 100",
-        "in pieces": "mkdir /build/a; for i in $(seq 40); do dd if=/dev/zero of=/build/a/$i bs=1M count=1; done; sleep 100",
-        "names": "import os, time\nfor i in range(6000): os.mkdir(f'/build/{i}')\ntime.sleep(100)",
+        "bytes": "dd if=/dev/zero of=/tmp/file bs=1M count=16; sync; sleep 100",
+        "in pieces": "mkdir /build/a; for i in $(seq 10); do dd if=/dev/zero of=/build/a/$i bs=1M count=1; done; sleep 100",
+        "names": "import os, time\nfor i in range(1500): os.mkdir(f'/build/{i}')\ntime.sleep(100)",
         "depth": "import os, time\nfor i in range(1000): os.mkdir('d'); os.chdir('d')\ntime.sleep(100)",
     }
     for what, script in cases.items():
-        definition = m.write_builder("filler", script, PYTHON if "import" in script else "/bin/sh", **limits(scratch="16M"))
+        definition = m.write_builder("filler", script, PYTHON if "import" in script else "/bin/sh", **limits(scratch="4M"))
         result = m.request("filler")
         check_equal(result.error, "limit", f"{what}: {result}")
         check_in("scratch", result.last["message"], what)
