@@ -118,6 +118,11 @@ class Server:
                 found.append(int(pid))
         return found
 
+    def monitor(self):
+        """Of the one request that lives."""
+        [monitor] = [pid for pid in self.instances() if parent_of(pid) == self.process.pid]
+        return monitor
+
     def wait_idle(self):
         wait_until(lambda: not self.instances(), "the end of all instances")
 
@@ -144,6 +149,10 @@ class Server:
         found += [p for p in pathlib.Path(self.state, "pool", "queue").glob("*")]
         found += [p for p in pathlib.Path(self.state, "pool").glob("self-*") if p.stat().st_size > 0]
         return found
+
+
+def parent_of(pid):
+    return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
 
 
 def listens(path):
@@ -807,10 +816,6 @@ def test_a_private_network_reaches_a_port_of_the_loopback_and_no_other():
     assert result.stdout == b"here\nrefused\n", result
 
 
-def parent_of(pid):
-    return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
-
-
 # Without a cgroup that could be killed; init ends with the monitor, and everything in the sandbox with init.
 def test_after_runs_once_the_builder_of_a_killed_server_is_gone():
     server.wait_idle()
@@ -825,8 +830,7 @@ def test_after_runs_once_the_builder_of_a_killed_server_is_gone():
         client.send({"type": "request", "version": 1, "builder": "held"})
         client.receive_until("stdout")
         assert not note.exists(), "after ran while the builder did"
-        [monitor] = [pid for pid in server.instances() if parent_of(pid) == server.process.pid]
-        os.kill(monitor, signal.SIGKILL)
+        os.kill(server.monitor(), signal.SIGKILL)
         server.wait_idle()
     assert note.read_text() == "killed 0\n", note.read_text()
     assert server.request("echo").code == 0  # and clears what the killed one left
