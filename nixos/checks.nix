@@ -241,6 +241,11 @@ in
         message = "services.hatch.settings.speaker_user: \"${cfg.settings.speaker_user}\" is somebody else's; what reads from clients needs a user of its own";
       }
       {
+        # Else making the accounts ends halfway through a switch, at the first that gets none.
+        assertion = cfg.buildUsers.firstUid != null || cfg.buildUsers.count <= 500;
+        message = "services.hatch.buildUsers.count: NixOS has 600 ids for all accounts of services; choose those of ${toString cfg.buildUsers.count} by buildUsers.firstUid";
+      }
+      {
         assertion = strangers == [ ];
         message = "services.hatch.buildUsers.group: ${lib.concatStringsSep ", " strangers} must not be in \"${cfg.buildUsers.group}\", whose members run what strangers ask for";
       }

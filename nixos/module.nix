@@ -294,7 +294,8 @@ in
         default = null;
         example = 31000;
         description = ''
-          Uid of the first of them; the others have those behind it. If null, NixOS chooses.
+          Uid of the first of them; the others have those behind it. If null, NixOS chooses, of the 600 that it has for all
+          accounts of services.
         '';
       };
     };

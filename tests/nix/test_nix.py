@@ -321,6 +321,7 @@ REFUSED = [
     ("services.hatch.settings.range_base = 872000000;", "settings.range_base: the ids from 872000000 on meet those that Nix allocates"),
     *((f"nix.settings.start-id = {start}; services.hatch.buildUsers.firstUid = 100001;", "from 100000 on") for start in ("100000", '"100000"')),
     ('services.hatch.credentials.key.path = "/nix/store/00000000000000000000000000000000-key";', "credentials.key.path is in the store"),
+    ("services.hatch.buildUsers.count = 501;", "buildUsers.count: NixOS has 600 ids for all accounts of services; choose those of 501 by buildUsers.firstUid"),
     # By the type of the option, in NixOS' own words.
     ("services.hatch.buildUser.count = 1;", "services.hatch.buildUser' does not exist"),
     ("services.hatch.buildUsers.count = 0;", "between 1 and 1024"),
@@ -436,6 +437,8 @@ REFUSED_OLD = [
 
 # What is right at the borders of the above.
 TAKEN = [
+    "services.hatch.buildUsers.count = 500;",
+    "services.hatch.buildUsers = { count = 501; firstUid = 31000; };",
     'services.hatch.builders.b.command = lib.mkForce [ (pkgs.writeText "script" "#!/bin/sh") "-v" ];',
     f'services.hatch.builders."{"a" * 64}" = {{ {RIGHT} }};',
     'services.hatch.expose = "always"; nix.package = pkgs.hello // { pname = "lix"; };',
