@@ -243,22 +243,24 @@ in
 
     credentials = mkOption {
       type = types.attrsOf (
-        types.submodule {
-          options = {
-            path = mkOption {
-              type = types.strMatching "/.+";
-              description = ''
-                File with the secret, read when a request begins: without it none is served, whatever the builder. Not in
-                the store, which everybody can read.
-              '';
+        types.coercedTo types.str (path: { inherit path; }) (
+          types.submodule {
+            options = {
+              path = mkOption {
+                type = types.strMatching "/.+";
+                description = ''
+                  File with the secret, read when a request begins: without it none is served, whatever the builder. Not in
+                  the store, which everybody can read.
+                '';
+              };
+              encrypted = mkOption {
+                type = types.bool;
+                default = false;
+                description = "Was it made by {manpage}`systemd-creds(1)`?";
+              };
             };
-            encrypted = mkOption {
-              type = types.bool;
-              default = false;
-              description = "Was it made by {manpage}`systemd-creds(1)`?";
-            };
-          };
-        }
+          }
+        )
       );
       default = { };
       example = {
@@ -266,7 +268,7 @@ in
       };
       description = ''
         Secrets that builders may name in their `credentials`: `LoadCredential=` and `LoadCredentialEncrypted=`
-        of {file}`hatchd@.service`.
+        of {file}`hatchd@.service`. A path alone, as text, will do.
       '';
     };
 

@@ -265,6 +265,13 @@ def test_builds_are_told_apart_by_the_features_that_are_about_hatch():
         check(line in text_of(made, "etc/nix/nix.conf"), f"features of Nix with {features}")
 
 
+def test_a_credential_may_be_its_path_alone():
+    # Text is a file with a module for a submodule: Nix would read the secret, and show it where it is none.
+    made = machine(with_options('services.hatch.credentials.key = "/run/secrets/key"; services.hatch.builders.b.credentials = [ "key" ];'))
+    check_equal((made["failed"], made["warnings"]), ([], []), "what is said")
+    check("LoadCredential=key:/run/secrets/key\n" in text_of(made, "etc/systemd/system/hatchd@.service.d/overrides.conf"), "unit")
+
+
 def test_a_command_is_said_once():
     # Two lists would become one, which runs the one program with the other as its argument.
     other = 'command = [ "/bin/other" ];'
@@ -331,6 +338,7 @@ REFUSED = [
         "/srv/my dir", "/srv/100%", "/srv/a\\tb", "/srv/a\\nb", "/srv/a'b", '/srv/a\\"b', "/srv/a\\\\b", "srv", "/")),
     ('services.hatch.settings.queue_max = "many";', "services.hatch.settings.queue_max' is not of type"),
     ('services.hatch.credentials.key.path = ./secret;', "services.hatch.credentials.key.path' is not of type"),
+    ('services.hatch.credentials.key = "secret";', "services.hatch.credentials.key.path' is not of type"),
 ]
 
 def with_predecessor(options):
