@@ -753,6 +753,17 @@ def test_package_depends_on_what_meson_build_needs():
     check(needed and not missing, f"the package lacks {missing}, of {needed}")
 
 
+def test_package_of_the_client_needs_no_function_that_only_glibc_has():
+    # pkgsStatic links it with musl, which knows none of these.
+    folders = ("lib", "hatch-client", "hatch-pre-build-hook")
+    sources = [file for folder in folders for file in (TOP / folder).rglob("*.[ch]")]
+    check(len(sources) > 50, f"only {len(sources)} files of C")
+    for file in sources:
+        code = re.sub(r'/\*.*?\*/|"(?:[^"\\\n]|\\.)*"', "", file.read_text(), flags=re.DOTALL)
+        found = re.findall(r"\b(?:getdents64|dirent64|scandirat|basename|stx_mnt_id)\b", code)
+        check(not found, f"{file} has {found}")
+
+
 def test_package_has_the_folders_that_meson_build_builds():
     folders = set(re.findall(r"subdir\('([\w-]+)'\)", (TOP / "meson.build").read_text())) - {"tests"}
     given = set(re.findall(r"^ {6}\.\./([\w-]+)$", (TOP / "nixos/package.nix").read_text(), re.MULTILINE))
