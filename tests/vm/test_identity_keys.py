@@ -403,7 +403,7 @@ def test_processes_of_other_ids_are_asked_to_end_too(m):
         "    print('ready', flush=True)\n"
         "    time.sleep(60)\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        "time.sleep(60)\n"
+        "os.wait()\n"
     )
     m.write_builder("asked", script, PYTHON, uid_map="range", limits={"time_sec": 4 * m.slow, "grace_sec": 10})
     result = m.request("asked")
