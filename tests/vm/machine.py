@@ -448,10 +448,10 @@ class Machine:
         """Run a command to its end and return its Result, whatever its exit status is."""
         return self.start(argv, user, env, stdin).wait()
 
-    def wait_until(self, condition, what):
+    def wait_until(self, condition, what, seconds=PATIENCE):
         """Wait until condition() holds, and return what it returned."""
         try:
-            return pace.wait_until(condition, what, PATIENCE)
+            return pace.wait_until(condition, what, seconds)
         except pace.Late as why:
             raise Failure(str(why)) from None
 

@@ -9,10 +9,13 @@ import time
 
 import attack
 import hatchwire
-from machine import STATE, Snapshot, check, check_equal, check_in
+from machine import PATIENCE, STATE, Snapshot, check, check_equal, check_in
 
 POOL = STATE / "pool"
 SCRATCH = STATE / "scratch"
+
+# For the removal of thousands of files and directories: some disks take milliseconds for each.
+MUCH = 4 * PATIENCE
 
 LITTERS = (
     "trap '' TERM; setsid sleep 1000 & mkdir -p /build/a/b /tmp/c \"$out/d\"; echo x >/build/a/b/file; echo y >/tmp/c/file\n"
@@ -324,7 +327,7 @@ def test_whatever_a_builder_leaves_in_its_places_is_removed(m):
     m.nix_instantiate(m.derivation("any"))  # there is a store
     result = m.request("messy", outputs={"out": "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-out"})
     check_equal((result.code, result.stdout), (0, b"made\n"), repr(result))
-    m.wait_until(lambda: not m.instances(), "the end")
+    m.wait_until(lambda: not m.instances(), "the end", MUCH)
     check_equal((scratches(), records()), ([], {}), "what is left")
 
 
@@ -408,7 +411,7 @@ def test_a_large_leftover_delays_nobody_who_finds_another_slot(m):
     check_equal(result.code, 0, repr(result))
     check(was_there, "it waited until everything was cleared")
     # The server that has answered goes on with it.
-    m.wait_until(lambda: not left.exists() and not m.instances(), "clearing")
+    m.wait_until(lambda: not left.exists() and not m.instances(), "clearing", MUCH)
 
 
 # ES10: a builder may run beside it, so it has no more rights than the monitor
@@ -426,7 +429,7 @@ def test_who_clears_a_leftover_has_no_right_while_a_builder_runs(m):
         check_equal(sweeper.filters, i.monitor.filters, "number of filters of the sweeper")
         # Of another slot than the builder.
         check(cleaner.uids <= set(m.build_users().values()) and cleaner.uids != i.init.uids, f"uids of the cleaner: {cleaner.uids}")
-    m.wait_until(lambda: not left.exists() and not m.instances(), "clearing")
+    m.wait_until(lambda: not left.exists() and not m.instances(), "clearing", MUCH)
 
 
 # Its process is dead for the builder, and not yet reaped by who put it there: its init waits for that, as the build user.
