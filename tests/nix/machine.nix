@@ -1,15 +1,15 @@
 # What the module makes of `conf`, a configuration or the file with it: the files below / that NixOS would make of it, as
 # far as the stubs know its options, what must be built before, and what is wrong. Instead of by NixOS' scripts accounts
-# are made by sysusers.d(5) here, so that any system with systemd can have them. `packages`: in place of those of the stubs.
+# are made by sysusers.d(5) here, so that any system with systemd can have them. `packages`: in place of those of the stubs;
+# `config`: what was made of `conf` elsewhere.
 {
   conf,
   packages ? { },
+  config ? (stubs.evaluate [ conf ]).config,
+  lib ? import ./lib.nix,
+  stubs ? import ./stubs.nix { inherit lib packages; },
 }:
 let
-  lib = import ./lib.nix;
-  stubs = import ./stubs.nix { inherit lib packages; };
-  inherit (stubs.evaluate [ conf ]) config;
-
   # Of a file of the configuration, one that is generated, or one that lies beside it.
   textOf =
     file:
@@ -101,7 +101,7 @@ in
   checks = map (check: check.text) config.system.checks;
   # Of what is generated for the store.
   sources = lib.mapAttrs' (_: file: {
-    name = toString file.source;
+    name = builtins.unsafeDiscardStringContext (toString file.source);
     value = textOf file;
   }) (lib.filterAttrs (_: file: file.source != null) config.environment.etc);
   packages = {

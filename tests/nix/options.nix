@@ -1,8 +1,8 @@
-# The options of the module as nixpkgs lists them for a manual: those that are not internal.
-let
-  lib = import ./lib.nix;
-  stubs = import ./stubs.nix { inherit lib; };
-in
+# The options of the module as nixpkgs lists them for a manual: those that are not internal. `options`: of a system.
+{
+  lib ? import ./lib.nix,
+  options ? ((import ./stubs.nix { inherit lib; }).evaluate [ ]).options,
+}:
 map
   (option: {
     inherit (option) name description type;
@@ -11,6 +11,6 @@ map
   })
   (
     lib.filter (option: option.visible && !option.internal) (
-      lib.optionAttrSetToDocList (stubs.evaluate [ ]).options.services.hatch
+      lib.optionAttrSetToDocList options.services.hatch
     )
   )

@@ -117,7 +117,7 @@ let
   };
 in
 rec {
-  inherit pkgs;
+  inherit own pkgs;
 
   # A machine with the module.
   evaluate =
