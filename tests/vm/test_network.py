@@ -25,7 +25,7 @@ ASK = """import socket, sys
 for word in sys.argv[1:]:
     host, port = word.rsplit(" ", 1)
     connection = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    connection.settimeout(3)
+    connection.settimeout(20)
     try:
         connection.connect((host, int(port)))
         print(connection.recv(100).decode(), flush=True)
@@ -215,7 +215,7 @@ def test_a_private_network_asks_the_name_server_of_the_host(m):
         server.sendto(b"answer to " + question, sender)
 
     threading.Thread(target=answer, daemon=True).start()
-    script = "import socket; s = socket.socket(type=socket.SOCK_DGRAM); s.settimeout(5); s.sendto(b'who', ('169.254.53.53', 53)); print(s.recv(100))"
+    script = "import socket; s = socket.socket(type=socket.SOCK_DGRAM); s.settimeout(20); s.sendto(b'who', ('169.254.53.53', 53)); print(s.recv(100))"
     m.write_builder("names", script, PYTHON, network="private")
     result = m.request("names")
     check_equal(result.stdout, b"b'answer to who'\n", f"what came back ({result.stderr!r})")
