@@ -756,6 +756,8 @@ ROWS = [
     ("deadline_of_a_wait", [("hatchd/monitor/tell.c", "while (left_ms > 0) {", "for (;;) {\n\t\tleft_ms = left_ms > 0 ? left_ms : 0;"),
                             ("hatchd/monitor/tell.c", "if (job->stopping || (r < 0", "if (job->stopping || left_ms == 0 || (r < 0")],
      ["unit:tell:what_is_said_after_the_deadline_is_not_heard", "unit:tell:who_speaks_without_a_pause_is_late_all_the_same"]),
+    ("stop_in_the_grace_of_a_limit", [("hatchd/monitor/tell.c", "bool stopped = job->stop_signal != 0;", "bool stopped = job->stopping;")],
+     ["unit:tell:a_stop_that_came_before_shortens_the_last_wait"]),
     ("second_start_of_a_builder", [("hatchd/monitor/watch.c", "\tif (watch->started_ms)\n\t\treturn;\n", "")], ["unit:watch:a_builder_starts_once"]),
     ("success_of_a_program_that_was_not_executed", [("hatchd/monitor/watch.c", "code = report.code > 0 ? report.code : EIO;", "code = report.code;")],
      ["unit:watch:a_program_that_was_not_executed_is_no_success"]),

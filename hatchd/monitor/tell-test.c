@@ -107,11 +107,26 @@ static void once_stopped_only_what_is_there_is_heard(void)
 	check(clock_now_ms() < begun_ms + LONG_MS);
 }
 
+/* As in the grace after a limit, which is then what ended the request. */
+static void a_stop_that_came_before_shortens_the_last_wait(void)
+{
+	int64_t begun_ms = clock_now_ms();
+	cleanup_bench struct bench bench;
+
+	unit_limit_time(60);
+	bench_start(&bench);
+	bench.job.watch.ending = ENDING_TIME;
+	bench.job.stop_signal = SIGTERM;
+	job_await_speaker(&bench.job);
+	check(bench.job.gone && clock_now_ms() < begun_ms + 6 * DRAIN_LIMIT_MS);
+}
+
 static const struct unit_case cases[] = {
 	CASE(what_is_said_before_the_deadline_is_heard),
 	CASE(what_is_said_after_the_deadline_is_not_heard),
 	CASE(who_speaks_without_a_pause_is_late_all_the_same),
 	CASE(once_stopped_only_what_is_there_is_heard),
+	CASE(a_stop_that_came_before_shortens_the_last_wait),
 };
 
 UNIT_MAIN(cases)

@@ -209,7 +209,8 @@ void job_tell_failure(struct job *job, const struct error *err)
 
 void job_await_speaker(struct job *job)
 {
-	bool stopped = job->stopping || job->watch.ending == ENDING_STOPPED;
+	/* Also by a signal that came while a limit ended the builder. */
+	bool stopped = job->stop_signal != 0;
 	int64_t deadline_ms = clock_now_ms() + (stopped ? DRAIN_LIMIT_MS : TAKE_LIMIT_SEC * 1000);
 	struct note note = { 0 };
 
