@@ -37,16 +37,16 @@ let
   # A place in the builder's view.
   place = types.strMatching "/.+";
 
+  # Never a path, which a submodule takes for a file with definitions. One that lets its modules be replaced would lose the
+  # check with them.
+  object =
+    options:
+    types.addCheck (types.submodule { inherit options; }) lib.isAttrs // { getSubModules = null; };
   # An item of a list, which is a path or an object with more to say.
   pathOr =
     options:
     types.coercedTo types.path (path: { inherit path; }) (
-      types.submodule {
-        options = {
-          path = required types.path "The path on the host.";
-        }
-        // options;
-      }
+      object ({ path = required types.path "The path on the host."; } // options)
     );
   optional =
     key types.bool true
@@ -85,11 +85,9 @@ let
         hard = value;
       })
       (
-        types.submodule {
-          options = {
-            soft = required bound "The limit that holds, and that the process may raise.";
-            hard = required bound "How far.";
-          };
+        object {
+          soft = required bound "The limit that holds, and that the process may raise.";
+          hard = required bound "How far.";
         }
       );
   rlimitSize = what: key (rlimit size) "1G" what;
@@ -122,11 +120,9 @@ in
         Groups whose members may ask, by name or gid. A sandboxed build of Nix has the group `nixbld`, and no other.
       '';
       uid_ranges = key (types.listOf (
-        types.submodule {
-          options = {
-            first = required (types.ints.between 1 4294967294) "The first uid of the range.";
-            last = required (types.ints.between 1 4294967294) "The last uid of the range.";
-          };
+        object {
+          first = required (types.ints.between 1 4294967294) "The first uid of the range.";
+          last = required (types.ints.between 1 4294967294) "The last uid of the range.";
         }
       )) [
         {
@@ -197,15 +193,13 @@ in
             "private"
           ])
           (
-            types.submodule {
-              options = {
-                namespace = key types.path "/run/netns/lab" "A network namespace that exists.";
-                private = key (types.submodule {
-                  options.tcp =
-                    required (types.nonEmptyListOf types.nonEmptyStr)
-                      "TCP ports of the machine's loopback, such as `127.0.0.1:2100`.";
-                }) { tcp = [ "127.0.0.1:2100" ]; } "Some TCP ports of the machine's loopback, and nothing else.";
-              };
+            object {
+              namespace = key types.path "/run/netns/lab" "A network namespace that exists.";
+              private = key (object {
+                tcp =
+                  required (types.nonEmptyListOf types.nonEmptyStr)
+                    "TCP ports of the machine's loopback, such as `127.0.0.1:2100`.";
+              }) { tcp = [ "127.0.0.1:2100" ]; } "Some TCP ports of the machine's loopback, and nothing else.";
             }
           )
         )
@@ -292,11 +286,9 @@ in
         }
       ] "The same, writable as far as the permissions of the files go. What it changes there stays.";
       tmpfs = key (types.listOf (
-        types.submodule {
-          options = {
-            at = required place "Where the builder sees it.";
-            size = required size "Bytes in it.";
-          };
+        object {
+          at = required place "Where the builder sees it.";
+          size = required size "Bytes in it.";
         }
       )) [
         {
@@ -309,17 +301,15 @@ in
       })) [ "/dev/ttyUSB0" ] "Devices that the builder may open.";
       hide = key (types.listOf types.path) [ "/opt/vivado/keys" ] "Files and directories of the view that it does not see.";
       overlay = key (types.listOf (
-        types.submodule {
-          options = {
-            at = required place "Where the builder sees them.";
-            lower = required (types.nonEmptyListOf types.path) "The layers; the first is on top.";
-            top = key (types.enum [
-              "none"
-              "disk"
-              "tmpfs"
-            ]) "disk" "Where what the builder writes is kept until the request ends; nowhere if null.";
-            size = key size "1G" "Bytes of a top on tmpfs.";
-          };
+        object {
+          at = required place "Where the builder sees them.";
+          lower = required (types.nonEmptyListOf types.path) "The layers; the first is on top.";
+          top = key (types.enum [
+            "none"
+            "disk"
+            "tmpfs"
+          ]) "disk" "Where what the builder writes is kept until the request ends; nowhere if null.";
+          size = key size "1G" "Bytes of a top on tmpfs.";
         }
       )) [
         {
@@ -339,11 +329,9 @@ in
               max = value;
             })
             (
-              types.submodule {
-                options = {
-                  default = required (types.ints.between 1 31536000) "What a client gets that says nothing.";
-                  max = required (types.ints.between 1 31536000) "What any client gets at most.";
-                };
+              object {
+                default = required (types.ints.between 1 31536000) "What a client gets that says nothing.";
+                max = required (types.ints.between 1 31536000) "What any client gets at most.";
               }
             )
           )

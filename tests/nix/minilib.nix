@@ -323,6 +323,7 @@ let
             throw "The option ${showLoc loc} is defined multiple times while it's expected to be unique.";
       };
     oneOf = alternatives: foldl' types.either (head alternatives) (builtins.tail alternatives);
+    addCheck = type: check: type // { check = v: type.check v && check v; };
     coercedTo =
       from: convert: to:
       mkType "${phrase [ "noun" ] to} or ${phrase [ "noun" ] from} convertible to it" null (
@@ -368,7 +369,7 @@ let
       mkType
         (if free == null then "submodule" else "open submodule of ${phrase [ "noun" "composite" ] free}")
         (if free == null then null else "composite")
-        (v: isAttrs v || isFunction v)
+        (v: isAttrs v || isFunction v || types.path.check v)
       // {
         merge = loc: values: (evaluated loc (lib.last loc) values).config;
         getSubOptions = prefix: (evaluated prefix "‹name›" [ ]).options;

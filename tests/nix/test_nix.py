@@ -598,7 +598,11 @@ def test_module_refuses_keys_that_the_server_does_not_know():
 def test_module_refuses_values_of_the_wrong_type():
     for key, value in (("command", "[ ]"), ("command", '"/bin/sh"'), ("network", '"hosts"'), ("seccomp", '[ "@none" ]'),
                        ("limits.memory", '"1GB"'), ("limits.grace_sec", "301"), ("view.read", '[ "relative" ]'),
-                       ("allow.sockets", "[ ]"), ("uid_map", "true"), ("view.tmpfs", '[ { at = "/x"; sice = "1M"; } ]')):
+                       ("allow.sockets", "[ ]"), ("uid_map", "true"), ("view.tmpfs", '[ { at = "/x"; sice = "1M"; } ]'),
+                       # A file to import, if it were a submodule's.
+                       ("view.tmpfs", '[ "/x" ]'), ("view.overlay", '[ "/x" ]'), ("allow.uid_ranges", '[ "/x" ]'),
+                       ("network", '"/run/netns/lab"'), ("network", '{ private = "/x"; }'), ("limits.time_sec", '"/x"'),
+                       ("limits.rlimits.nofile", '"/x"')):
         try:
             said = machine(with_builder(f"{{ {key} = {value}; }}"))["failed"]
         except RuntimeError as error:
