@@ -10,8 +10,10 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -1031,13 +1033,18 @@ static void listing_wakes_nobody_and_leaves_no_trace(void)
 /* Who lists must never make a free slot look taken. */
 static void listing_keeps_nobody_from_a_free_slot(void)
 {
-	enum { N_ROUNDS = 3000 };
+	enum { N_ROUNDS = 3000, N_LISTINGS = 5000 };
 	struct pool pool = fresh_pool(1);
 	struct slot slot;
 	struct standing place;
 	size_t n_missed = 0;
+	bool lists = true;
+	atomic_uint *n_listed;
 	pid_t pid;
 
+	n_listed = mmap(NULL, sizeof(*n_listed), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+	                -1, 0);
+	check(n_listed != MAP_FAILED);
 	pid = fork();
 	if (pid == 0)
 		for (;;) {
@@ -1047,16 +1054,22 @@ static void listing_keeps_nobody_from_a_free_slot(void)
 			if (pool_list(state, &entries, &n_entries, NULL) < 0)
 				_exit(1);
 			free(entries);
+			atomic_fetch_add(n_listed, 1);
 		}
-	for (int i = 0; i < N_ROUNDS; i++) {
+	/* Also where one of them waits for the other's processor. */
+	for (int i = 0; lists && (i < N_ROUNDS || atomic_load(n_listed) < N_LISTINGS); i++) {
 		if (pool_try(&pool, &slot, &place, NULL) == 1)
 			slot_done(&slot);
 		else
 			n_missed++;
+		lists = waitpid(pid, NULL, WNOHANG) == 0;
 	}
-	check(n_missed == 0);
-	(void)kill(pid, SIGKILL);
-	(void)waitpid(pid, NULL, 0);
+	check(n_missed == 0 && lists);
+	if (lists) {
+		(void)kill(pid, SIGKILL);
+		(void)waitpid(pid, NULL, 0);
+	}
+	(void)munmap(n_listed, sizeof(*n_listed));
 	pool_done(&pool);
 }
 
