@@ -40,33 +40,34 @@ def test_phases_of_request_and_builder_are_shown_in_order(m):
     compare(m, "phases", build.wait().ok().stderr)
 
 
-def test_what_a_request_waits_for_is_shown(m):
+def take_the_seat(m):
+    """A build that has the only seat, and the file that lets it and others of its builder go on."""
     m.write_config(resources={"vivado-seat": 1})
     place = m.temporary_directory()
     m.write_builder("vivado", f'echo here; until [ -e {place}/go ]; do sleep 0.05; done; echo > "$out"',
                     resources={"vivado-seat": 1}, view={"read": [str(place)]})
     first = m.nix_build_start(m.hatch_derivation("first", "vivado"))
     m.wait_until(lambda: b"here" in first.stderr(), "the first build")
+    return first, place / "go"
+
+
+def test_what_a_request_waits_for_is_shown(m):
+    first, go = take_the_seat(m)
     second = m.nix_build_start(m.hatch_derivation("second", "vivado"), *INTERNAL)
     m.wait_until(lambda: b"waiting for vivado-seat" in second.stderr(), "the second to wait")
-    (place / "go").touch()
+    go.touch()
     first.wait().ok()
     compare(m, "wait", second.wait().ok().stderr)
 
 
 def test_each_that_waits_is_told_how_many_are_ahead(m):
-    m.write_config(resources={"vivado-seat": 1})
-    place = m.temporary_directory()
-    m.write_builder("vivado", f'echo here; until [ -e {place}/go ]; do sleep 0.05; done; echo > "$out"',
-                    resources={"vivado-seat": 1}, view={"read": [str(place)]})
-    first = m.nix_build_start(m.hatch_derivation("first", "vivado"))
-    m.wait_until(lambda: b"here" in first.stderr(), "the first build")
+    first, go = take_the_seat(m)
     waiting = []
     for ahead in range(3):
         waiting.append(m.nix_build_start(m.hatch_derivation(f"waits-{ahead}", "vivado"), *INTERNAL))
         needle = b"waiting for vivado-seat, %d ahead" % ahead
         m.wait_until(lambda: needle in waiting[-1].stderr(), f"a build to wait behind {ahead}")
-    (place / "go").touch()
+    go.touch()
     first.wait().ok()
     for ahead, build in enumerate(waiting):
         phases, _, _ = nixlog.of_nix(build.wait().ok().stderr.encode())
