@@ -958,7 +958,7 @@ class Tree:
 
     def _nix(self, file, _names):
         env = {**os.environ, "HATCHD": self.build / "hatchd/hatchd"}
-        return output([sys.executable, self.sources / "tests/nix" / file], 300, env)
+        return output([sys.executable, self.sources / "tests/nix" / file], 1800, env)
 
     def _machine(self, file, names):
         return self._boot("nspawn", file, names)
