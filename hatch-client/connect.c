@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "interrupt.h"
+#include "lib/base/clock.h"
 #include "lib/base/fd.h"
 #include "nix.h"
 
@@ -112,14 +113,6 @@ static int connect_once(const char *path, int *ret_fd, struct error *err)
 
 /* ---- the greeting ---- */
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static int closed_early(struct error *err)
 {
 	(void)error_set(err, BLAME_HOST, EAGAIN,
@@ -143,7 +136,7 @@ static int read_hello(struct wire *wire, struct message *ret_refusal, struct err
 	cleanup_message struct message message = { 0 };
 	int r;
 
-	wire->deadline_ms = now_ms() + HELLO_MS;
+	wire->deadline_ms = clock_now_ms() + HELLO_MS;
 	r = wire_read(wire, &message, err);
 	wire->deadline_ms = 0;
 	/* -EPIPE: cut inside the greeting by what closed it; -ECONNRESET: closed with our bytes

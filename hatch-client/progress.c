@@ -14,9 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/fd.h"
 #include "lib/base/text.h"
 #include "nix.h"
@@ -29,14 +29,6 @@ enum {
 	TRANSFER_MIN = 1 << 20,
 	TELL_EVERY_MS = 250,
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 void progress_init(struct progress *progress, struct relay *relay, bool quiet)
 {
@@ -154,7 +146,7 @@ void progress_alive(struct progress *progress)
 		relay_break_line(progress->relay);
 	else
 		(void)fd_write_full(progress->nix_fd, "\r", 1);
-	progress->told_ms = now_ms();
+	progress->told_ms = clock_now_ms();
 	progress_catch_up(progress);
 }
 
@@ -198,7 +190,7 @@ void progress_transfer_begin(struct progress *progress, const char *what, const 
 	progress->id = next_id();
 	progress->bytes = 0;
 	progress->told = false;
-	progress->told_ms = now_ms();
+	progress->told_ms = clock_now_ms();
 	(void)snprintf(progress->what, sizeof(progress->what), "%s %s of hatch %s", what, name,
 	               progress->builder);
 	(void)snprintf(progress->uri, sizeof(progress->uri), "hatch:%s/%s", progress->builder,
@@ -219,7 +211,7 @@ int progress_patience(struct progress *progress)
 
 	if (progress->nix_fd < 0 || progress->heartbeat_ms == 0)
 		return -1;
-	left_ms = progress->told_ms + progress->heartbeat_ms - now_ms();
+	left_ms = progress->told_ms + progress->heartbeat_ms - clock_now_ms();
 	if (left_ms <= 0) {
 		progress_alive(progress);
 		left_ms = progress->heartbeat_ms;
@@ -236,12 +228,12 @@ void progress_transfer_add(struct progress *progress, uint64_t bytes)
 	progress->bytes += bytes;
 	if (progress->nix_fd < 0)
 		return;
-	silent_ms = now_ms() - progress->told_ms;
+	silent_ms = clock_now_ms() - progress->told_ms;
 	if (is_worth_telling(progress, silent_ms)) {
 		if (!progress->told)
 			tell_begin(progress);
 		tell_bytes(progress);
-		progress->told_ms = now_ms();
+		progress->told_ms = clock_now_ms();
 	} else {
 		(void)progress_patience(progress);
 	}

@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "hatchd/clock.h"
+#include "lib/base/clock.h"
 #include "lib/base/log.h"
 
 enum {

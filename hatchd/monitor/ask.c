@@ -7,8 +7,8 @@
 #include <sys/wait.h>
 #include <sysexits.h>
 
-#include "hatchd/clock.h"
 #include "hatchd/sandbox/rlimits.h"
+#include "lib/base/clock.h"
 
 enum {
 	RECORD_LIMIT_MS = 15000, /* the speaker's own for the client, and some */

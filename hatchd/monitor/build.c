@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "hatchd/clock.h"
 #include "hatchd/sandbox/filter.h"
 #include "hatchd/sandbox/landlock.h"
 #include "hatchd/sandbox/overlay.h"
+#include "lib/base/clock.h"
 
 enum {
 	TAP_LIMIT_MS = 5000,   /* for the end of one whose speaker has everything, or nothing */

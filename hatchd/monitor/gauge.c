@@ -11,11 +11,11 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "hatchd/clock.h"
 #include "hatchd/sandbox/filter.h"
 #include "hatchd/sandbox/landlock.h"
 #include "hatchd/slot/quota.h"
 #include "lib/base/cleanup.h"
+#include "lib/base/clock.h"
 #include "lib/base/text.h"
 
 enum {

@@ -9,9 +9,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "hatchd/clock.h"
 #include "hatchd/sandbox/filter.h"
 #include "lib/base/cleanup.h"
+#include "lib/base/clock.h"
 #include "tests/unit.h"
 
 static const struct account nobody_else = { .change = false };

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "hatchd/clock.h"
+#include "lib/base/clock.h"
 
 enum {
 	HOOK_EXPECT_SEC = 60, /* over the time of a command, for killing and our own work */

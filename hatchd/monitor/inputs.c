@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "hatchd/clock.h"
+#include "lib/base/clock.h"
 
 enum { UNPACKER_END_MS = 1000 }; /* of one that has a result */
 

@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "hatchd/clock.h"
 #include "hatchd/config/read.h"
 #include "job.h"
 #include "lib/base/buffer.h"
+#include "lib/base/clock.h"
 #include "lib/base/log.h"
 
 enum { COLLECT_LIMIT_SEC = 240 };

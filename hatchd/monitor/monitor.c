@@ -10,9 +10,9 @@
 #include <sys/signalfd.h>
 #include <sysexits.h>
 
-#include "hatchd/clock.h"
 #include "hatchd/slot/share.h"
 #include "job.h"
+#include "lib/base/clock.h"
 #include "lib/base/log.h"
 
 struct phase {

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
-#include "hatchd/clock.h"
+#include "lib/base/clock.h"
 #include "lib/base/text.h"
 
 enum {

@@ -16,9 +16,9 @@
 #include <unistd.h>
 
 #include "command.h"
-#include "hatchd/clock.h"
 #include "hatchd/sandbox/filter.h"
 #include "lib/base/cleanup.h"
+#include "lib/base/clock.h"
 #include "lib/base/fd.h"
 #include "lib/base/log.h"
 #include "lib/base/process.h"

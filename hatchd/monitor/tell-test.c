@@ -5,8 +5,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "hatchd/clock.h"
 #include "job.h"
+#include "lib/base/clock.h"
 #include "tests/unit.h"
 
 enum { LONG_MS = 10000 }; /* what no case waits for */

@@ -8,7 +8,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 
-#include "hatchd/clock.h"
+#include "lib/base/clock.h"
 #include "lib/base/log.h"
 
 enum {

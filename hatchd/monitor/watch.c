@@ -10,8 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "hatchd/clock.h"
 #include "lib/base/cleanup.h"
+#include "lib/base/clock.h"
 
 struct state {
 	struct watch *watch;

@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "hatchd/clock.h"
+#include "lib/base/clock.h"
 #include "lib/base/fd.h"
 #include "tests/unit.h"
 

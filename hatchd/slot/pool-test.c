@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "hatchd/clock.h"
+#include "lib/base/clock.h"
 #include "lib/base/fd.h"
 #include "list.h"
 #include "tests/unit.h"

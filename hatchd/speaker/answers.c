@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "build-config.h"
-#include "hatchd/clock.h"
 #include "hatchd/config/config.h"
 #include "lib/base/cleanup.h"
+#include "lib/base/clock.h"
 #include "lib/base/text.h"
 
 enum { RECEIVED_DEADLINE_MS = 10000 }; /* exit to "received" */

@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "answers.h"
-#include "hatchd/clock.h"
 #include "hatchd/request/record.h"
 #include "lib/base/cleanup.h"
+#include "lib/base/clock.h"
 
 enum {
 	REQUEST_DEADLINE_MS = 5000, /* greeting to whole request, in all */

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "chunk.h"
-#include "hatchd/clock.h"
 #include "lib/base/cleanup.h"
+#include "lib/base/clock.h"
 #include "lib/base/fd.h"
 #include "talk.h"
 

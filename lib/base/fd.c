@@ -10,10 +10,10 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "clock.h"
 
 void fd_closep(int *fd)
 {
@@ -37,23 +37,15 @@ int fd_receive(int fd, void *message, size_t len)
 	return n == 0 ? -EPIPE : (size_t)n == len ? 0 : -EBADMSG;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 int fd_wait(int fd, short events, int timeout_ms)
 {
 	struct pollfd p = { .fd = fd, .events = events };
-	int64_t deadline_ms = now_ms() + timeout_ms, left_ms = timeout_ms;
+	int64_t deadline_ms = clock_now_ms() + timeout_ms, left_ms = timeout_ms;
 	int r;
 
 	do {
 		r = poll(&p, 1, left_ms > 0 ? (int)left_ms : 0);
-		left_ms = deadline_ms - now_ms();
+		left_ms = deadline_ms - clock_now_ms();
 	} while (r < 0 && errno == EINTR);
 	return r < 0 ? -errno : r;
 }

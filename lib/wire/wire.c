@@ -10,8 +10,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <time.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/fd.h"
 
 /* Also how much of an attachment one read(2) can bring. */
@@ -37,14 +37,6 @@ void wire_done(struct wire *wire)
 	*wire = (struct wire){ .fd = -1, .stop_fd = -1 };
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Until there is something to read or the deadline is over; without a deadline: for ever. */
 static int wait_readable(const struct wire *wire, struct error *err)
 {
@@ -53,7 +45,8 @@ static int wait_readable(const struct wire *wire, struct error *err)
 	int r;
 
 	do {
-		int64_t left = wire->deadline_ms > 0 ? wire->deadline_ms - now_ms() : INT32_MAX;
+		int64_t left = wire->deadline_ms > 0 ? wire->deadline_ms - clock_now_ms()
+		                                     : INT32_MAX;
 
 		if (left <= 0)
 			return error_set(err, BLAME_PEER, ETIMEDOUT,
